@@ -1,0 +1,54 @@
+/** Errors of the HTTP borders: a status, a stable code, a sentence that says what to do. Every one of them is answered as JSON. */
+
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+
+/** Headers of an answer, by name. */
+export type AnswerHeaders = Readonly<Record<string, string>>;
+
+/** A refusal of a whole request. Answered as `{ "error": { "code", "message" } }`. */
+export class HttpError extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly headers: AnswerHeaders;
+
+  constructor(status: number, code: string, message: string, headers: AnswerHeaders = {}) {
+    super(message);
+    this.name = 'HttpError';
+    this.status = status;
+    this.code = code;
+    this.headers = headers;
+  }
+}
+
+/** 503 with `Retry-After`: whole seconds, at least 1. `retryAfterMs` is what is known about when there is room again. */
+export function overloaded(code: string, message: string, retryAfterMs = 1_000): HttpError {
+  return new HttpError(503, code, message, { 'retry-after': String(Math.max(1, Math.ceil(retryAfterMs / 1_000))) });
+}
+
+/** The JSON body of an error. */
+export function errorBody(code: string, message: string): string {
+  return JSON.stringify({ error: { code, message } });
+}
+
+/** Answers with an error; what is not an {@link HttpError} is told by its own status, and never with more than its message. */
+export function sendError(error: FastifyError | HttpError, _request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const known = error instanceof HttpError ? error : fromFramework(error);
+  return reply.code(known.status).headers(known.headers).type('application/json; charset=utf-8').send(errorBody(known.code, known.message));
+}
+
+function fromFramework(error: FastifyError): HttpError {
+  if (error.code === 'FST_ERR_BAD_URL') return new HttpError(400, 'INVALID_URL', 'the path of the URL is not valid percent-encoded UTF-8');
+  if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return unsupportedType('a content-type that cannot be read');
+  const status = error.statusCode ?? 500;
+  if (status >= 400 && status < 500) return new HttpError(status, 'BAD_REQUEST', error.message);
+  return new HttpError(500, 'INTERNAL', 'the gateway failed to answer this request; its log says why');
+}
+
+/** 415: what was sent, and what is taken. */
+export function unsupportedType(got: string): HttpError {
+  return new HttpError(
+    415,
+    'UNSUPPORTED_TYPE',
+    `expected application/json (an object or an array) or application/x-ndjson (one object a line), in UTF-8; got ${got}`,
+  );
+}

@@ -1,0 +1,71 @@
+/** The query of `GET /read`: which keys a URL asks for, under every spelling that clients send. */
+
+import { HttpError } from './http-error.js';
+
+/** The keys that a URL asks for. */
+export interface ReadQuery {
+  /** Every key to look up, each once, in the order of the URL. */
+  readonly keys: readonly string[];
+  /** What to answer with, given what was found: a map from key to value in the order of the URL. */
+  select<V>(found: ReadonlyMap<string, V>): Map<string, V>;
+}
+
+/**
+ * Reads the raw URL of a `GET /read`.
+ *
+ * `keys=a,b` is cut at its literal commas, then each key is decoded: `a%2Cb` is one key with a comma in it. A value without a
+ * literal comma but with an encoded one is ambiguous, since many clients encode separators: the whole and its parts are looked
+ * up, and the whole wins where it exists. `key=` may be repeated and is never cut. `+` means a space. Empty keys are skipped,
+ * the same key twice is one lookup.
+ *
+ * @throws HttpError 400 without a key, or when the percent-encoding is malformed.
+ */
+export function readQuery(rawUrl: string): ReadQuery {
+  const mark = rawUrl.indexOf('?');
+  const query = mark === -1 ? '' : rawUrl.slice(mark + 1);
+  const asked: Asked[] = [];
+  for (const pair of query.split('&')) {
+    const equals = pair.indexOf('=');
+    const name = equals === -1 ? pair : pair.slice(0, equals);
+    const value = equals === -1 ? '' : pair.slice(equals + 1);
+    if (name === 'keys') asked.push(...askedByKeys(value));
+    else if (name === 'key') asked.push({ key: decode(value) });
+  }
+  const wanted = asked.filter(({ key }) => key !== '');
+  if (wanted.length === 0) throw new HttpError(400, 'MISSING_KEYS', 'expected at least one key, as in /read?keys=k1,k2');
+  return { keys: [...new Set(wanted.flatMap(({ key, parts = [] }) => [key, ...parts]))], select: (found) => select(wanted, found) };
+}
+
+/** A key, and the keys it stands for where there is no such key. */
+interface Asked {
+  readonly key: string;
+  readonly parts?: readonly string[];
+}
+
+function askedByKeys(value: string): Asked[] {
+  if (value.includes(',')) return value.split(',').map((token) => ({ key: decode(token) }));
+  const key = decode(value);
+  if (!key.includes(',')) return [{ key }];
+  return [{ key, parts: key.split(',').filter((part) => part !== '') }];
+}
+
+function decode(token: string): string {
+  try {
+    return decodeURIComponent(token.replaceAll('+', ' '));
+  } catch {
+    throw new HttpError(400, 'INVALID_KEY', 'a key is not valid percent-encoded UTF-8; a percent sign in a key is written %25');
+  }
+}
+
+function select<V>(asked: readonly Asked[], found: ReadonlyMap<string, V>): Map<string, V> {
+  const selected = new Map<string, V>();
+  for (const { key, parts = [] } of asked) {
+    for (const each of found.has(key) ? [key] : parts) if (found.has(each)) selected.set(each, found.get(each) as V);
+  }
+  return selected;
+}
+
+/** A map as a JSON object, with `__proto__` as ordinary as any other key, in the map's order. */
+export function toJsonObject(values: ReadonlyMap<string, unknown>): string {
+  return `{${[...values].map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value) ?? 'null'}`).join(',')}}`;
+}

@@ -1,0 +1,238 @@
+/** Batcher: many `push(item)` in, few `sink.write(items)` out. */
+
+import type { Dispatcher, Layer, Sink } from '../core/dispatcher.js';
+import { failure, invalidOption, type SluiceError } from '../core/errors.js';
+import { checkNames, numberOption } from '../core/options.js';
+import type { Outcome } from '../core/outcome.js';
+import { sinkDispatcher, stack } from '../core/stack.js';
+import type { Tally } from '../core/tally.js';
+import type { Window } from '../core/window.js';
+import type { SettledCounts } from '../engine/barrier.js';
+import { type DrainReport, Engine } from '../engine/engine.js';
+import { EngineItem } from '../engine/item.js';
+import type { Env } from '../env/env.js';
+import { systemEnv } from '../env/system.js';
+import { limit } from '../layers/limit.js';
+import { timeout } from '../layers/timeout.js';
+
+/** Options of {@link createBatcher}. */
+export interface BatcherOptions<T, R = void> {
+  /** Where the batches go. */
+  readonly sink: Sink<T, R>;
+  /** Names it in events and messages. Default `'batcher'`. */
+  readonly name?: string;
+  /** When a batch is due. Default `{ maxDelayMs: 100 }`: soon enough for most sinks, long enough to fill batches. */
+  readonly window?: Window;
+  /** Items a batch, 1 or more. A full batch leaves at once. Default 500: beyond it most sinks gain little. */
+  readonly maxItems?: number;
+  /** Bytes a batch, as `bytesOf` measures them; an item that is larger alone leaves alone. Default 4 MiB. */
+  readonly maxBytes?: number;
+  /** What an item counts against `maxBytes` and `maxHeldBytes`. Called once an item. Default: 0, so that only items are counted. */
+  readonly bytesOf?: (item: T) => number;
+  /** Sink calls that run at once, 1 or more. Default 4. */
+  readonly maxInFlight?: number;
+  /** Items held at most: open, in flight, waiting for a retry, abandoned. Default 100,000. */
+  readonly maxHeldItems?: number;
+  /** Bytes held at most. Default 64 MiB. */
+  readonly maxHeldBytes?: number;
+  /** At a bound: `'wait'` (default) lets `add` and `push` wait for room, `'reject'` refuses them with `OVERLOADED`. `offer` never waits. */
+  readonly overflow?: 'wait' | 'reject';
+  /** Callers that may wait for room; one more is refused with `OVERLOADED`. Default 10,000. */
+  readonly maxWaiting?: number;
+  /** Longest time that one call of the sink may take, in milliseconds; `Infinity` for no bound. Default 30,000. */
+  readonly timeoutMs?: number;
+  /** Calls that may still run after their time-out; then no new one starts until one has ended. Default: `maxInFlight`. */
+  readonly maxAbandoned?: number;
+  /** Policies above the limit of `maxInFlight` and the time-out, outermost first, such as `[retry(), bisect()]`. Default none. */
+  readonly layers?: readonly Layer<T, R>[];
+  /** Time, randomness, observation. Default: the system's. */
+  readonly env?: Env;
+}
+
+/** Options of one `add` or `push`. */
+export interface PushOptions {
+  /** Leaves: an item that was not sent yet is not sent; the promise rejects with `CANCELLED`. */
+  readonly signal?: AbortSignal;
+}
+
+/** The balance, and what is held now. */
+export interface BatcherStats extends Tally {
+  readonly heldBytes: number;
+}
+
+/** Collects items and writes them in batches. */
+export interface Batcher<T, R = void> extends AsyncDisposable {
+  /** Takes an item at once and never waits: nothing to await, nobody is told what becomes of it but the tally. */
+  offer(item: T): 'accepted' | 'full' | 'closed';
+  /**
+   * Resolves once the item is accepted; waits for room under `overflow: 'wait'`.
+   *
+   * @throws SluiceError `CLOSED`, `OVERLOADED`, `ITEM_TOO_LARGE`, `CANCELLED`
+   */
+  add(item: T, options?: PushOptions): Promise<void>;
+  /**
+   * Resolves or rejects with this item's own outcome. A rejection that nobody observes is not reported as unhandled.
+   *
+   * @throws SluiceError as {@link Batcher.add}, and the item's failure; of a dead item with its `deadLetterId`.
+   */
+  push(item: T, options?: PushOptions): Promise<R>;
+  /** Cuts now; resolves once everything held, in flight or waiting at this moment is settled, with what became of it. Never rejects. */
+  flush(): Promise<SettledCounts>;
+  /**
+   * Accepts no more, writes what is held, waits for it, then closes the sink. Idempotent: the first call's promise.
+   *
+   * @param options `deadlineMs`: how long to wait, in milliseconds, default 30,000. What is unsettled then is dropped: its waiters
+   * get `SHUTDOWN_TIMEOUT`, and the report counts it.
+   */
+  close(options?: { readonly deadlineMs?: number }): Promise<DrainReport>;
+  /** The balance at this instant. */
+  stats(): BatcherStats;
+}
+
+const optionNames = [
+  'sink',
+  'name',
+  'window',
+  'maxItems',
+  'maxBytes',
+  'bytesOf',
+  'maxInFlight',
+  'maxHeldItems',
+  'maxHeldBytes',
+  'overflow',
+  'maxWaiting',
+  'timeoutMs',
+  'maxAbandoned',
+  'layers',
+  'env',
+]; // prettier-ignore
+
+/**
+ * Collects items and writes them in batches.
+ *
+ * @example
+ * const audit = createBatcher<AuditEvent>({ sink, window: { maxDelayMs: 80 }, maxItems: 500 });
+ * audit.offer(event);
+ * await audit.close();
+ *
+ * @throws SluiceError `INVALID_OPTION`
+ */
+export function createBatcher<T, R = void>(options: BatcherOptions<T, R>): Batcher<T, R> {
+  checkNames('createBatcher', options, optionNames);
+  const { sink, env = systemEnv(), overflow = 'wait', bytesOf } = options;
+  if (typeof sink?.write !== 'function') throw invalidOption('createBatcher needs a sink with a write(items) function.');
+  if (overflow !== 'wait' && overflow !== 'reject')
+    throw invalidOption(`createBatcher: overflow must be 'wait' or 'reject'; got ${String(overflow)}`);
+  const engine = engineOf(options, env);
+  let closing: Promise<DrainReport> | undefined;
+
+  const itemOf = (value: T) => new PushItem<T, R>(value, bytesOf === undefined ? 0 : byteCount(bytesOf(value)));
+
+  const enter = (item: PushItem<T, R>): Promise<void> | undefined => {
+    if (overflow === 'wait') return engine.accept(item);
+    const admission = engine.offer(item);
+    return admission === 'accepted' ? undefined : Promise.reject(engine.refusal(item, admission));
+  };
+
+  const close = (closeOptions: { readonly deadlineMs?: number } = {}): Promise<DrainReport> => {
+    const deadlineMs = numberOption('close.deadlineMs', closeOptions.deadlineMs, 30_000, { least: 0, infinite: true });
+    closing ??= engine.close(deadlineMs).then(async (report) => {
+      await sink.close?.();
+      return report;
+    });
+    return closing;
+  };
+
+  return {
+    offer(value) {
+      const admission = engine.offer(itemOf(value));
+      return admission === 'tooLarge' ? 'full' : admission;
+    },
+    add(value, { signal } = {}) {
+      const item = itemOf(value);
+      if (signal?.aborted) return Promise.reject(cancelled(signal));
+      const entered = enter(item);
+      if (entered === undefined) return Promise.resolve();
+      return leavingOn(signal, item, entered);
+    },
+    push(value, { signal } = {}) {
+      if (signal?.aborted) return handled(Promise.reject(cancelled(signal)));
+      const item = itemOf(value);
+      const outcome = new Promise<R>((resolve, reject) => {
+        item.resolve = resolve;
+        item.reject = reject;
+        enter(item)?.catch(reject);
+      });
+      return handled(leavingOn(signal, item, outcome));
+    },
+    flush: () => engine.flush(),
+    close,
+    stats: () => ({ ...engine.tally(), heldBytes: engine.held().bytes }),
+    async [Symbol.asyncDispose]() {
+      await close();
+    },
+  };
+
+  function leavingOn<V>(signal: AbortSignal | undefined, item: PushItem<T, R>, promise: Promise<V>): Promise<V> {
+    if (signal === undefined) return promise;
+    const leave = () => {
+      const reason = cancelled(signal);
+      if (engine.cancel(item, reason)) item.reject?.(reason);
+    };
+    signal.addEventListener('abort', leave);
+    return promise.finally(() => signal.removeEventListener('abort', leave));
+  }
+}
+
+/** An item whose caller may wait. */
+class PushItem<T, R> extends EngineItem<T> {
+  resolve: ((value: R) => void) | undefined = undefined;
+  reject: ((reason: SluiceError) => void) | undefined = undefined;
+}
+
+function engineOf<T, R>(options: BatcherOptions<T, R>, env: Env): Engine<T, R, PushItem<T, R>> {
+  const at = (name: string) => `createBatcher: ${name}`;
+  const count = { least: 1, whole: true, infinite: true };
+  const maxInFlight = numberOption(at('maxInFlight'), options.maxInFlight, 4, count);
+  const layers: readonly Layer<T, R>[] = [
+    ...(options.layers ?? []),
+    limit({ maxInFlight }),
+    timeout({
+      timeoutMs: numberOption(at('timeoutMs'), options.timeoutMs, 30_000, { least: 1, infinite: true }),
+      maxAbandoned: options.maxAbandoned ?? maxInFlight,
+    }),
+  ];
+  return new Engine<T, R, PushItem<T, R>>({
+    name: options.name ?? 'batcher',
+    env,
+    window: options.window ?? { maxDelayMs: 100 },
+    maxItems: numberOption(at('maxItems'), options.maxItems, 500, count),
+    maxBytes: numberOption(at('maxBytes'), options.maxBytes, 4 << 20, count),
+    maxHeldItems: numberOption(at('maxHeldItems'), options.maxHeldItems, 100_000, count),
+    maxHeldBytes: numberOption(at('maxHeldBytes'), options.maxHeldBytes, 64 << 20, count),
+    maxWaiting: numberOption(at('maxWaiting'), options.maxWaiting, 10_000, { least: 0, whole: true, infinite: true }),
+    idempotent: options.sink.idempotent === true,
+    dispatcher: (engineEnv): Dispatcher<T, R> => stack(layers, sinkDispatcher(options.sink, engineEnv), engineEnv),
+    settle: tell,
+  });
+}
+
+function tell<T, R>(item: PushItem<T, R>, outcome: Outcome<R>): void {
+  if (outcome.kind === 'ok') item.resolve?.(outcome.value);
+  else item.reject?.(outcome.failure);
+}
+
+function byteCount(bytes: number): number {
+  if (Number.isFinite(bytes) && bytes >= 0) return bytes;
+  throw invalidOption(`bytesOf must return a number of bytes, 0 or more; got ${String(bytes)}`);
+}
+
+function cancelled(signal: AbortSignal): SluiceError {
+  return failure('the caller aborted.', { code: 'CANCELLED', class: 'rejected', cause: signal.reason });
+}
+
+/** A caller need not look: a rejection that nobody observes must not end the process. */
+function handled<V>(promise: Promise<V>): Promise<V> {
+  promise.catch(() => {});
+  return promise;
+}

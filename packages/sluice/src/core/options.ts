@@ -1,0 +1,57 @@
+/** Options: unknown names and values out of range are errors that name what was wrong and what to do. */
+
+import { invalidOption, shorten } from './errors.js';
+
+/**
+ * Checks that `options` has no other members than `known`; a misspelt one gets a suggestion.
+ *
+ * @throws SluiceError `INVALID_OPTION`
+ */
+export function checkNames(where: string, options: object, known: readonly string[]): void {
+  for (const name of Object.keys(options)) {
+    if (known.includes(name)) continue;
+    const near = known.find((candidate) => distance(candidate.toLowerCase(), name.toLowerCase()) <= 2);
+    throw invalidOption(
+      `${where} has no option ${shorten(name)}${near === undefined ? `; it takes ${known.join(', ')}` : `; did you mean ${near}?`}`,
+    );
+  }
+}
+
+/** A range of numbers that an option accepts. */
+export interface Range {
+  readonly least: number;
+  /** Whole numbers only. `Infinity` stays allowed where `infinite` says so. */
+  readonly whole?: boolean;
+  readonly infinite?: boolean;
+}
+
+/**
+ * The value of a numeric option, or its default when it is not given.
+ *
+ * @throws SluiceError `INVALID_OPTION` when it is not a number in the range.
+ */
+export function numberOption(where: string, value: number | undefined, fallback: number, range: Range): number {
+  if (value === undefined) return fallback;
+  const allowed =
+    typeof value === 'number' && (Number.isFinite(value) || (value === Number.POSITIVE_INFINITY && range.infinite === true));
+  const fits =
+    allowed && value >= range.least && (range.whole !== true || Number.isInteger(value) || value === Number.POSITIVE_INFINITY);
+  if (fits) return value;
+  const kind = range.whole === true ? 'a whole number' : 'a number';
+  throw invalidOption(
+    `${where} must be ${kind}, ${range.least} or more${range.infinite === true ? ' (Infinity allowed)' : ''}; got ${shorten(value)}`,
+  );
+}
+
+/** Levenshtein distance, bounded by the short names that it is used on. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}

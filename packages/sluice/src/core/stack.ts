@@ -1,0 +1,61 @@
+/** Stack: layers on a sink. The sink's answer, whatever it is, becomes one outcome per item here. */
+
+import type { Env } from '../env/env.js';
+import type { Batch } from './batch.js';
+import type { DispatchContext, Dispatcher, Layer, Sink } from './dispatcher.js';
+import { asFailure, failure } from './errors.js';
+import { allFailed, done, failed, type Outcome } from './outcome.js';
+
+/** Puts layers on a dispatcher; the first is the outermost. */
+export function stack<I, R>(layers: readonly Layer<I, R>[], innermost: Dispatcher<I, R>, env: Env): Dispatcher<I, R> {
+  return layers.reduceRight((inner, layer) => layer(inner, env), innermost);
+}
+
+/** The innermost dispatcher: calls the sink, always ready, believes nothing that it returns. */
+export function sinkDispatcher<I, R>(sink: Sink<I, R>, env: Env): Dispatcher<I, R> {
+  return { ready: () => true, dispatch: (batch, context) => call(sink, env, batch, context) };
+}
+
+async function call<I, R>(sink: Sink<I, R>, env: Env, batch: Batch<I>, context: DispatchContext): Promise<readonly Outcome<R>[]> {
+  const startedAt = env.clock.now();
+  let outcomes: readonly Outcome<R>[];
+  try {
+    // A fresh array: the sink may keep it or change it, a retry sends the batch's own items again.
+    const values = batch.items.map((item) => item.value);
+    const results = await sink.write(values, { ...context, batchId: batch.id, lane: batch.lane, entries: batch.items });
+    outcomes = outcomesOf(batch.items.length, results);
+  } catch (thrown) {
+    outcomes = allFailed(batch.items.length, asFailure(thrown, 'transient'));
+  }
+  const ok = outcomes.every((outcome) => outcome.kind === 'ok');
+  env.observe({ type: 'called', batchId: batch.id, items: batch.items.length, durationMs: env.clock.now() - startedAt, ok });
+  return outcomes;
+}
+
+function outcomesOf<R>(count: number, results: void | readonly (R | Error)[]): readonly Outcome<R>[] {
+  if (results === undefined) return new Array<Outcome<R>>(count).fill(done as Outcome<R>);
+  if (!Array.isArray(results)) {
+    return allFailed(
+      count,
+      failure(`the sink must return nothing, or an array with one entry per item; it returned ${typeof results}.`, {
+        code: 'BAD_RESULT',
+        class: 'unknown',
+      }),
+    );
+  }
+  if (results.length !== count) {
+    return allFailed(
+      count,
+      failure(
+        `the sink got ${count} items and returned ${results.length} results; return one per item, in item order, or nothing.`,
+        {
+          code: 'RESULT_LENGTH_MISMATCH',
+          class: 'unknown',
+        },
+      ),
+    );
+  }
+  return results.map(
+    (result): Outcome<R> => (result instanceof Error ? failed(asFailure(result, 'permanent')) : { kind: 'ok', value: result }),
+  );
+}

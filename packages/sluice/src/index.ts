@@ -1,0 +1,15 @@
+/** `sluice`: the loader and the batcher. Layers, the log and the adapters have subpaths of their own. */
+
+export { type Batcher, type BatcherOptions, type BatcherStats, createBatcher, type PushOptions } from './batcher/batcher.js';
+export type { CutReason, Item } from './core/batch.js';
+export type { Sink, SinkContext } from './core/dispatcher.js';
+export { type ErrorCode, type FailureClass, type FailureOptions, failure, SluiceError } from './core/errors.js';
+export type { OutcomeCounts, SluiceEvent } from './core/event.js';
+export type { Tally } from './core/tally.js';
+export type { Window } from './core/window.js';
+export type { SettledCounts } from './engine/barrier.js';
+export type { DrainReport } from './engine/engine.js';
+export type { Cancel, Clock, Env, Random } from './env/env.js';
+export { systemEnv } from './env/system.js';
+export { createKeyFetcher, type KeyFetcher, type KeyFetcherOptions } from './loader/key-fetcher.js';
+export { createLoader, type Loader, type LoaderOptions } from './loader/loader.js';

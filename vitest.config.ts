@@ -1,0 +1,20 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+const library = fileURLToPath(new URL('./packages/sluice/src/', import.meta.url));
+
+export default defineConfig({
+  resolve: {
+    alias: [
+      { find: /^sluice$/, replacement: `${library}index.ts` },
+      { find: /^sluice\/(layers|log|lmdb|postgres|http|testing)$/, replacement: `${library}$1/index.ts` },
+    ],
+  },
+  test: {
+    include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts', 'test/**/*.test.ts'],
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    // Two cores: the server tests start processes of their own.
+    maxWorkers: 2,
+  },
+});
