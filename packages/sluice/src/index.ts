@@ -5,7 +5,7 @@ export type { CutReason, Item } from './core/batch.js';
 export type { Sink, SinkContext } from './core/dispatcher.js';
 export { type ErrorCode, type FailureClass, type FailureOptions, failure, SluiceError } from './core/errors.js';
 export type { OutcomeCounts, SluiceEvent } from './core/event.js';
-export type { Tally } from './core/tally.js';
+export { type Tally, tallyImbalance } from './core/tally.js';
 export type { Window } from './core/window.js';
 export type { SettledCounts } from './engine/barrier.js';
 export type { DrainReport } from './engine/engine.js';

@@ -49,9 +49,10 @@ export async function withBody<T>(
   const announced = Number(request.headers['content-length'] ?? 0);
   if (announced > limits.maxBodyBytes) throw tooLarge(limits);
   let held = 0;
-  const take = (bytes: number): void => {
-    if (!allowance.take(bytes)) throw overloaded('OVERLOADED', 'too many bytes of requests are under way; send this one again later');
+  const take = (bytes: number): boolean => {
+    if (!allowance.take(bytes)) return false;
     held += bytes;
+    return true;
   };
   try {
     return await use(await read(request, gzip, limits, take));
@@ -60,7 +61,7 @@ export async function withBody<T>(
   }
 }
 
-function read(request: IncomingMessage, gzip: boolean, limits: GatewayLimits, take: (bytes: number) => void): Promise<Buffer> {
+function read(request: IncomingMessage, gzip: boolean, limits: GatewayLimits, take: (bytes: number) => boolean): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const gunzip = gzip ? createGunzip() : undefined;
     const source: Readable = gunzip ?? request;
@@ -78,20 +79,20 @@ function read(request: IncomingMessage, gzip: boolean, limits: GatewayLimits, ta
     };
     const onData = (chunk: Buffer): void => {
       bytes += chunk.length;
-      if (bytes > limits.maxBodyBytes) return stop(tooLarge(limits));
-      try {
-        take(chunk.length);
-      } catch (error) {
-        return stop(error as Error);
-      }
-      chunks.push(chunk);
+      if (bytes > limits.maxBodyBytes) stop(tooLarge(limits));
+      else if (take(chunk.length)) chunks.push(chunk);
+      else stop(overloaded('OVERLOADED', 'too many bytes of requests are under way; send this one again later'));
     };
     source.on('data', onData);
     source.once('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes)));
     // The listener stays for good: a late error of a stream that was given up must not crash the process.
-    request.on('error', () => stop(new HttpError(400, 'INCOMPLETE_BODY', 'the connection ended before the whole body had arrived')));
+    request.on('error', () =>
+      stop(new HttpError(400, 'INCOMPLETE_BODY', 'the connection ended before the whole body had arrived')),
+    );
     if (gunzip === undefined) return;
-    gunzip.on('error', () => stop(new HttpError(400, 'INVALID_GZIP', 'content-encoding says gzip, but the body is not a whole gzip stream')));
+    gunzip.on('error', () =>
+      stop(new HttpError(400, 'INVALID_GZIP', 'content-encoding says gzip, but the body is not a whole gzip stream')),
+    );
     request.pipe(gunzip);
   });
 }

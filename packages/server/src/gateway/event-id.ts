@@ -33,18 +33,23 @@ export function findId(source: IdSource, event: Readonly<Record<string, unknown>
   if (!Object.hasOwn(event, field)) return { kind: 'absent' };
   const value = event[field];
   if (typeof value === 'string') return checkLength(value, field);
-  if (typeof value !== 'number') return { kind: 'invalid', problem: `the field ${name(field)} must be a string or an integer, to be the id` };
+  if (typeof value !== 'number')
+    return { kind: 'invalid', problem: `the field ${name(field)} must be a string or an integer, to be the id` };
   if (Number.isSafeInteger(value)) return { kind: 'id', id: String(value) };
   // Beyond 2^53 a double is not the number that was sent: two ids would become one.
   const digits = memberText(json, field);
-  if (!/^-?\d+$/.test(digits)) return { kind: 'invalid', problem: `the field ${name(field)} must be an integer written in digits, to be the id` };
+  if (!/^-?\d+$/.test(digits))
+    return { kind: 'invalid', problem: `the field ${name(field)} must be an integer written in digits, to be the id` };
   return checkLength(digits, field);
 }
 
 function checkLength(id: string, field: string): FoundId {
   const bytes = Buffer.byteLength(id);
   if (bytes >= 1 && bytes <= maxIdBytes) return { kind: 'id', id };
-  return { kind: 'invalid', problem: `the field ${name(field)} must hold 1 to ${maxIdBytes} bytes, to be the id; it holds ${bytes}` };
+  return {
+    kind: 'invalid',
+    problem: `the field ${name(field)} must hold 1 to ${maxIdBytes} bytes, to be the id; it holds ${bytes}`,
+  };
 }
 
 function name(field: string): string {

@@ -10,7 +10,14 @@ export function isEventTime(value: unknown): value is string {
   if (typeof value !== 'string') return false;
   const parts = pattern.exec(value);
   if (parts === null) return false;
-  const [year, month, day, hour, minute, second] = parts.slice(1, 7).map(Number) as [number, number, number, number, number, number];
+  const [year, month, day, hour, minute, second] = parts.slice(1, 7).map(Number) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
   if (year < 1 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month)) return false;
   const offsetHours = Number(parts[8] ?? 0);
   const offsetMinutes = Number(parts[9] ?? 0);

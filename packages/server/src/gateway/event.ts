@@ -34,7 +34,9 @@ export interface EventOptions {
 }
 
 /** An event, or why there is none. */
-export type ReadEvent = { readonly event: NewEvent; readonly refusal?: never } | { readonly event?: never; readonly refusal: Refusal };
+export type ReadEvent =
+  | { readonly event: NewEvent; readonly refusal: undefined }
+  | { readonly event: undefined; readonly refusal: Refusal };
 
 /** Reads one item. Its bytes become the payload as they are. */
 export function readEvent(json: Buffer, options: EventOptions): ReadEvent {
@@ -43,7 +45,8 @@ export function readEvent(json: Buffer, options: EventOptions): ReadEvent {
     return refuse('ITEM_TOO_LARGE', `expected an item of at most ${limits.maxItemBytes} bytes, got ${json.length}`);
   }
   if (!isUtf8(json)) return refuse('INVALID_UTF8', 'the item is not valid UTF-8');
-  if (isTooDeep(json, limits.maxDepth)) return refuse('TOO_DEEP', `objects and arrays are nested deeper than ${limits.maxDepth} levels`);
+  if (isTooDeep(json, limits.maxDepth))
+    return refuse('TOO_DEEP', `objects and arrays are nested deeper than ${limits.maxDepth} levels`);
   let value: unknown;
   try {
     value = JSON.parse(json.toString('utf8'));
@@ -51,7 +54,10 @@ export function readEvent(json: Buffer, options: EventOptions): ReadEvent {
     return refuse('INVALID_JSON', `not valid JSON: ${(error as Error).message.slice(0, 160)}`);
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    return refuse('NOT_AN_OBJECT', `expected a JSON object, got ${Array.isArray(value) ? 'an array' : value === null ? 'null' : `a ${typeof value}`}`);
+    return refuse(
+      'NOT_AN_OBJECT',
+      `expected a JSON object, got ${Array.isArray(value) ? 'an array' : value === null ? 'null' : `a ${typeof value}`}`,
+    );
   }
   const problem = textProblem(json);
   if (problem !== undefined) return refuse('INVALID_TEXT', problem);
@@ -59,13 +65,13 @@ export function readEvent(json: Buffer, options: EventOptions): ReadEvent {
   const found = findId(options.idSource, fields, json);
   if (found.kind === 'invalid') return refuse('INVALID_ID', found.problem);
   const { tenant, receivedAt } = options;
-  const written = Object.hasOwn(fields, 'time') ? fields['time'] : undefined;
+  const written = Object.hasOwn(fields, 'time') ? fields.time : undefined;
   // Many formats use the name for something else (seconds, a duration): such a value stays in the payload, and says no time.
   const time = isEventTime(written) ? written : null;
-  if (found.kind === 'id') return { event: { id: found.id, tenant, time, receivedAt, payload: json } };
-  return { event: { id: uuidV7(receivedAt), generated: true, tenant, time, receivedAt, payload: json } };
+  if (found.kind === 'id') return { event: { id: found.id, tenant, time, receivedAt, payload: json }, refusal: undefined };
+  return { event: { id: uuidV7(receivedAt), generated: true, tenant, time, receivedAt, payload: json }, refusal: undefined };
 }
 
 function refuse(code: RefusalCode, message: string): ReadEvent {
-  return { refusal: { code, message } };
+  return { event: undefined, refusal: { code, message } };
 }

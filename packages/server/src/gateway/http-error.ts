@@ -33,11 +33,16 @@ export function errorBody(code: string, message: string): string {
 /** Answers with an error; what is not an {@link HttpError} is told by its own status, and never with more than its message. */
 export function sendError(error: FastifyError | HttpError, _request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const known = error instanceof HttpError ? error : fromFramework(error);
-  return reply.code(known.status).headers(known.headers).type('application/json; charset=utf-8').send(errorBody(known.code, known.message));
+  return reply
+    .code(known.status)
+    .headers(known.headers)
+    .type('application/json; charset=utf-8')
+    .send(errorBody(known.code, known.message));
 }
 
 function fromFramework(error: FastifyError): HttpError {
-  if (error.code === 'FST_ERR_BAD_URL') return new HttpError(400, 'INVALID_URL', 'the path of the URL is not valid percent-encoded UTF-8');
+  if (error.code === 'FST_ERR_BAD_URL')
+    return new HttpError(400, 'INVALID_URL', 'the path of the URL is not valid percent-encoded UTF-8');
   if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return unsupportedType('a content-type that cannot be read');
   const status = error.statusCode ?? 500;
   if (status >= 400 && status < 500) return new HttpError(status, 'BAD_REQUEST', error.message);

@@ -25,8 +25,12 @@ export function bodyFormat(contentType: string | undefined): BodyFormat {
   for (const parameter of parameters) {
     const [name = '', value = ''] = parameter.split('=');
     if (name.trim().toLowerCase() !== 'charset') continue;
-    const charset = value.trim().replace(/^"(.*)"$/, '$1').toLowerCase();
-    if (!['utf-8', 'utf8', 'us-ascii'].includes(charset)) throw unsupportedType(`charset ${JSON.stringify(charset.slice(0, 40))}`);
+    const charset = value
+      .trim()
+      .replace(/^"(.*)"$/, '$1')
+      .toLowerCase();
+    if (!['utf-8', 'utf8', 'us-ascii'].includes(charset))
+      throw unsupportedType(`charset ${JSON.stringify(charset.slice(0, 40))}`);
   }
   return format;
 }
@@ -40,7 +44,12 @@ export function isGzip(contentEncoding: string | undefined): boolean {
   const encoding = contentEncoding?.trim().toLowerCase() ?? '';
   if (encoding === '' || encoding === 'identity') return false;
   if (encoding === 'gzip' || encoding === 'x-gzip') return true;
-  throw new HttpError(415, 'UNSUPPORTED_ENCODING', `expected content-encoding gzip, or none; got ${JSON.stringify(encoding.slice(0, 40))}`, {
-    'accept-encoding': 'gzip',
-  });
+  throw new HttpError(
+    415,
+    'UNSUPPORTED_ENCODING',
+    `expected content-encoding gzip, or none; got ${JSON.stringify(encoding.slice(0, 40))}`,
+    {
+      'accept-encoding': 'gzip',
+    },
+  );
 }

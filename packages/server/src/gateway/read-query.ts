@@ -33,7 +33,10 @@ export function readQuery(rawUrl: string): ReadQuery {
   }
   const wanted = asked.filter(({ key }) => key !== '');
   if (wanted.length === 0) throw new HttpError(400, 'MISSING_KEYS', 'expected at least one key, as in /read?keys=k1,k2');
-  return { keys: [...new Set(wanted.flatMap(({ key, parts = [] }) => [key, ...parts]))], select: (found) => select(wanted, found) };
+  return {
+    keys: [...new Set(wanted.flatMap(({ key, parts = [] }) => [key, ...parts]))],
+    select: (found) => select(wanted, found),
+  };
 }
 
 /** A key, and the keys it stands for where there is no such key. */

@@ -4,7 +4,7 @@ import { setMaxListeners } from 'node:events';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Appended, Log, NewEvent } from 'sluice/log';
 import { type EventOptions, readEvent } from './event.js';
-import { HttpError, overloaded } from './http-error.js';
+import { type HttpError, overloaded } from './http-error.js';
 import type { AckLevel, ItemError, Receipt } from './receipt.js';
 
 /**
@@ -50,7 +50,13 @@ export async function receive(items: readonly Buffer[], options: ReceiveOptions)
   if (options.ack === 'durable') return { ack: 'durable', accepted, duplicates, ...base };
   const { reached, dead } = await committed(options, appended);
   const died = dead.map((at) => deadLettered(indexes[at]!, appended[at]!));
-  return { ack: reached ? 'committed' : 'durable', accepted, duplicates, ...base, errors: [...errors, ...died].sort((a, b) => a.index - b.index) };
+  return {
+    ack: reached ? 'committed' : 'durable',
+    accepted,
+    duplicates,
+    ...base,
+    errors: [...errors, ...died].sort((a, b) => a.index - b.index),
+  };
 }
 
 interface ReadItems {
@@ -75,7 +81,7 @@ async function readAll(items: readonly Buffer[], options: EventOptions): Promise
     }
     const { event, refusal } = readEvent(item, options);
     read.ids.push(event?.id ?? null);
-    if (event === undefined) {
+    if (refusal !== undefined) {
       read.errors.push({ index, ...refusal });
     } else {
       read.events.push(event);
@@ -98,7 +104,9 @@ async function append(options: ReceiveOptions, events: readonly NewEvent[]): Pro
     const { code, retryAfterMs } = error as { code?: unknown; retryAfterMs?: number };
     if (code === 'OVERLOADED') throw logFull(retryAfterMs);
     if (code === 'CLOSED') throw logClosed();
-    if (code === 'LOG_STOPPED') throw overloaded('LOG_STOPPED', `the log takes no more events: ${(error as Error).message}`, 30_000);
+    if (code === 'ITEM_TOO_LARGE') throw new HttpError(413, 'TOO_MANY_ITEMS', (error as Error).message);
+    if (code === 'LOG_STOPPED')
+      throw overloaded('LOG_STOPPED', `the log takes no more events: ${(error as Error).message}`, 30_000);
     throw error;
   }
 }
@@ -147,5 +155,9 @@ function logFull(retryAfterMs?: number): HttpError {
 }
 
 function logClosed(): HttpError {
-  return overloaded('SHUTTING_DOWN', 'the service is shutting down; nothing of this request was stored; send it again later', 5_000);
+  return overloaded(
+    'SHUTTING_DOWN',
+    'the service is shutting down; nothing of this request was stored; send it again later',
+    5_000,
+  );
 }

@@ -66,7 +66,8 @@ function splitArray(text: Buffer, maxItems: number): Buffer[] {
       if (item.length > 0) add(items, item, maxItems);
       start = at + 1;
       if (byte === closeBracket) {
-        if (start !== text.length) throw malformed('something follows the array; for one object a line send application/x-ndjson');
+        if (start !== text.length)
+          throw malformed('something follows the array; for one object a line send application/x-ndjson');
         return items;
       }
     } else if (byte === closeBrace) {
@@ -88,7 +89,11 @@ export function endOfString(text: Buffer, at: number): number {
 
 function add(items: Buffer[], item: Buffer, maxItems: number): void {
   if (items.length === maxItems) {
-    throw new HttpError(413, 'TOO_MANY_ITEMS', `expected at most ${maxItems} items in one request; send the rest in further requests`);
+    throw new HttpError(
+      413,
+      'TOO_MANY_ITEMS',
+      `expected at most ${maxItems} items in one request; send the rest in further requests`,
+    );
   }
   items.push(item);
 }

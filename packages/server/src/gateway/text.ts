@@ -27,7 +27,8 @@ export function textProblem(json: Buffer): string | undefined {
     if (unit < 0xd800 || unit > 0xdfff) continue;
     const paired = unit <= 0xdbff && json[at] === backslash && json[at + 1] === 0x75;
     const low = paired ? codeUnit(json, at) : 0;
-    if (low < 0xdc00 || low > 0xdfff) return `a string holds a lone surrogate (\\u${unit.toString(16)}), which is not Unicode text`;
+    if (low < 0xdc00 || low > 0xdfff)
+      return `a string holds a lone surrogate (\\u${unit.toString(16)}), which is not Unicode text`;
     at += 6;
   }
   return undefined;
@@ -54,5 +55,5 @@ export function isTooDeep(json: Buffer, maxDepth: number): boolean {
 }
 
 function codeUnit(json: Buffer, at: number): number {
-  return Number.parseInt(json.latin1Slice(at + 2, at + 6), 16);
+  return Number.parseInt(json.toString('latin1', at + 2, at + 6), 16);
 }

@@ -31,39 +31,53 @@ export interface Batch<I> {
   readonly items: readonly Item<I>[];
   readonly bytes: number;
   readonly reason: CutReason;
-  /** The batch of the items at these indexes; itself when that is all of them. */
+  /** The batch of the items at these indexes, which must rise; itself when that is all of them. The same members get the same id. */
   only(indexes: readonly number[]): Batch<I>;
 }
 
 /** Makes a batch of items that were cut together. */
 export function createBatch<I>(id: string, lane: string, items: readonly Item<I>[], bytes: number, reason: CutReason): Batch<I> {
-  let parts = 0;
-  // Subsets of subsets are numbered by the batch that was cut, so that two halves of two halves never share an id.
-  const nextPart = () => ++parts;
-  return batchOf(id, id, lane, items, bytes, reason, nextPart);
+  const whole: Batch<I> = { id, lane, items, bytes, reason, only: (indexes) => partOf(whole, undefined, indexes, idOf) };
+  // Numbered by the batch that was cut, so that two halves of two halves never share an id; and remembered, so that the same
+  // members get the same id again (a bisection that runs once more after a retry).
+  const ids = new Map<string, string>();
+  const idOf = (places: readonly number[]) => {
+    const key = runsOf(places);
+    const known = ids.get(key) ?? `${id}.${ids.size + 1}`;
+    ids.set(key, known);
+    return known;
+  };
+  return whole;
 }
 
-function batchOf<I>(
-  rootId: string,
-  id: string,
-  lane: string,
-  items: readonly Item<I>[],
-  bytes: number,
-  reason: CutReason,
-  nextPart: () => number,
+/** `places`: where the parent's items stand in the batch that was cut; undefined when the parent is that batch. */
+function partOf<I>(
+  parent: Batch<I>,
+  places: readonly number[] | undefined,
+  indexes: readonly number[],
+  idOf: (places: readonly number[]) => string,
 ): Batch<I> {
-  const batch: Batch<I> = {
-    id,
-    lane,
+  if (indexes.length === parent.items.length) return parent;
+  const chosen = places === undefined ? indexes : indexes.map((index) => places[index]!);
+  const items = indexes.map((index) => parent.items[index]!);
+  const part: Batch<I> = {
+    id: idOf(chosen),
+    lane: parent.lane,
     items,
-    bytes,
-    reason,
-    only(indexes) {
-      if (indexes.length === items.length) return batch;
-      const chosen = indexes.map((index) => items[index]!);
-      const chosenBytes = chosen.reduce((sum, item) => sum + item.bytes, 0);
-      return batchOf(rootId, `${rootId}.${nextPart()}`, lane, chosen, chosenBytes, reason, nextPart);
-    },
+    bytes: items.reduce((sum, item) => sum + item.bytes, 0),
+    reason: parent.reason,
+    only: (inner) => partOf(part, chosen, inner, idOf),
   };
-  return batch;
+  return part;
+}
+
+/** A short name of a set of places: `0-499,700`. */
+function runsOf(places: readonly number[]): string {
+  const runs: string[] = [];
+  for (let i = 0; i < places.length; i++) {
+    const first = places[i]!;
+    while (i + 1 < places.length && places[i + 1] === places[i]! + 1) i++;
+    runs.push(`${first}-${places[i]!}`);
+  }
+  return runs.join();
 }

@@ -43,6 +43,8 @@ export interface FailureOptions {
   readonly retryAfterMs?: number;
   /** The key or item that it is about. Keys are shortened in messages, never here. */
   readonly key?: unknown;
+  /** Where the item was parked, if it was. */
+  readonly deadLetterId?: string;
 }
 
 /** Every error that Sluice makes. Test `code`, not the message. */
@@ -51,6 +53,8 @@ export class SluiceError extends Error {
   readonly class: FailureClass;
   readonly retryAfterMs?: number;
   readonly key?: unknown;
+  /** Where the item was parked, when it became a dead letter. */
+  readonly deadLetterId?: string;
 
   constructor(message: string, options: FailureOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -59,6 +63,7 @@ export class SluiceError extends Error {
     this.class = options.class ?? 'permanent';
     if (options.retryAfterMs !== undefined) this.retryAfterMs = options.retryAfterMs;
     if (options.key !== undefined) this.key = options.key;
+    if (options.deadLetterId !== undefined) this.deadLetterId = options.deadLetterId;
   }
 }
 
@@ -87,7 +92,8 @@ export function asFailure(thrown: unknown, fallback: FailureClass, options: Fail
       class: options.class ?? (isFailureClass(claims.class) ? claims.class : fallback),
       cause: options.cause ?? thrown,
       ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-      ...(options.key === undefined ? {} : { key: options.key }),
+      key: options.key ?? (thrown instanceof SluiceError ? thrown.key : undefined),
+      ...(options.deadLetterId === undefined ? {} : { deadLetterId: options.deadLetterId }),
     },
   );
 }

@@ -53,6 +53,8 @@ export type SluiceEvent =
       readonly delayMs: number;
       readonly failureClass: FailureClass;
       readonly code: string;
+      /** What the sink said; of a permanent failure never, since it may hold parts of the item. */
+      readonly message: string;
     }
   /** A batch failed as a whole and was split to find the bad items. */
   | { readonly type: 'bisect'; readonly batchId: string; readonly items: number; readonly code: string }

@@ -8,6 +8,9 @@ import { invalidOption, shorten } from './errors.js';
  * @throws SluiceError `INVALID_OPTION`
  */
 export function checkNames(where: string, options: object, known: readonly string[]): void {
+  if (typeof options !== 'object' || options === null) {
+    throw invalidOption(`${where} needs an object of options; got ${shorten(options)}. It takes ${known.join(', ')}`);
+  }
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue;
     const near = known.find((candidate) => distance(candidate.toLowerCase(), name.toLowerCase()) <= 2);

@@ -55,7 +55,9 @@ function outcomesOf<R>(count: number, results: void | readonly (R | Error)[]): r
       ),
     );
   }
-  return results.map(
+  // Array.from, not map: a sparse array has holes, and a hole is a value (undefined) like any other.
+  return Array.from(
+    results as readonly (R | Error)[],
     (result): Outcome<R> => (result instanceof Error ? failed(asFailure(result, 'permanent')) : { kind: 'ok', value: result }),
   );
 }

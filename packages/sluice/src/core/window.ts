@@ -48,9 +48,12 @@ export function windowRule(window: Window, startedAt: number): WindowRule {
       };
     }
   }
-  throw invalidOption(
-    `window must be { maxDelayMs }, { everyMs }, 'tick' or 'whileBusy'; got ${shorten(JSON.stringify(window))}`,
-  );
+  throw invalidOption(`window must be { maxDelayMs }, { everyMs }, 'tick' or 'whileBusy'; got ${describe(window)}`);
+}
+
+function describe(window: unknown): string {
+  if (typeof window !== 'object' || window === null) return shorten(window);
+  return `{ ${shorten(Object.keys(window).join(', '))} }`;
 }
 
 function milliseconds(name: string, value: unknown, least: number): number {

@@ -9,6 +9,7 @@ import { allFailed, failed, type Outcome } from '../core/outcome.js';
 import { type Counts, emptyTally, type Tally } from '../core/tally.js';
 import { type Window, windowRule } from '../core/window.js';
 import type { Env } from '../env/env.js';
+import { type Admission, closedError, refusalOf } from './admission.js';
 import { Barriers, type Ending, type SettledCounts } from './barrier.js';
 import { Capacity, type HeldBounds } from './capacity.js';
 import { Flight } from './flight.js';
@@ -34,9 +35,6 @@ export interface EngineOptions<I, R, E extends EngineItem<I>> extends BatchBound
   onCut?(items: readonly E[]): void;
 }
 
-/** What became of an offer. */
-export type Admission = 'accepted' | 'full' | 'closed' | 'tooLarge';
-
 /** What a close reports: how many of the items that it waited for ended in each way. `dropped` were unsettled at the deadline. */
 export interface DrainReport extends SettledCounts {
   /** Of the dropped: never dispatched. */
@@ -56,7 +54,8 @@ export class Engine<I, R, E extends EngineItem<I>> {
   readonly #room: Room<E>;
   readonly #lane: Lane<I, E>;
   readonly #dispatcher: Dispatcher<I, R>;
-  readonly #flights = new Set<Flight>();
+  /** By batch id. A flight stays until the last of its abandoned calls has ended. */
+  readonly #flights = new Map<string, Flight>();
   readonly #idPrefix: string;
   #batches = 0;
   #drain: Promise<DrainReport> | undefined;
@@ -70,14 +69,14 @@ export class Engine<I, R, E extends EngineItem<I>> {
     this.#dispatcher = options.dispatcher({
       clock: env.clock,
       random: env.random,
-      neutral: env.neutral,
+      neutral: (fn) => env.neutral(fn),
       observe: (event) => this.#observe(event),
     });
     this.#lane = new Lane<I, E>({
       clock: env.clock,
       window: windowRule(options.window, env.clock.now()),
       bounds: options,
-      ready: () => this.#dispatcher.ready(''),
+      ready: () => this.#ready(),
       send: (cut) => this.#send(cut),
     });
   }
@@ -130,18 +129,7 @@ export class Engine<I, R, E extends EngineItem<I>> {
 
   /** The error that tells a caller why its item was refused. */
   refusal(item: E, admission: Exclude<Admission, 'accepted'>): SluiceError {
-    const { name, maxHeldItems, maxHeldBytes, maxWaiting } = this.#options;
-    if (admission === 'closed') return closedError(name);
-    if (admission === 'tooLarge') {
-      return failure(
-        `${name}: an item of ${item.bytes} bytes can never be held: maxHeldBytes is ${maxHeldBytes}. Split the item, or raise the bound.`,
-        { code: 'ITEM_TOO_LARGE', class: 'rejected' },
-      );
-    }
-    return failure(
-      `${name} is full: ${this.#capacity.items} items (${this.#capacity.bytes} bytes) are held, maxHeldItems is ${maxHeldItems}, maxHeldBytes ${maxHeldBytes}, maxWaiting ${maxWaiting}. Offer more slowly, or raise the bound.`,
-      { code: 'OVERLOADED', class: 'rejected' },
-    );
+    return refusalOf(admission, item.bytes, this.#capacity, this.#options);
   }
 
   /**
@@ -159,6 +147,8 @@ export class Engine<I, R, E extends EngineItem<I>> {
       this.#tally.waiting--;
       this.#tally.rejected++;
       item.barrier.leave();
+      // It may have been the first in line, and too large for the room that there is for the next.
+      this.#admitWaiting();
       return true;
     }
     this.#count('cancelled', item);
@@ -245,8 +235,8 @@ export class Engine<I, R, E extends EngineItem<I>> {
     const { env, name, idempotent, onCut } = this.#options;
     const { items, bytes, reason } = cut;
     const batch = createBatch<I>(`${this.#idPrefix}-${(this.#batches++).toString(36)}`, '', items, bytes, reason);
-    const flight = new Flight(batch.id, items);
-    this.#flights.add(flight);
+    const flight = new Flight(batch.id, items, bytes);
+    this.#flights.set(batch.id, flight);
     let deadlineAt = 0;
     for (const item of items) {
       item.phase = 'inFlight';
@@ -268,7 +258,7 @@ export class Engine<I, R, E extends EngineItem<I>> {
       waitMs: startedAt - cut.firstAt,
     });
     const context: DispatchContext = { signal: flight.signal, deadlineAt, attempt: 1, idempotent };
-    const settle = (outcomes: readonly Outcome<R>[]) => this.#settle(flight, items, bytes, outcomes, startedAt);
+    const settle = (outcomes: readonly Outcome<R>[]) => this.#settle(flight, items, outcomes, startedAt);
     // A layer of the user's may break the first law; then nobody may be left waiting.
     const broken = (thrown: unknown) => settle(allFailed(items.length, asFailure(thrown, 'unknown')));
     try {
@@ -278,13 +268,12 @@ export class Engine<I, R, E extends EngineItem<I>> {
     }
   }
 
-  #settle(flight: Flight, items: readonly E[], bytes: number, given: readonly Outcome<R>[], startedAt: number): void {
+  #settle(flight: Flight, items: readonly E[], given: readonly Outcome<R>[], startedAt: number): void {
     const { name, settle, env } = this.#options;
-    const outcomes = given.length === items.length ? given : allFailed(items.length, lengthMismatch(items.length, given.length));
-    this.#flights.delete(flight);
+    const outcomes = oneEach(items.length, given);
     const counts = { ok: 0, failed: 0, dead: 0, cancelled: 0 };
     // A settled waiter may call in again and meet the bounds: everything is counted before anyone is told.
-    this.#capacity.release(items.length, bytes);
+    this.#change(flight, () => flight.settle());
     const told: number[] = [];
     for (let i = 0; i < items.length; i++) {
       const item = items[i]!;
@@ -328,7 +317,7 @@ export class Engine<I, R, E extends EngineItem<I>> {
   }
 
   #dropAll(deadlineMs: number): { droppedHeld: number; droppedInFlight: number } {
-    const inFlight = [...this.#flights]
+    const inFlight = [...this.#flights.values()]
       .flatMap((flight) => flight.items as readonly E[])
       .filter((item) => item.phase === 'inFlight');
     const held = this.#lane.takeAll();
@@ -349,18 +338,40 @@ export class Engine<I, R, E extends EngineItem<I>> {
       this.#count('dropped', item);
       settle(item, failed(wasHeld ? neverSent : unanswered));
     }
-    for (const flight of this.#flights) flight.abort(unanswered);
+    for (const flight of this.#flights.values()) flight.abort(unanswered);
     if (held.length + inFlight.length > 0)
       this.#observe({ type: 'dropped', name, items: held.length + inFlight.length, reason: 'shutdown' });
     return { droppedHeld: held.length, droppedInFlight: inFlight.length };
   }
 
-  #observe(event: SluiceEvent): void {
-    if (event.type === 'abandoned') this.#capacity.take(event.items, event.bytes);
-    if (event.type === 'late') {
-      this.#capacity.release(event.items, event.bytes);
-      this.#admitWaiting();
+  #ready(): true | Promise<void> {
+    try {
+      return this.#dispatcher.ready('');
+    } catch {
+      // Advice that throws is no advice: the dispatch itself will say what is wrong.
+      return true;
     }
+  }
+
+  /** Changes what a flight holds, and the capacity with it. */
+  #change(flight: Flight, change: () => void): void {
+    const { heldItems, heldBytes } = flight;
+    change();
+    this.#capacity.release(heldItems - flight.heldItems, heldBytes - flight.heldBytes);
+    if (flight.isOver) this.#flights.delete(flight.batchId);
+  }
+
+  #reckonAbandoned(event: Extract<SluiceEvent, { type: 'abandoned' | 'late' }>): void {
+    const [cutId] = event.batchId.split('.');
+    const flight = this.#flights.get(cutId!);
+    if (flight === undefined) return;
+    const sign = event.type === 'abandoned' ? 1 : -1;
+    this.#change(flight, () => flight.abandon(sign * event.items, sign * event.bytes));
+    this.#admitWaiting();
+  }
+
+  #observe(event: SluiceEvent): void {
+    if (event.type === 'abandoned' || event.type === 'late') this.#reckonAbandoned(event);
     try {
       this.#options.env.observe(event);
     } catch {
@@ -369,13 +380,16 @@ export class Engine<I, R, E extends EngineItem<I>> {
   }
 }
 
-function closedError(name: string): SluiceError {
-  return failure(`${name} is closed: it accepts no more items.`, { code: 'CLOSED', class: 'rejected' });
-}
-
-function lengthMismatch(expected: number, got: number): SluiceError {
-  return failure(`expected ${expected} outcomes, one per item of the batch, got ${got}.`, {
-    code: 'RESULT_LENGTH_MISMATCH',
-    class: 'unknown',
-  });
+/** A layer of the user's may break the first law: what it gives is believed only if it is one outcome per item. */
+function oneEach<R>(count: number, given: readonly Outcome<R>[]): readonly Outcome<R>[] {
+  const got: unknown = Array.isArray(given) ? given.length : typeof given;
+  if (got === count && given.every((outcome) => outcome !== undefined)) return given;
+  const what = got === count ? 'an array with holes' : got;
+  return allFailed(
+    count,
+    failure(`expected ${count} outcomes, one per item of the batch; a layer gave ${String(what)}.`, {
+      code: 'RESULT_LENGTH_MISMATCH',
+      class: 'unknown',
+    }),
+  );
 }

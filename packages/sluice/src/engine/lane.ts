@@ -23,6 +23,7 @@ export class Lane<I, E extends EngineItem<I>> {
   #cancelTimer: Cancel | undefined;
   #armedFor: Due = 'never';
   #asking = false;
+  #pumping = false;
   #elapsed = false;
 
   constructor(options: LaneOptions<E>) {
@@ -62,7 +63,17 @@ export class Lane<I, E extends EngineItem<I>> {
 
   /** Cuts and sends as long as a batch is due and the dispatcher is ready; else sees to it that this is tried again. */
   pump(): void {
-    if (this.#asking) return;
+    // A sink that offers in its write comes back here: the loop below, not the stack, takes it further.
+    if (this.#asking || this.#pumping) return;
+    this.#pumping = true;
+    try {
+      this.#cutWhileDue();
+    } finally {
+      this.#pumping = false;
+    }
+  }
+
+  #cutWhileDue(): void {
     for (let due = this.#held.due(); due !== 'never'; due = this.#held.due()) {
       if (!this.#isDue(due)) {
         this.#arm(due);

@@ -73,12 +73,14 @@ function afterTurn(fn: () => void): Cancel {
  * @internal For the test clock, which drains between two timers.
  */
 export function drainJobs(): Promise<void> {
-  const platform = globalThis as NextTick;
   return new Promise((resolve) => {
-    if (platform.setImmediate !== undefined) platform.setImmediate(() => resolve());
+    if (realImmediate !== undefined) realImmediate(() => resolve());
     else globalThis.setTimeout(resolve, 0);
   });
 }
+
+/** Taken at the start: a test that fakes the timers and also moves a test clock would else wait for itself. */
+const realImmediate = (globalThis as NextTick).setImmediate;
 
 interface AsyncHooks {
   readonly AsyncLocalStorage: { snapshot?(): <T>(fn: () => T) => T };

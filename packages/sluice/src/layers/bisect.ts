@@ -2,8 +2,9 @@
 
 import type { Batch } from '../core/batch.js';
 import type { DispatchContext, Dispatcher, Layer } from '../core/dispatcher.js';
+import { failure, type SluiceError } from '../core/errors.js';
 import { checkNames, numberOption } from '../core/options.js';
-import { type Outcome, wholeFailure } from '../core/outcome.js';
+import { failed, type Outcome, wholeFailure } from '../core/outcome.js';
 
 /** Options of {@link bisect}. */
 export interface BisectOptions {
@@ -33,7 +34,7 @@ export function bisect<I, R>(options: BisectOptions = {}): Layer<I, R> {
       const outcomes = await inner.dispatch(batch, context);
       const whole = mustSplit(batch, outcomes, budget, context);
       if (whole !== undefined) env.observe({ type: 'bisect', batchId: batch.id, items: batch.items.length, code: whole.code });
-      return whole === undefined ? outcomes : halves(inner, batch, context, budget);
+      return whole === undefined ? outcomes : halves(inner, batch, whole, context, budget);
     },
   });
 }
@@ -41,6 +42,8 @@ export function bisect<I, R>(options: BisectOptions = {}): Layer<I, R> {
 interface Budget {
   calls: number;
 }
+
+const nobodyWaits = failed(failure('nobody waits for this item any more.', { code: 'CANCELLED', class: 'rejected' }));
 
 function mustSplit<R>(batch: Batch<unknown>, outcomes: readonly Outcome<R>[], budget: Budget, context: DispatchContext) {
   if (batch.items.length < 2 || budget.calls < 2 || context.signal.aborted) return undefined;
@@ -51,19 +54,24 @@ function mustSplit<R>(batch: Batch<unknown>, outcomes: readonly Outcome<R>[], bu
 async function halves<I, R>(
   inner: Dispatcher<I, R>,
   batch: Batch<I>,
+  whole: SluiceError,
   context: DispatchContext,
   budget: Budget,
 ): Promise<readonly Outcome<R>[]> {
   budget.calls -= 2;
   const middle = batch.items.length >> 1;
   const indexes = batch.items.map((_, index) => index);
-  const settled: Outcome<R>[] = [];
+  const settled = new Array<Outcome<R>>(batch.items.length);
   for (const part of [indexes.slice(0, middle), indexes.slice(middle)]) {
-    const half = batch.only(part);
+    // Only now: who left while the first half was sent needs no call.
+    const staying = part.filter((index) => !batch.items[index]!.gone);
+    for (const index of part) settled[index] = context.signal.aborted ? failed(whole) : nobodyWaits;
+    if (staying.length === 0 || context.signal.aborted) continue;
+    const half = batch.only(staying);
     const outcomes = await inner.dispatch(half, context);
-    settled.push(
-      ...(mustSplit(half, outcomes, budget, context) === undefined ? outcomes : await halves(inner, half, context, budget)),
-    );
+    const problem = mustSplit(half, outcomes, budget, context);
+    const parts = problem === undefined ? outcomes : await halves(inner, half, problem, context, budget);
+    for (const [i, outcome] of parts.entries()) settled[staying[i]!] = outcome;
   }
   return settled;
 }

@@ -20,7 +20,7 @@ export interface LimitOptions {
  */
 export function limit<I, R>(options: LimitOptions): Layer<I, R> {
   checkNames('limit', options, ['maxInFlight']);
-  const maxInFlight = numberOption('limit.maxInFlight', options.maxInFlight, Number.POSITIVE_INFINITY, {
+  const maxInFlight = numberOption('limit.maxInFlight', options.maxInFlight ?? Number.NaN, 0, {
     least: 1,
     whole: true,
     infinite: true,

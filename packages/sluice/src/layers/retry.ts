@@ -67,20 +67,22 @@ async function attempts<I, R>(
   const settled = new Array<Outcome<R>>(whole.items.length);
   let batch = whole;
   let indexes = whole.items.map((_, index) => index);
+  const tries = new Array<number>(whole.items.length).fill(0);
   let counted = 0;
   for (let pause = 0; ; pause++) {
     const outcomes = await inner.dispatch(batch, { ...context, attempt: context.attempt + counted });
+    const again: number[] = [];
     outcomes.forEach((outcome, i) => {
-      settled[indexes[i]!] = outcome;
+      const index = indexes[i]!;
+      settled[index] = moreTelling(settled[index], outcome);
+      if (outcome.kind === 'failed' && outcome.failure.class !== 'blocked') counted = Math.max(counted, ++tries[index]!);
+      if (mayRetry(outcome, tries[index]!, policy, context)) again.push(index);
     });
-    const again = indexes.filter((index) => mayRetry(settled[index]!, policy, context));
     if (again.length === 0) return settled;
     const failures = again.map((index) => (settled[index] as { failure: SluiceError }).failure);
-    if (failures.some((problem) => problem.class !== 'blocked')) counted++;
-    if (counted >= policy.maxAttempts) return settled;
     const delayMs = pauseMs(policy, pause, env, failures);
     if (env.clock.now() + delayMs >= context.deadlineAt) return settled;
-    const { class: failureClass, code } = failures[0]!;
+    const { class: failureClass, code, message } = failures[0]!;
     env.observe({
       type: 'retry',
       batchId: batch.id,
@@ -89,6 +91,7 @@ async function attempts<I, R>(
       delayMs,
       failureClass,
       code,
+      message,
     });
     await sleep(env, delayMs, context.signal);
     // Only now: who left during the pause needs no further attempt.
@@ -100,10 +103,16 @@ async function attempts<I, R>(
   }
 }
 
-function mayRetry(outcome: Outcome<unknown>, policy: Policy, context: DispatchContext): boolean {
+/** An attempt that was not begun says nothing of those before it, which may have happened: their failure stands. */
+function moreTelling<R>(before: Outcome<R> | undefined, now: Outcome<R>): Outcome<R> {
+  return before !== undefined && now.kind === 'failed' && now.failure.class === 'rejected' ? before : now;
+}
+
+function mayRetry(outcome: Outcome<unknown>, tries: number, policy: Policy, context: DispatchContext): boolean {
   if (outcome.kind !== 'failed' || context.signal.aborted) return false;
   const { class: failureClass } = outcome.failure;
   if (failureClass === 'blocked') return policy.holdBlocked;
+  if (tries >= policy.maxAttempts) return false;
   return failureClass === 'transient' || (failureClass === 'unknown' && context.idempotent);
 }
 
@@ -112,10 +121,11 @@ function pauseMs(policy: Policy, pause: number, env: Env, failures: readonly Slu
   const d = Math.min(policy.baseMs * 2 ** Math.min(pause, 1023), policy.maxDelayMs);
   const random = env.random.next();
   const backOff = policy.jitter === 'full' ? 2 * d * random : d + d * random;
-  return Math.max(backOff, ...failures.slice(0, 1000).map((problem) => problem.retryAfterMs ?? 0));
+  return failures.reduce((longest, { retryAfterMs = 0 }) => (retryAfterMs > longest ? retryAfterMs : longest), backOff);
 }
 
 function sleep(env: Env, ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
   return new Promise((resolve) => {
     const wake = () => {
       cancel();

@@ -10,33 +10,49 @@ import type { Cancel } from '../env/env.js';
 
 /** Options of {@link timeout}. */
 export interface TimeoutOptions {
-  /** Longest time that one attempt may take, in milliseconds, above 0. The total deadline of the batch shortens it. */
+  /** Longest time that one attempt may take, in milliseconds, 1 or more. The total deadline of the batch shortens it. */
   readonly timeoutMs: number;
-  /** Calls that may still run after their time-out, beyond which `ready` waits. 1 or more. Default 4, as many as run at once by default. */
+  /**
+   * Calls that may still run after their time-out, 1 or more. While there are any, they and the running calls together stay within
+   * this number, so that they cannot pile up; `ready` waits. Default 4, as many as run at once by default.
+   */
   readonly maxAbandoned?: number;
 }
 
 /**
  * Ends an attempt after `timeoutMs`, or when its signal is aborted: its items fail with `TIMEOUT` (class unknown), or with the
- * signal's reason, and the inner call's own signal is aborted. A call that ignores that goes on *abandoned*: its result is ignored
- * and counted, its bytes are still held.
+ * code of the signal's reason, and the inner call's own signal is aborted. A call that ignores that goes on *abandoned*: its
+ * result is ignored and counted, its bytes are still held. What was not begun by then fails as `rejected`.
  */
 export function timeout<I, R>(options: TimeoutOptions): Layer<I, R> {
   checkNames('timeout', options, ['timeoutMs', 'maxAbandoned']);
-  const timeoutMs = numberOption('timeout.timeoutMs', options.timeoutMs, 0, { least: 1, infinite: true });
+  const timeoutMs = numberOption('timeout.timeoutMs', options.timeoutMs ?? Number.NaN, 0, { least: 1, infinite: true });
   const maxAbandoned = numberOption('timeout.maxAbandoned', options.maxAbandoned, 4, { least: 1, whole: true, infinite: true });
   return (inner, env) => {
+    let running = 0;
     let abandoned = 0;
     const line = new Set<() => void>();
     const askers = new Deque<() => void>();
 
+    // Every running call may come to be abandoned: while some are, each start must leave room for that.
+    const mayStart = () => abandoned === 0 || running + abandoned < maxAbandoned;
+    const wake = () => {
+      for (const start of line) {
+        if (!mayStart()) return;
+        start();
+      }
+      // All of them: they only ask again, and whoever finds no place returns to the line.
+      while (mayStart() && askers.length > 0) askers.shift()!();
+    };
+
     const attempt = (batch: Batch<I>, context: DispatchContext): Promise<readonly Outcome<R>[]> =>
       new Promise((resolve) => {
+        const { id: batchId, items, bytes } = batch;
         const controller = new AbortController();
-        const items = batch.items.length;
         let state: 'waiting' | 'running' | 'abandoned' | 'done' = 'waiting';
         let cancelTimer: Cancel = () => {};
 
+        const leftMs = () => context.deadlineAt - env.clock.now();
         const end = (outcomes: readonly Outcome<R>[]) => {
           cancelTimer();
           line.delete(start);
@@ -44,55 +60,54 @@ export function timeout<I, R>(options: TimeoutOptions): Layer<I, R> {
           resolve(outcomes);
         };
         const cutOff = (problem: SluiceError) => {
-          const began = state === 'running';
-          state = began ? 'abandoned' : 'done';
-          if (began) {
-            abandoned++;
-            env.observe({ type: 'abandoned', batchId: batch.id, items, bytes: batch.bytes });
+          if (state === 'waiting') {
+            state = 'done';
+            return end(allFailed(items.length, notBegun(problem)));
           }
-          end(
-            allFailed(
-              items,
-              began ? problem : failure(problem.message, { code: problem.code, class: 'rejected', cause: problem.cause }),
-            ),
-          );
+          state = 'abandoned';
+          running--;
+          abandoned++;
+          env.observe({ type: 'abandoned', batchId, items: items.length, bytes });
+          end(allFailed(items.length, problem));
           controller.abort(problem);
         };
         const onAbort = () => cutOff(abortFailure(context));
+        const endIn = (ms: number) => {
+          cancelTimer();
+          if (ms !== Number.POSITIVE_INFINITY) cancelTimer = env.clock.after(ms, () => cutOff(timeoutFailure(ms)));
+        };
+        const answered = (outcomes: readonly Outcome<R>[]) => {
+          const late = state === 'abandoned';
+          state = 'done';
+          if (late) {
+            abandoned--;
+            env.observe({ type: 'late', batchId, items: items.length, bytes });
+          } else {
+            running--;
+            end(outcomes);
+          }
+          wake();
+        };
         const start = () => {
           state = 'running';
+          running++;
           line.delete(start);
-          cancelTimer();
-          const waitMs = Math.min(timeoutMs, context.deadlineAt - env.clock.now());
-          cancelTimer =
-            waitMs === Number.POSITIVE_INFINITY
-              ? () => {}
-              : env.clock.after(Math.max(0, waitMs), () => cutOff(timeoutFailure(waitMs)));
-          void inner.dispatch(batch, { ...context, signal: controller.signal }).then((outcomes) => {
-            if (state === 'running') {
-              state = 'done';
-              return end(outcomes);
-            }
-            state = 'done';
-            abandoned--;
-            env.observe({ type: 'late', batchId: batch.id, items, bytes: batch.bytes });
-            const [next] = line;
-            (next ?? askers.shift())?.();
-          });
+          endIn(Math.min(timeoutMs, leftMs()));
+          void inner.dispatch(batch, { ...context, signal: controller.signal }).then(answered);
         };
 
-        if (context.signal.aborted) return cutOff(abortFailure(context));
+        if (context.signal.aborted) return onAbort();
+        if (leftMs() <= 0) return cutOff(timeoutFailure(0));
         context.signal.addEventListener('abort', onAbort);
-        if (abandoned < maxAbandoned) return start();
+        if (line.size === 0 && mayStart()) return start();
         // A retry of a hung sink must not pile up calls: it waits until an abandoned one has ended.
         line.add(start);
-        const leftMs = context.deadlineAt - env.clock.now();
-        if (leftMs !== Number.POSITIVE_INFINITY)
-          cancelTimer = env.clock.after(Math.max(0, leftMs), () => cutOff(timeoutFailure(leftMs)));
+        endIn(leftMs());
       });
 
     return {
-      ready: (lane) => (abandoned < maxAbandoned ? inner.ready(lane) : new Promise<void>((resolve) => askers.push(resolve))),
+      ready: (lane) =>
+        line.size === 0 && mayStart() ? inner.ready(lane) : new Promise<void>((resolve) => askers.push(resolve)),
       dispatch: attempt,
     };
   };
@@ -113,4 +128,9 @@ function abortFailure(context: DispatchContext): SluiceError {
     class: 'unknown',
     cause: reason,
   });
+}
+
+function notBegun(problem: SluiceError): SluiceError {
+  const why = problem.code === 'TIMEOUT' ? 'its time was up before the call could begin' : 'it was aborted before the call began';
+  return failure(`not sent: ${why}.`, { code: problem.code, class: 'rejected', cause: problem.cause });
 }

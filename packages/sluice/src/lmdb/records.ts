@@ -53,9 +53,9 @@ export function decodeRecord(bytes: Buffer, at: number, stream: string, partitio
     stream,
     partition,
     offset,
-    id: bytes.utf8Slice(idAt, tenantAt),
-    tenant: timeAt === tenantAt + 1 && bytes[tenantAt] === underscore ? '_' : bytes.utf8Slice(tenantAt, timeAt),
-    time: timeBytes === noTime ? null : bytes.utf8Slice(timeAt, payloadAt),
+    id: bytes.toString('utf8', idAt, tenantAt),
+    tenant: timeAt === tenantAt + 1 && bytes[tenantAt] === underscore ? '_' : bytes.toString('utf8', tenantAt, timeAt),
+    time: timeBytes === noTime ? null : bytes.toString('utf8', timeAt, payloadAt),
     receivedAt: bytes.readUIntBE(at + 4, 6),
     payload: bytes.subarray(payloadAt, payloadAt + bytes.readUInt32BE(at)),
   };
@@ -66,11 +66,11 @@ const underscore = 0x5f;
 function writeRecord(bytes: Buffer, at: number, event: NewEvent): number {
   const { id, tenant, time, payload } = event;
   let next = at + headerBytes;
-  const idBytes = bytes.utf8Write(id, next);
+  const idBytes = bytes.write(id, next, 'utf8');
   next += idBytes;
-  const tenantBytes = bytes.utf8Write(tenant, next);
+  const tenantBytes = bytes.write(tenant, next, 'utf8');
   next += tenantBytes;
-  const timeBytes = time === null ? 0 : bytes.utf8Write(time, next);
+  const timeBytes = time === null ? 0 : bytes.write(time, next, 'utf8');
   next += timeBytes;
   bytes.set(payload, next);
   bytes.writeUInt32BE(payload.length, at);

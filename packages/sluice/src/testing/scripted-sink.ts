@@ -1,6 +1,7 @@
 /** scriptedSink: the test plays the backend. */
 
 import type { Sink, SinkContext } from '../core/dispatcher.js';
+import { failure } from '../core/errors.js';
 
 /** A call of a scripted sink. The test answers it, once. */
 export interface SinkCall<T, R> {
@@ -42,25 +43,33 @@ export function scriptedSink<T, R = void>(
     write(items, context) {
       open++;
       return new Promise((resolve, reject) => {
+        let answered = false;
+        const answer = () => {
+          if (answered) throw failure(`call ${calls.indexOf(call)} of the scripted sink was answered already.`);
+          answered = true;
+          open--;
+        };
         const call: SinkCall<T, R> = {
           items,
           context,
           reply(results) {
-            open--;
+            answer();
             resolve(results);
           },
           fail(error) {
-            open--;
+            answer();
             reject(error);
           },
         };
         calls.push(call);
         if (options.answer === undefined) return;
+        let results: void | readonly (R | Error)[];
         try {
-          call.reply(options.answer(items, calls.length) ?? undefined);
+          results = options.answer(items, calls.length);
         } catch (error) {
-          call.fail(error);
+          return call.fail(error);
         }
+        call.reply(results ?? undefined);
       });
     },
   };

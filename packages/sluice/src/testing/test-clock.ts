@@ -1,5 +1,6 @@
 /** TestClock: time that moves only when a test moves it. */
 
+import { numberOption } from '../core/options.js';
 import type { Cancel, Clock } from '../env/env.js';
 import { drainJobs, systemEnv } from '../env/system.js';
 
@@ -56,7 +57,7 @@ export class TestClock implements Clock {
    * the first, between any two, and after the last.
    */
   async advance(ms: number): Promise<void> {
-    const endMs = this.#nowMs + ms;
+    const endMs = this.#nowMs + numberOption('TestClock.advance', ms, 0, { least: 0 });
     await drainJobs();
     for (let next = this.#firstUntil(endMs); next !== undefined; next = this.#firstUntil(endMs)) {
       this.#nowMs = Math.max(this.#nowMs, next.at);
@@ -64,7 +65,8 @@ export class TestClock implements Clock {
       next.fn();
       await drainJobs();
     }
-    this.#nowMs = endMs;
+    // Two advances may overlap, and time does not run backwards.
+    this.#nowMs = Math.max(this.#nowMs, endMs);
   }
 
   /** Lets promise jobs and `afterTurn` callbacks run; time stands still. */

@@ -1,0 +1,236 @@
+/** The command line: `sluice up`, `sluice push`, `sluice backend`. Each command is loaded when it is called, so that `--help` is quick. */
+
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { type CommandIo, processIo, UsageError } from './commands/command-io.js';
+import type { AckLevel } from './gateway/receipt.js';
+
+const exitCodes = `
+Exit codes:
+  0  all went well
+  1  something failed, was refused or was lost; the message says what
+  2  the command was called wrongly`;
+
+/**
+ * Runs one command and resolves with its exit code: 0 all went well, 1 a failure or a loss, 2 a wrong call. Errors are printed as
+ * one sentence.
+ *
+ * @param args without the program's name.
+ */
+export async function run(args: readonly string[], io: CommandIo = processIo()): Promise<number> {
+  let exitCode = 0;
+  const program = createProgram(io, (code) => {
+    exitCode = code;
+  });
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    const name = program.args[0] ?? '';
+    io.stderr.write(`sluice ${name}: ${error instanceof Error ? error.message : String(error)}\n`);
+    if (process.env.SLUICE_DEBUG !== undefined && error instanceof Error) io.stderr.write(`${error.stack}\n`);
+    return error instanceof UsageError ? 2 : 1;
+  }
+}
+
+/** Runs the command of this process and ends the process with its exit code. */
+export async function main(): Promise<void> {
+  // `sluice push … | head` closes our output: that is no reason for a stack trace.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+  const code = await run(process.argv.slice(2));
+  process.exitCode = code;
+  // A sink that hangs must not keep the process; what was printed leaves first.
+  process.stdout.write('', () => process.stderr.write('', () => process.exit(code)));
+}
+
+function createProgram(io: CommandIo, done: (code: number) => void): Command {
+  const program = new Command('sluice')
+    .description('Batches events into PostgreSQL, and reads into one call.')
+    .version(version())
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => void io.stdout.write(text), writeErr: (text) => void io.stderr.write(text) })
+    .showHelpAfterError('(add --help for the options)')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  sluice up
+  zcat access.log.gz | sluice push events --lines
+  sluice push events orders.ndjson --id orderId --ack committed
+  sluice backend --port 9000 --data '{"foo":12,"bar":100}'
+${exitCodes}`,
+    );
+  addUp(program, done);
+  addPush(program, io, done);
+  addBackend(program, io, done);
+  return program;
+}
+
+function addUp(program: Command, done: (code: number) => void): void {
+  program
+    .command('up')
+    .description('start the service: gateway, durable log, PostgreSQL, one pipeline from the stream events to the table events')
+    .option('--data <dir>', 'folder of the log and of the embedded PostgreSQL', './data')
+    .option('--port <n>', 'port of the gateway', whole('a port', 0, 65_535), 8_080)
+    .option('--control-port <n>', 'port of the control plane', whole('a port', 0, 65_535), 8_081)
+    .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .option('--deadline <seconds>', 'how long to drain after SIGTERM', decimal('seconds', 0, 86_400), 30)
+    .option('--read-upstream <url>', 'the key-value backend behind GET /read (default: the built-in reference backend)')
+    .option('--read-window <ms>', 'how long reads are collected into one call', decimal('milliseconds', 0, 60_000), 100)
+    .addHelpText(
+      'after',
+      `
+Environment:
+  DATABASE_URL  use this PostgreSQL in place of the embedded one
+
+Examples:
+  sluice up --data /var/lib/sluice --port 8080
+  DATABASE_URL=postgres://me@db/app sluice up
+${exitCodes}`,
+    )
+    .action(async (options: UpFlags) => {
+      const { up } = await import('./commands/up.js');
+      const databaseUrl = process.env.DATABASE_URL;
+      done(
+        await up({
+          dataDir: options.data,
+          port: options.port,
+          controlPort: options.controlPort,
+          host: options.host,
+          deadlineMs: options.deadline * 1_000,
+          readWindowMs: options.readWindow,
+          readUpstream: options.readUpstream,
+          databaseUrl: databaseUrl === '' ? undefined : databaseUrl,
+        }),
+      );
+    });
+}
+
+interface UpFlags {
+  readonly data: string;
+  readonly port: number;
+  readonly controlPort: number;
+  readonly host: string;
+  readonly deadline: number;
+  readonly readUpstream?: string;
+  readonly readWindow: number;
+}
+
+function addPush(program: Command, io: CommandIo, done: (code: number) => void): void {
+  program
+    .command('push')
+    .description('send a file, or standard input, into a stream')
+    .argument('<stream>', 'name of the stream')
+    .argument('[file]', 'NDJSON, or text with --lines; - is standard input; gzip is inflated', '-')
+    .option('--url <url>', 'the gateway', 'http://127.0.0.1:8080')
+    .addOption(
+      new Option('--ack <level>', 'wait until events are').choices(['accepted', 'durable', 'committed']).default('durable'),
+    )
+    .option('--id <field>', 'the field that holds the id of an event, or: hash (default: id)')
+    .option('--lines', 'each line is text: wrap it as { "id", "line" }, with an id that is the same each time')
+    .option('--source <name>', 'name of the source, part of the ids of --lines (default: the file name, or stdin)')
+    .option('--batch <n>', 'items a request', whole('a number of items', 1, 10_000), 500)
+    .option('--concurrency <n>', 'requests in flight', whole('a number of requests', 1, 64), 4)
+    .option('--retries <n>', 'how often a request is sent again', whole('a number of times', 0, 1_000), 10)
+    .option('--from-line <n>', 'first line to send', whole('a line number', 1, Number.MAX_SAFE_INTEGER), 1)
+    .option('--json', 'print the summary as JSON')
+    .addHelpText(
+      'after',
+      `
+Pushing the same input again adds nothing twice, as long as each event has an id (--lines and --id hash make one).
+
+Examples:
+  zcat access.log.gz | sluice push events --lines
+  tail -F app.ndjson | sluice push events --id requestId
+  sluice push events big.ndjson --from-line 120501
+${exitCodes}`,
+    )
+    .action(async (stream: string, file: string, flags: PushFlags) => {
+      const { push } = await import('./commands/push.js');
+      const interrupt = new AbortController();
+      const onSignal = (): void => interrupt.abort();
+      process.once('SIGINT', onSignal);
+      process.once('SIGTERM', onSignal);
+      try {
+        done(await push({ stream, file, ...flags, signal: interrupt.signal, io }));
+      } finally {
+        process.removeListener('SIGINT', onSignal);
+        process.removeListener('SIGTERM', onSignal);
+      }
+    });
+}
+
+interface PushFlags {
+  readonly url: string;
+  readonly ack: AckLevel;
+  readonly id?: string;
+  readonly lines?: boolean;
+  readonly source?: string;
+  readonly batch: number;
+  readonly concurrency: number;
+  readonly retries: number;
+  readonly fromLine: number;
+  readonly json?: boolean;
+}
+
+function addBackend(program: Command, io: CommandIo, done: (code: number) => void): void {
+  program
+    .command('backend')
+    .description('start the reference key-value backend: GET /read?keys=k1,k2, and GET /_log for every hit')
+    .option('--port <n>', 'port to listen on', whole('a port', 0, 65_535), 9_000)
+    .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .option('--data <file|json>', 'a JSON object from key to value, or a file that holds one')
+    .option('--latency <ms>', 'how long each answer takes', decimal('milliseconds', 0, 3_600_000), 0)
+    .option('--fail <rate>', 'share of the requests that fail with 500', decimal('a rate', 0, 1), 0)
+    .option('--drop-keys <keys>', 'keys to leave out of every answer, with commas between', (keys) =>
+      keys.split(',').filter((key) => key !== ''),
+    )
+    .option('--status <code>', 'status of every answer', whole('a status', 200, 599), 200)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  sluice backend --port 9000 --data '{"foo":12,"bar":100}'
+  sluice backend --data table.json --latency 300 --fail 0.1
+${exitCodes}`,
+    )
+    .action(async (flags: BackendFlags) => {
+      const { backend } = await import('./commands/backend.js');
+      const { latency: latencyMs, fail: failRate, ...others } = flags;
+      done(await backend({ ...others, latencyMs, failRate, io }));
+    });
+}
+
+interface BackendFlags {
+  readonly port: number;
+  readonly host: string;
+  readonly data?: string;
+  readonly latency: number;
+  readonly fail: number;
+  readonly dropKeys?: readonly string[];
+  readonly status: number;
+}
+
+function whole(what: string, least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`Expected ${what} from ${least} to ${most}, in digits.`);
+  };
+}
+
+function decimal(what: string, least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== '' && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`Expected ${what} from ${least} to ${most}.`);
+  };
+}
+
+function version(): string {
+  const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+  return manifest.version;
+}

@@ -1,0 +1,30 @@
+/** What a command reads from and prints to, so that a test can stand in for the terminal. */
+
+import type { Readable } from 'node:stream';
+
+/** Where text goes. */
+export interface Output {
+  write(text: string): unknown;
+  /** A terminal: progress may be drawn over. */
+  readonly isTTY?: boolean;
+}
+
+/** The streams of a command. */
+export interface CommandIo {
+  readonly stdin: Readable & { readonly isTTY?: boolean };
+  readonly stdout: Output;
+  readonly stderr: Output;
+}
+
+/** Those of the process. */
+export function processIo(): CommandIo {
+  return { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr };
+}
+
+/** The command was called wrongly: one sentence that says what to do. Exit code 2. */
+export class UsageError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'UsageError';
+  }
+}

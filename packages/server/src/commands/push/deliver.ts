@@ -1,0 +1,178 @@
+/** Deliver: one batch to the gateway, sent again where that is safe, cut in two where it is too large. */
+
+import { setTimeout as delay } from 'node:timers/promises';
+import { failure, type SluiceError } from 'sluice';
+import { Pool } from 'undici';
+import type { PartReceipt, PushItem } from './ledger.js';
+
+/** Where batches go, and how stubbornly. */
+export interface DeliverOptions {
+  /** The gateway, such as `http://127.0.0.1:8080`. */
+  readonly url: URL;
+  /** Path and query of the events. */
+  readonly path: string;
+  /** Requests in flight at once. */
+  readonly concurrency: number;
+  /** How many times a request is sent again before the push gives up. */
+  readonly retries: number;
+  /** Every item has an id of its own, so that sending it twice adds it once; asked only after a lost reply. */
+  readonly repeatable: (items: readonly PushItem[]) => boolean;
+  /** Ends the waits between retries. */
+  readonly signal: AbortSignal;
+  /** Told of every wait. */
+  readonly onRetry?: (reason: string, delayMs: number) => void;
+}
+
+/** Sends batches. */
+export interface Delivery {
+  /**
+   * Sends items and tells each run of them its receipt.
+   *
+   * @throws SluiceError when it gave up: `UNREACHABLE`, `REPLY_LOST`, `REFUSED`, `OVERLOADED`.
+   */
+  send(items: readonly PushItem[], settled: (run: readonly PushItem[], receipt: PartReceipt) => void): Promise<void>;
+  close(): Promise<void>;
+}
+
+type Answer =
+  | { readonly kind: 'receipt'; readonly receipt: PartReceipt }
+  | { readonly kind: 'tooLarge'; readonly code: string; readonly message: string }
+  | { readonly kind: 'failed'; readonly failure: SluiceError };
+
+/** Tries before anything was ever answered: enough for a service that is just starting, not so many that a wrong address takes long. */
+const firstTries = 3;
+
+/** A delivery to one gateway. */
+export function createDelivery(options: DeliverOptions): Delivery {
+  const pool = new Pool(options.url.origin, {
+    connections: options.concurrency,
+    pipelining: 1,
+    connectTimeout: 10_000,
+    headersTimeout: 60_000,
+    bodyTimeout: 60_000,
+  });
+  let everAnswered = false;
+
+  const sendOnce = async (items: readonly PushItem[]): Promise<Answer> => {
+    const body = Buffer.concat(items.flatMap(({ json }) => [json, newline]));
+    try {
+      const response = await pool.request({
+        method: 'POST',
+        path: options.path,
+        headers: { 'content-type': 'application/x-ndjson' },
+        body,
+      });
+      const text = await response.body.text();
+      everAnswered = true;
+      return readAnswer(response.statusCode, response.headers['retry-after'], text);
+    } catch (error) {
+      return { kind: 'failed', failure: connectionFailure(error, options.url) };
+    }
+  };
+  const send: Delivery['send'] = async (items, settled) => {
+    for (let attempt = 0; ; attempt++) {
+      const answer = await sendOnce(items);
+      if (answer.kind === 'receipt') return settled(items, answer.receipt);
+      if (answer.kind === 'tooLarge') {
+        if (items.length === 1) {
+          const { code, message } = answer;
+          return settled(items, {
+            ack: 'durable',
+            accepted: 0,
+            duplicates: 0,
+            rejected: 1,
+            errors: [{ index: 0, code, message }],
+          });
+        }
+        const half = items.length >> 1;
+        await send(items.slice(0, half), settled);
+        return send(items.slice(half), settled);
+      }
+      await backOff(answer.failure, attempt, items);
+    }
+  };
+  /** Waits before the next attempt, or throws when there should be none. */
+  const backOff = async (problem: SluiceError, attempt: number, items: readonly PushItem[]): Promise<void> => {
+    if (problem.class === 'permanent') throw problem;
+    if (problem.class === 'unknown' && !options.repeatable(items)) throw replyLost(items, problem);
+    if (attempt >= (everAnswered ? options.retries : Math.min(options.retries, firstTries - 1))) throw problem;
+    const base = Math.min(200 * 2 ** attempt, 5_000);
+    const delayMs = Math.max(base * (1 + Math.random()), problem.retryAfterMs ?? 0);
+    options.onRetry?.(problem.message, delayMs);
+    await delay(delayMs, undefined, { signal: options.signal }).catch(() => {
+      throw problem;
+    });
+  };
+  return { send, close: () => pool.destroy() };
+}
+
+const newline = Buffer.from('\n');
+
+function readAnswer(status: number, retryAfter: string | string[] | undefined, text: string): Answer {
+  const body = parse(text);
+  if (isReceipt(body)) return { kind: 'receipt', receipt: body };
+  const error = errorOf(body);
+  const code = error?.code ?? `HTTP_${status}`;
+  const said = error?.message ?? `the gateway answered ${status}: ${text.slice(0, 200)}`;
+  if (status === 413) return { kind: 'tooLarge', code, message: said };
+  if (status === 429 || status === 503) {
+    const seconds = Math.min(Number(retryAfter ?? 0), 60);
+    const retryAfterMs = Number.isFinite(seconds) ? seconds * 1_000 : 0;
+    return { kind: 'failed', failure: failure(said, { code, class: 'transient', retryAfterMs }) };
+  }
+  // 5xx and time-outs say nothing about whether the events were stored.
+  if (status >= 500 || status === 408) return { kind: 'failed', failure: failure(said, { code, class: 'unknown' }) };
+  const hint = error === undefined ? '; is the address that of a sluice gateway?' : '';
+  return { kind: 'failed', failure: failure(`${said}${hint}`, { code, class: 'permanent' }) };
+}
+
+const neverSent = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT']);
+
+function connectionFailure(error: unknown, url: URL): SluiceError {
+  const { code = '', message } = (error instanceof AggregateError ? (error.errors[0] ?? error) : error) as Error & {
+    code?: string;
+  };
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
+    return failure(`the host name ${url.hostname} cannot be resolved; check --url`, {
+      code: 'UNREACHABLE',
+      class: 'transient',
+      cause: error,
+    });
+  }
+  if (neverSent.has(code)) {
+    const sentence = `nothing answers at ${url.origin} (${code}); is \`sluice up\` running there? Otherwise give its address with --url`;
+    return failure(sentence, { code: 'UNREACHABLE', class: 'transient', cause: error });
+  }
+  return failure(`the connection to ${url.origin} was lost (${code === '' ? message : code})`, {
+    code: 'REPLY_LOST',
+    class: 'unknown',
+    cause: error,
+  });
+}
+
+function replyLost(items: readonly PushItem[], problem: SluiceError): SluiceError {
+  const lines = `lines ${items[0]?.line} to ${items[items.length - 1]?.line}`;
+  return failure(
+    `${problem.message} before the answer for ${lines}, and not all of them have an id: sending them again might add them twice. ` +
+      'Look whether they have arrived; with --id hash, or an id in each event, a push can simply be repeated',
+    { code: 'REPLY_LOST', class: 'unknown', cause: problem },
+  );
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function isReceipt(body: unknown): body is PartReceipt {
+  const { accepted, duplicates, rejected, errors } = (body ?? {}) as Partial<PartReceipt>;
+  return [accepted, duplicates, rejected].every((count) => typeof count === 'number') && Array.isArray(errors);
+}
+
+function errorOf(body: unknown): { code: string; message: string } | undefined {
+  const { code, message } = ((body as { error?: unknown } | undefined)?.error ?? {}) as { code?: unknown; message?: unknown };
+  return typeof code === 'string' && typeof message === 'string' ? { code, message } : undefined;
+}

@@ -1,0 +1,130 @@
+/** `sluice up`: runs the service until a signal, then drains it and says exactly what became of everything. */
+
+import type { SluiceError } from 'sluice';
+import { type Service, type StopReport, startService } from '../service/service.js';
+import type { Settings } from '../service/settings.js';
+
+/** Where a command writes, and what it listens to; a test gives its own. */
+export interface UpSurroundings {
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
+  /** Calls `fn` on SIGTERM and SIGINT; returns how to stop that. */
+  readonly onSignal: (fn: (signal: 'SIGTERM' | 'SIGINT') => void) => () => void;
+  /** Ends the process at once. */
+  readonly exit: (code: number) => void;
+}
+
+const process_: UpSurroundings = {
+  out: (text) => process.stdout.write(text),
+  err: (text) => process.stderr.write(text),
+  onSignal(fn) {
+    const onTerm = () => fn('SIGTERM');
+    const onInt = () => fn('SIGINT');
+    process.on('SIGTERM', onTerm);
+    process.on('SIGINT', onInt);
+    return () => {
+      process.off('SIGTERM', onTerm);
+      process.off('SIGINT', onInt);
+    };
+  },
+  exit: (code) => process.exit(code),
+};
+
+/**
+ * Runs the service until SIGTERM or SIGINT, then drains it.
+ *
+ * @returns the exit code: 0 when nothing was lost, 1 when something was, or when it could not start or go on. A second signal ends
+ * the process at once, with 143 (SIGTERM) or 130 (SIGINT).
+ */
+export async function up(settings: Settings, surroundings: UpSurroundings = process_): Promise<number> {
+  const { out, err, onSignal } = surroundings;
+  const stopWish = firstSignal(onSignal);
+  let service: Service;
+  const startedAt = performance.now();
+  try {
+    service = await startService(settings);
+  } catch (error) {
+    stopWish.cancel();
+    err(`sluice: ${sentence(error)}\n`);
+    return 1;
+  }
+  out(banner(service, performance.now() - startedAt));
+  const cause = await Promise.race([stopWish.signal, service.broken]);
+  stopWish.cancel();
+  const wanted = cause === 'SIGTERM' || cause === 'SIGINT';
+  if (!wanted) err(`sluice: ${cause}\n`);
+  out(
+    `\n${wanted ? cause : 'Stopping'}: taking no more events, delivering what is in the log (at most ${settings.deadlineMs / 1000} s) …\n`,
+  );
+  const stopListening = onSignal((signal) => {
+    const { memoryOnly } = service.abandon();
+    err(
+      `${signal} again: stopped at once. ${count(memoryOnly, 'event')} existed in memory alone and ${memoryOnly === 1 ? 'is' : 'are'} lost; everything else is in the log.\n`,
+    );
+    surroundings.exit(signal === 'SIGTERM' ? 143 : 130);
+  });
+  const report = await service.stop(settings.deadlineMs);
+  stopListening();
+  out(reportText(report));
+  return report.lost === 0 && wanted ? 0 : 1;
+}
+
+/** The first signal, even when it comes during the start. */
+function firstSignal(onSignal: UpSurroundings['onSignal']): { readonly signal: Promise<'SIGTERM' | 'SIGINT'>; cancel(): void } {
+  let cancel!: () => void;
+  const signal = new Promise<'SIGTERM' | 'SIGINT'>((resolve) => {
+    cancel = onSignal(resolve);
+  });
+  return { signal, cancel };
+}
+
+function sentence(error: unknown): string {
+  const { message, code } = error as SluiceError;
+  return code === 'LISTEN_FAILED' ? `${message} (--port N for the data plane, --control-port N for the control plane).` : message;
+}
+
+function banner(service: Service, startedInMs: number): string {
+  const { url, controlUrl, backendUrl, databaseUrl, databaseIsEmbedded, dataDir } = service;
+  return `
+Sluice is up, after ${(startedInMs / 1000).toFixed(1)} s.
+
+  data plane      ${url}   POST /v1/streams/events/events, GET /read?keys=…
+  control plane   ${controlUrl}   /healthz, /readyz, /metrics, /v1/streams, /v1/pipelines, /v1/dead-letters
+  log             ${dataDir}/log
+  pipeline        stream "events" → table "events"
+  PostgreSQL      ${databaseIsEmbedded ? databaseUrl : `${withoutPassword(databaseUrl)} (DATABASE_URL)`}
+  read backend    ${backendUrl}
+
+Try it:
+
+  curl -X POST '${url}/v1/streams/events/events' -H 'content-type: application/json' -d '{"id":"1","hello":"world"}'
+  curl '${url}/read?keys=foo,bar'
+  curl '${controlUrl}/v1/pipelines'
+
+Stop with Ctrl-C: it delivers what is in the log first.
+`;
+}
+
+function reportText({ delivered, dead, leftInLog, lost, durationMs }: StopReport): string {
+  return `Stopped after ${(durationMs / 1000).toFixed(1)} s.
+  delivered to PostgreSQL since the start   ${delivered}
+  parked as dead letters since the start    ${dead}
+  left in the log                           ${leftInLog}${leftInLog === 0 ? '' : '   (safe: delivered after the next start)'}
+  lost                                      ${lost}${lost === 0 ? '' : '   (they existed in memory alone)'}
+`;
+}
+
+function count(n: number, noun: string): string {
+  return `${n} ${noun}${n === 1 ? '' : 's'}`;
+}
+
+/** A password that we did not make is not ours to print. */
+function withoutPassword(url: string): string {
+  try {
+    const parsed = new URL(url);
+    if (parsed.password !== '') parsed.password = '***';
+    return parsed.href;
+  } catch {
+    return 'the server of DATABASE_URL';
+  }
+}

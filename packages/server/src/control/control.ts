@@ -1,0 +1,75 @@
+/** Control plane: health, metrics, and what streams, pipelines and dead letters look like. Apart from the data plane. */
+
+import type { AddressInfo } from 'node:net';
+import { fastify } from 'fastify';
+import type { Consumer, DeadLetter, Log } from 'sluice/log';
+import type { Readiness } from '../gateway/gateway.js';
+import { listenFailure } from '../gateway/listen-error.js';
+
+/** What a control plane is made of. */
+export interface ControlOptions {
+  readonly log: Log;
+  readonly consumer: () => Consumer | undefined;
+  readonly ready: () => Readiness;
+  readonly metrics: { readonly contentType: string; text(): Promise<string> };
+  readonly host: string;
+  readonly port: number;
+}
+
+/** A control plane that listens. */
+export interface Control {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/**
+ * Starts the control plane.
+ *
+ * @throws SluiceError `LISTEN_FAILED`
+ */
+export async function createControl(options: ControlOptions): Promise<Control> {
+  const { log, consumer, ready, metrics, host, port } = options;
+  const app = fastify({ forceCloseConnections: true });
+  app.get('/healthz', async () => ({ ok: true }));
+  app.get('/readyz', async (_request, reply) => {
+    const readiness = ready();
+    return reply.code(readiness.ok ? 200 : 503).send(readiness);
+  });
+  app.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()));
+  app.get('/v1/streams', async () => ({ streams: await log.streams() }));
+  app.get('/v1/pipelines', async () => {
+    const reading = consumer();
+    if (reading === undefined) return { pipelines: [] };
+    return { pipelines: [{ stream: reading.stream, group: reading.group, ...reading.status(), lag: await reading.lag() }] };
+  });
+  app.get<{ Querystring: { stream?: string; group?: string; limit?: string } }>('/v1/dead-letters', async (request, reply) => {
+    const { stream, group, limit = '100' } = request.query;
+    if (!/^[1-9]\d{0,3}$/.test(limit)) {
+      return reply.code(400).send({ error: { code: 'INVALID_LIMIT', message: 'expected limit to be a number from 1 to 9999' } });
+    }
+    const letters = await log.deadLetters({
+      limit: Number(limit),
+      ...(stream === undefined ? {} : { stream }),
+      ...(group === undefined ? {} : { group }),
+    });
+    return { count: log.deadLetterCount(), deadLetters: letters.map(letterJson) };
+  });
+  app.setNotFoundHandler((request, reply) =>
+    reply
+      .code(404)
+      .send({ error: { code: 'NOT_FOUND', message: `there is no ${request.method} ${request.url.split('?')[0]} here` } }),
+  );
+  try {
+    await app.listen({ host, port });
+  } catch (error) {
+    await app.close();
+    throw listenFailure(error, host, port);
+  }
+  return { port: (app.server.address() as AddressInfo).port, close: () => app.close() };
+}
+
+/** The operator who looks at a dead letter needs its payload: as text, byte for byte where it is UTF-8. */
+function letterJson({ record, ...letter }: DeadLetter): object {
+  const { payload, ...origin } = record;
+  return { ...letter, record: { ...origin, payload: Buffer.from(payload).toString('utf8') } };
+}

@@ -1,0 +1,207 @@
+/** server: starts, adopts and stops the PostgreSQL of a place. */
+
+import { realpathSync } from 'node:fs';
+import { chown, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { SluiceError } from 'sluice';
+import type { Programs } from './binaries.js';
+import { tail, userName } from './cluster.js';
+import type { Place } from './place.js';
+import { disownLock, hasEnded, isPostmasterOf, type Postmaster, readPostmaster } from './postmaster.js';
+import { type RunResult, run } from './program.js';
+
+/** The address of a server's database, for any client on this machine. */
+export function connectionStringOf(port: number, password: string, database = userName): string {
+  return `postgres://${userName}:${encodeURIComponent(password)}@127.0.0.1:${port}/${database}`;
+}
+
+/**
+ * The server of this place, if it runs and answers. One that runs but does not answer is stopped; a lock file without a server is
+ * made harmless.
+ */
+export async function adoptRunning(
+  place: Place,
+  programs: Programs,
+  password: string,
+  log: (line: string) => void,
+): Promise<Postmaster | undefined> {
+  const running = await readPostmaster(place.cluster);
+  if (running === undefined) return undefined;
+  if (!isPostmasterOf(place.cluster, running)) {
+    log('PostgreSQL was not stopped properly; it recovers now');
+    await disownLock(place.cluster);
+    return undefined;
+  }
+  const until = Date.now() + answerWithinMs;
+  while (!(await hasEnded(place.cluster, running.pid)) && Date.now() < until) {
+    if (await answers(place, running, password)) {
+      log(`adopting the PostgreSQL that is running already (process ${running.pid})`);
+      return running;
+    }
+    await sleep(50);
+  }
+  await stopServer(place, programs, running.pid, 5_000);
+  return undefined;
+}
+
+/** A server that recovers from a crash refuses connections meanwhile; one that is stopping does so until it has ended. */
+const answerWithinMs = 10_000;
+
+/**
+ * Starts the server and waits until it accepts connections.
+ *
+ * @throws SluiceError `POSTGRES_START`
+ */
+export async function startServer(place: Place, programs: Programs, log: (line: string) => void): Promise<Postmaster> {
+  await turnLog(place);
+  const until = Date.now() + startWithinMs;
+  for (let port = await choosePort(place); ; ) {
+    const logged = await bytesOf(place.logFile);
+    // -w waits for "ready", crash recovery included. The place is passed by the environment and the folder it runs in, because pg_ctl builds a shell command.
+    const { code, output } = await control(place, programs, [
+      'start',
+      '-w',
+      '-t',
+      '120',
+      '-l',
+      basename(place.logFile),
+      '-o',
+      `-p ${port}`,
+    ]);
+    const server = await readPostmaster(place.cluster);
+    if (code === 0 && server !== undefined) {
+      await remember(place, server.port);
+      return server;
+    }
+    const said = await readFrom(place.logFile, logged);
+    if (Date.now() > until) throw startFailure(place, said || output);
+    if (/could not bind|could not create any TCP/.test(said)) port = await freePort();
+    else if (/shared memory block|lock file "postmaster.pid" already exists/.test(said)) await sleep(100);
+    else throw startFailure(place, said || output);
+    log('PostgreSQL did not start at the first try; trying again');
+  }
+}
+
+/** Longest time to wait for the processes of a killed server to notice that it is gone. */
+const startWithinMs = 15_000;
+
+/** Makes our database where it does not exist yet: the one start that makes it may have been cut short. */
+export async function ensureDatabase(port: number, password: string): Promise<void> {
+  const client = new pg.Client({ connectionString: connectionStringOf(port, password, 'postgres') });
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    const { rowCount } = await client.query('SELECT 1 FROM pg_database WHERE datname = $1', [userName]);
+    if (rowCount === 0) await client.query(`CREATE DATABASE ${userName}`);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new SluiceError(`The embedded PostgreSQL runs but cannot be used: ${reason}`, {
+      code: 'POSTGRES_START',
+      class: 'blocked',
+      cause,
+    });
+  } finally {
+    await client.end();
+  }
+}
+
+/**
+ * Stops the server: fast until the deadline, then at once, to recover at the next start.
+ *
+ * @throws SluiceError `POSTGRES_STOP` when it still runs 5 s after that.
+ */
+export async function stopServer(place: Place, programs: Programs, pid: number, deadlineMs: number): Promise<void> {
+  for (const [mode, waitMs] of [
+    ['fast', deadlineMs],
+    ['immediate', 5_000],
+  ] as const) {
+    if (await hasEnded(place.cluster, pid)) return;
+    const until = Date.now() + waitMs;
+    await control(place, programs, ['stop', '-W', '-m', mode]);
+    while (Date.now() < until) {
+      if (await hasEnded(place.cluster, pid)) return;
+      await sleep(20);
+    }
+  }
+  if (await hasEnded(place.cluster, pid)) return;
+  throw new SluiceError(`The embedded PostgreSQL (process ${pid}) does not stop; end it with: kill -9 ${pid}`, {
+    code: 'POSTGRES_STOP',
+    class: 'unknown',
+  });
+}
+
+function control(place: Place, programs: Programs, args: readonly string[]): Promise<RunResult> {
+  return run(join(programs.binDir, 'pg_ctl'), args, {
+    account: place.account,
+    cwd: place.cluster,
+    env: { PGDATA: place.cluster },
+  });
+}
+
+/** Ours: it takes our password and serves our folder. */
+async function answers(place: Place, { port }: Postmaster, password: string): Promise<boolean> {
+  const client = new pg.Client({
+    connectionString: connectionStringOf(port, password, 'postgres'),
+    connectionTimeoutMillis: 2_000,
+    query_timeout: 2_000,
+  });
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    const { rows } = await client.query<{ folder: string }>(`SELECT current_setting('data_directory') AS folder`);
+    return rows[0] !== undefined && realpathSync(rows[0].folder) === realpathSync(place.cluster);
+  } catch {
+    return false;
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
+
+/** The port of last time, so that a connection string stays valid, if nothing else took it. */
+async function choosePort(place: Place): Promise<number> {
+  const remembered = Number(await readFile(place.portFile, 'utf8').catch(() => ''));
+  return remembered > 0 && (await freePort(remembered).catch(() => 0)) === remembered ? remembered : freePort();
+}
+
+function freePort(port = 0): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once('error', reject);
+    probe.listen(port, '127.0.0.1', () => {
+      const address = probe.address();
+      probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : port));
+    });
+  });
+}
+
+async function remember(place: Place, port: number): Promise<void> {
+  await writeFile(place.portFile, String(port));
+  if (place.account !== undefined) await chown(place.portFile, place.account.uid, place.account.gid);
+}
+
+/** The log grows by a few lines a start; one generation is kept. */
+async function turnLog(place: Place): Promise<void> {
+  if ((await bytesOf(place.logFile)) > 10 * 1024 * 1024) await rename(place.logFile, `${place.logFile}.old`);
+}
+
+async function bytesOf(file: string): Promise<number> {
+  return stat(file).then(
+    ({ size }) => size,
+    () => 0,
+  );
+}
+
+async function readFrom(file: string, start: number): Promise<string> {
+  const log = await readFile(file).catch(() => Buffer.alloc(0));
+  return log.subarray(start).toString();
+}
+
+function startFailure(place: Place, said: string): SluiceError {
+  return new SluiceError(`The embedded PostgreSQL does not start: ${tail(said)} (its log: ${place.logFile})`, {
+    code: 'POSTGRES_START',
+    class: 'blocked',
+  });
+}

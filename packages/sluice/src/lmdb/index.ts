@@ -1,0 +1,3 @@
+/** The embedded durable log: `import { openLmdbLog } from 'sluice/lmdb'`. Needs the package `lmdb`. */
+
+export { type LmdbLogOptions, openLmdbLog } from './lmdb-log.js';

@@ -1,0 +1,234 @@
+/** The store: one LMDB environment, its trees, and the only way to write to it. */
+
+import { accessSync, constants, mkdirSync } from 'node:fs';
+import { type Database, open, type RootDatabase } from 'lmdb';
+import { asFailure, SluiceError } from '../core/errors.js';
+import type { Clock } from '../env/env.js';
+import { formatVersion, readCount, writeCount } from './keys.js';
+
+/** A tree of the store: bytes to bytes, sorted by key. */
+export type Tree = Database<Buffer, Buffer>;
+
+/** The trees; `docs/internals/log.md` says what lies in each. */
+export interface Trees {
+  readonly meta: Tree;
+  readonly streams: Tree;
+  readonly partitions: Tree;
+  readonly chunks: Tree;
+  readonly scopes: Tree;
+  readonly ids: Tree;
+  readonly groups: Tree;
+  readonly letters: Tree;
+}
+
+/** An open store. */
+export interface Store {
+  readonly trees: Trees;
+  /**
+   * Runs `fn` in a write transaction and resolves with its result once the transaction is on disk. When `fn` throws, nothing of it is kept.
+   *
+   * `fn` runs later, on this thread, and must not wait for anything.
+   *
+   * @throws SluiceError what `fn` threw; `LOG_FULL` (class rejected: the disk is full, nothing was stored); `LOG_STOPPED` (class unknown when
+   *   this write may be on disk, class rejected when the log had stopped before).
+   */
+  write<T>(fn: () => T): Promise<T>;
+  /** Resolves once no write is in progress. Never rejects. */
+  idle(): Promise<void>;
+  /** Set once a write or flush has failed in a way that leaves its result unknown. */
+  readonly stoppedBy: SluiceError | undefined;
+  readonly stopped: Promise<Error>;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the store in a folder, which is made when absent.
+ *
+ * @throws SluiceError `LOG_UNWRITABLE`, `LOG_VERSION`, `LOG_CORRUPT`.
+ */
+export function openStore(path: string, clock: Clock, flushTimeoutMs: number): Store {
+  const { root, trees } = openTrees(path);
+  const running = new Map<Promise<unknown>, (error: SluiceError) => void>();
+  let stoppedBy: SluiceError | undefined;
+  let tellStopped: (error: Error) => void;
+  const stopped = new Promise<Error>((resolve) => {
+    tellStopped = resolve;
+  });
+  let hangs = false;
+  let closing: Promise<void> | undefined;
+
+  return {
+    trees,
+    write,
+    async idle() {
+      while (running.size > 0) await Promise.allSettled(running.keys());
+    },
+    get stoppedBy() {
+      return stoppedBy;
+    },
+    stopped,
+    close() {
+      closing ??= close();
+      return closing;
+    },
+  };
+
+  function write<T>(fn: () => T): Promise<T> {
+    if (stoppedBy !== undefined) return Promise.reject(alreadyStopped(stoppedBy));
+    let fail!: (error: SluiceError) => void;
+    const result = new Promise<T>((resolve, reject) => {
+      fail = reject;
+      const cancel = clock.after(flushTimeoutMs, () => {
+        hangs = true;
+        stop(new SluiceError(`a write to ${path} was not on disk after ${flushTimeoutMs} ms: check the disk, then start again`, stoppedUnknown));
+      });
+      // A child transaction is the kind that lmdb can roll back when `fn` throws.
+      const commit = root.childTransaction(fn);
+      commit.then(resolve, (error: unknown) => failed(error).then(reject)).finally(() => {
+        cancel();
+        running.delete(result);
+      });
+    });
+    running.set(result, fail);
+    return result;
+  }
+
+  /** What a failed transaction means: its own fault, a full disk, or a store that can no longer be trusted. */
+  async function failed(thrown: unknown): Promise<SluiceError> {
+    if (thrown instanceof SluiceError) return thrown;
+    const cause = await rootCause(thrown);
+    if (isDiskFull(cause)) {
+      return new SluiceError(`the disk of ${path} is full: free some space; nothing of this write was stored`, { code: 'LOG_FULL', class: 'rejected', cause });
+    }
+    // A bug in `fn`: lmdb has rolled it back, and the store is as it was.
+    if (cause === thrown && !isLmdbError(cause)) return asFailure(cause, 'permanent');
+    // Kernels forget an fsync's error once they have told it: a second try could succeed with the bytes lost. So there is none.
+    stop(new SluiceError(`writing to ${path} failed (${messageOf(cause)}): check the disk, then start again`, { ...stoppedUnknown, cause }));
+    return stoppedBy!;
+  }
+
+  function stop(error: SluiceError): void {
+    if (stoppedBy !== undefined) return;
+    stoppedBy = error;
+    for (const fail of running.values()) fail(error);
+    running.clear();
+    tellStopped(error);
+  }
+
+  async function close(): Promise<void> {
+    while (running.size > 0) await Promise.allSettled(running.keys());
+    // lmdb's close waits for its transactions, and one of them never ends.
+    if (!hangs) await root.close();
+  }
+}
+
+const stoppedUnknown = { code: 'LOG_STOPPED', class: 'unknown' } as const;
+
+function alreadyStopped(by: SluiceError): SluiceError {
+  return new SluiceError(`the log has stopped: ${by.message}`, { code: 'LOG_STOPPED', class: 'rejected', cause: by });
+}
+
+function openTrees(path: string): { root: RootDatabase<Buffer, Buffer>; trees: Trees } {
+  makeFolder(path);
+  let root: RootDatabase<Buffer, Buffer> | undefined;
+  try {
+    root = open<Buffer, Buffer>({
+      path,
+      noSubdir: false,
+      maxDbs: 12,
+      encoding: 'binary',
+      keyEncoding: 'binary',
+      // The commit itself flushes: fdatasync, then the meta page through an O_DSYNC descriptor. A failed flush therefore rejects the commit,
+      // which lmdb's `flushed` promise (overlappingSync) cannot; measured, it is not slower either.
+      overlappingSync: false,
+      // With it, lmdb makes a promise of its own for each turn; when a commit fails nobody handles that one, and the process dies.
+      eventTurnBatching: false,
+    });
+    const trees = openAll(root);
+    checkVersion(trees.meta, path);
+    return { root, trees };
+  } catch (error) {
+    void root?.close();
+    throw openFailure(path, error);
+  }
+}
+
+function openAll(root: RootDatabase<Buffer, Buffer>): Trees {
+  const tree = (name: string): Tree => root.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary' });
+  return {
+    meta: tree('meta'),
+    streams: tree('streams'),
+    partitions: tree('partitions'),
+    chunks: tree('chunks'),
+    scopes: tree('scopes'),
+    ids: tree('ids'),
+    groups: tree('groups'),
+    letters: tree('letters'),
+  };
+}
+
+const formatKey = Buffer.from('format');
+
+function checkVersion(meta: Tree, path: string): void {
+  const found = meta.getBinary(formatKey);
+  if (found === undefined) {
+    meta.putSync(formatKey, writeCount(formatVersion));
+    return;
+  }
+  const version = found.length === 6 ? readCount(found) : 'unreadable';
+  if (version === formatVersion) return;
+  throw new SluiceError(
+    `the log in ${path} has format version ${version}, and this program reads version ${formatVersion}: use the program that wrote it, or another folder`,
+    { code: 'LOG_VERSION', class: 'blocked' },
+  );
+}
+
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+    accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw unwritable(path, error);
+  }
+}
+
+function openFailure(path: string, error: unknown): SluiceError {
+  if (error instanceof SluiceError) return error;
+  if (/permission|read-only|denied|no space/i.test(messageOf(error))) return unwritable(path, error);
+  return new SluiceError(`the log in ${path} cannot be opened (${messageOf(error)}): restore it from a backup, or use another folder`, {
+    code: 'LOG_CORRUPT',
+    class: 'blocked',
+    cause: error,
+  });
+}
+
+function unwritable(path: string, error: unknown): SluiceError {
+  return new SluiceError(`the log's folder ${path} is not writable (${messageOf(error)}): give this user write access to it, or name another folder`, {
+    code: 'LOG_UNWRITABLE',
+    class: 'blocked',
+    cause: error,
+  });
+}
+
+/** lmdb rejects a failed commit with an error that promises the real one. */
+async function rootCause(thrown: unknown): Promise<unknown> {
+  const promised = (thrown as { commitError?: Promise<unknown> } | null)?.commitError;
+  if (promised === undefined) return thrown;
+  return promised.then(
+    () => thrown,
+    (error: unknown) => error ?? thrown,
+  );
+}
+
+/** ENOSPC, EDQUOT and MDB_MAP_FULL. */
+function isDiskFull(error: unknown): boolean {
+  return /MDB_MAP_FULL|no space left|quota exceeded/i.test(messageOf(error));
+}
+
+function isLmdbError(error: unknown): boolean {
+  return typeof (error as { code?: unknown } | null)?.code === 'number' || /^MDB_|input\/output error|commit failed/i.test(messageOf(error));
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

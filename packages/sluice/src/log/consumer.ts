@@ -1,0 +1,228 @@
+/** Consumer: reads a stream from its group's cursor, batches its records into a sink, and settles them in the log. */
+
+import type { Sink } from '../core/dispatcher.js';
+import { asFailure, invalidOption, type SluiceError } from '../core/errors.js';
+import { checkNames, numberOption } from '../core/options.js';
+import type { Tally } from '../core/tally.js';
+import type { Window } from '../core/window.js';
+import type { Env } from '../env/env.js';
+import { systemEnv } from '../env/system.js';
+import type { RetryOptions } from '../layers/retry.js';
+import { type Lag, type Log, type LogRecord, onlyPartition } from './log.js';
+import { deadRecord, RecordItem, recordEngine } from './record-engine.js';
+import { createSettler, type SettledHow } from './settler.js';
+
+/** Options of {@link createConsumer}. */
+export interface ConsumerOptions {
+  readonly log: Log;
+  readonly stream: string;
+  /** Names the cursor: two groups on one stream are independent. */
+  readonly group: string;
+  /** Where the records go. Idempotent, or a timed-out batch is parked rather than tried again. */
+  readonly sink: Sink<LogRecord, unknown>;
+  /** When a batch is due. Default `{ maxDelayMs: 50 }`. */
+  readonly window?: Window;
+  /** Records a batch. Default 2,000. */
+  readonly maxItems?: number;
+  /** Payload bytes a batch. Default 4 MiB. */
+  readonly maxBytes?: number;
+  /** Sink calls that run at once. Default 4. */
+  readonly maxInFlight?: number;
+  /** Records held in memory at most. Default 20,000. */
+  readonly maxHeldItems?: number;
+  /** Payload bytes held in memory at most. Default 64 MiB. */
+  readonly maxHeldBytes?: number;
+  /** How far reading may run ahead of the cursor, in records, so that one stuck batch bounds what is settled above it. Default 50,000. */
+  readonly maxAhead?: number;
+  /** Longest time of one sink call, in milliseconds. Default 30,000. */
+  readonly timeoutMs?: number;
+  /** Pauses between attempts. Transient and blocked failures are tried until they succeed: the records are safe in the log. */
+  readonly retry?: Pick<RetryOptions, 'baseMs' | 'maxDelayMs' | 'jitter'>;
+  readonly env?: Env;
+}
+
+/** What a drain reports. */
+export interface ConsumerReport {
+  /** Records that the sink took, since the consumer was started. */
+  readonly ok: number;
+  /** Records parked as dead letters, since the consumer was started. */
+  readonly dead: number;
+  /** Records that stay in the log: safe, and delivered after the next start. */
+  readonly leftInLog: number;
+}
+
+/** How a consumer is doing. */
+export interface ConsumerStatus {
+  readonly state: 'running' | 'draining' | 'stopped';
+  readonly cursor: number;
+  readonly tally: Tally;
+  /** What the sink last failed with, while it has not succeeded since: records are held, not lost. */
+  readonly problem:
+    | { readonly code: string; readonly class: string; readonly message: string; readonly since: number }
+    | undefined;
+}
+
+/** Reads one stream for one group. */
+export interface Consumer {
+  readonly stream: string;
+  readonly group: string;
+  /** Resolves with `'ok'` or `'dead'` once the record at this offset is settled; at once when it is already. Rejects with `CANCELLED` on `signal`. */
+  settled(offset: number, signal: AbortSignal): Promise<SettledHow>;
+  status(): ConsumerStatus;
+  lag(): Promise<Lag>;
+  /** Resolves with the error that stopped it, if one ever does: the log refused a settlement. Nothing is lost; the records stay in the log. */
+  readonly failed: Promise<SluiceError>;
+  /**
+   * Delivers what is in the log at this moment, then stops; at the deadline it stops all the same and says what is left.
+   * Nothing is lost either way.
+   */
+  drain(options: { readonly deadlineMs: number }): Promise<ConsumerReport>;
+}
+
+const optionNames = [
+  'log',
+  'stream',
+  'group',
+  'sink',
+  'window',
+  'maxItems',
+  'maxBytes',
+  'maxInFlight',
+  'maxHeldItems',
+  'maxHeldBytes',
+  'maxAhead',
+  'timeoutMs',
+  'retry',
+  'env',
+]; // prettier-ignore
+
+/** Bounds of one read from the log. */
+const page = { maxItems: 2000, maxBytes: 4 << 20 };
+
+/**
+ * Starts a consumer: it delivers each record of the stream at least once, and settles it in the log. A record that the sink refuses
+ * for good is taken out of its batch and parked as a dead letter, so that it never stops the stream.
+ *
+ * @throws SluiceError `INVALID_OPTION`, or what the log says when it cannot tell the group's position.
+ */
+export async function createConsumer(options: ConsumerOptions): Promise<Consumer> {
+  checkNames('createConsumer', options, optionNames);
+  if (typeof options.sink?.write !== 'function') throw invalidOption('createConsumer needs a sink with a write(items) function.');
+  const { log, stream, group, env = systemEnv() } = options;
+  const maxAhead = numberOption('createConsumer: maxAhead', options.maxAhead, 50_000, { least: 1, whole: true });
+  const settler = createSettler(log, group, stream, await log.position(group, stream, onlyPartition));
+  let state: ConsumerStatus['state'] = 'running';
+  let problem: ConsumerStatus['problem'];
+  let next = settler.watermark.cursor;
+
+  const engine = recordEngine(options, env, settler, (event) => {
+    if (event.type === 'retry') {
+      problem = {
+        code: event.code,
+        class: event.failureClass,
+        message: event.message,
+        since: problem?.since ?? env.clock.wall(),
+      };
+    }
+    if (event.type === 'called' && event.ok) problem = undefined;
+  });
+
+  const wakeUp = signalBell();
+  const stopListening = log.onAppended(stream, wakeUp.ring);
+  settler.onMoved(wakeUp.ring);
+  void settler.failed.then(stop);
+  const reading = readOn().catch((thrown) => settler.fail(asFailure(thrown, 'unknown')));
+
+  /** Reads pages, one ahead of what the engine holds, until it is told to stop. */
+  async function readOn(): Promise<void> {
+    while (state !== 'stopped') {
+      const heard = wakeUp.next();
+      const records = next - settler.watermark.cursor >= maxAhead ? [] : await log.read(stream, onlyPartition, next, page);
+      for (const record of records) {
+        next = record.offset + 1;
+        if (settler.watermark.isSettled(record.offset)) continue;
+        const refused = await enter(new RecordItem(record));
+        if (refused?.code === 'CLOSED') return;
+        if (refused !== undefined) settler.settle(deadRecord(record, refused, 0, env.clock.wall(), env));
+      }
+      if (state === 'draining') void engine.flush();
+      if (records.length === 0) {
+        if (state === 'draining' && next >= (await endOffset())) return;
+        await heard;
+      }
+    }
+  }
+
+  async function enter(item: RecordItem): Promise<SluiceError | undefined> {
+    try {
+      await engine.accept(item);
+      return undefined;
+    } catch (refusal) {
+      return asFailure(refusal, 'rejected');
+    }
+  }
+
+  async function endOffset(): Promise<number> {
+    return (await log.streams()).find((info) => info.stream === stream && info.partition === onlyPartition)?.nextOffset ?? 0;
+  }
+
+  async function leftInLog(): Promise<number> {
+    return Math.max(0, (await endOffset()) - settler.watermark.cursor - settler.watermark.settledAbove.length);
+  }
+
+  function stop(): void {
+    state = 'stopped';
+    wakeUp.ring();
+    void engine.close(0);
+  }
+
+  async function drain(deadlineMs: number): Promise<ConsumerReport> {
+    state = 'draining';
+    wakeUp.ring();
+    let expired = false;
+    const cancel = env.clock.after(deadlineMs, () => {
+      expired = true;
+      stop();
+    });
+    await reading;
+    if (!expired) await engine.flush();
+    cancel();
+    stop();
+    await engine.close(0);
+    stopListening();
+    await settler.idle();
+    const { ok, dead } = settler.counts;
+    return { ok, dead, leftInLog: await leftInLog() };
+  }
+
+  let draining: Promise<ConsumerReport> | undefined;
+  return {
+    stream,
+    group,
+    failed: settler.failed,
+    settled: (offset, signal) => settler.settled(offset, signal),
+    status: () => ({ state, cursor: settler.watermark.cursor, tally: engine.tally(), problem }),
+    async lag() {
+      const [oldest] = await log.read(stream, onlyPartition, settler.watermark.cursor, { maxItems: 1, maxBytes: 1 });
+      return { items: await leftInLog(), oldestMs: oldest === undefined ? 0 : Math.max(0, env.clock.wall() - oldest.receivedAt) };
+    },
+    drain({ deadlineMs }) {
+      draining ??= drain(deadlineMs);
+      return draining;
+    },
+  };
+}
+
+/** A bell that is heard by whoever began to listen before it rang. */
+function signalBell(): { ring(): void; next(): Promise<void> } {
+  let listeners: (() => void)[] = [];
+  return {
+    ring() {
+      for (const listener of listeners.splice(0)) listener();
+    },
+    next: () =>
+      new Promise((resolve) => {
+        listeners = [resolve];
+      }),
+  };
+}

@@ -1,0 +1,125 @@
+/** The engine of a consumer: a record on its way from the log to the sink, and how it is settled. */
+
+import type { Sink } from '../core/dispatcher.js';
+import { asFailure, type SluiceError } from '../core/errors.js';
+import type { SluiceEvent } from '../core/event.js';
+import { numberOption } from '../core/options.js';
+import type { Outcome } from '../core/outcome.js';
+import { sinkDispatcher, stack } from '../core/stack.js';
+import { Engine } from '../engine/engine.js';
+import { EngineItem } from '../engine/item.js';
+import type { Env } from '../env/env.js';
+import { bisect } from '../layers/bisect.js';
+import { limit } from '../layers/limit.js';
+import { retry } from '../layers/retry.js';
+import { timeout } from '../layers/timeout.js';
+import type { ConsumerOptions } from './consumer.js';
+import type { LogRecord, Settlement } from './log.js';
+import type { Settler } from './settler.js';
+
+/** A record on its way, with what a dead letter must know of its failures. */
+export class RecordItem extends EngineItem<LogRecord> {
+  attempts = 0;
+  firstTriedAt = 0;
+
+  constructor(record: LogRecord) {
+    super(record, record.payload.byteLength);
+  }
+}
+
+/** The engine of a consumer: retry until it succeeds, bisect what is refused, limit, time-out, sink. */
+export function recordEngine(
+  options: ConsumerOptions,
+  env: Env,
+  settler: Settler,
+  observe: (event: SluiceEvent) => void,
+): Engine<LogRecord, unknown, RecordItem> {
+  const at = (name: string) => `createConsumer: ${name}`;
+  const count = { least: 1, whole: true };
+  const maxInFlight = numberOption(at('maxInFlight'), options.maxInFlight, 4, count);
+  const layers = [
+    retry<LogRecord, unknown>({ ...options.retry, maxAttempts: Number.POSITIVE_INFINITY, holdBlocked: true }),
+    bisect<LogRecord, unknown>(),
+    limit<LogRecord, unknown>({ maxInFlight }),
+    timeout<LogRecord, unknown>({
+      timeoutMs: numberOption(at('timeoutMs'), options.timeoutMs, 30_000, { least: 1 }),
+      maxAbandoned: maxInFlight,
+    }),
+  ];
+  const watched: Env = {
+    clock: env.clock,
+    random: env.random,
+    neutral: env.neutral,
+    observe(event) {
+      observe(event);
+      env.observe(event);
+    },
+  };
+  return new Engine<LogRecord, unknown, RecordItem>({
+    name: `${options.group}/${options.stream}`,
+    env: watched,
+    window: options.window ?? { maxDelayMs: 50 },
+    maxItems: numberOption(at('maxItems'), options.maxItems, 2000, count),
+    maxBytes: numberOption(at('maxBytes'), options.maxBytes, 4 << 20, count),
+    maxHeldItems: numberOption(at('maxHeldItems'), options.maxHeldItems, 20_000, count),
+    maxHeldBytes: numberOption(at('maxHeldBytes'), options.maxHeldBytes, 64 << 20, count),
+    maxWaiting: 1,
+    idempotent: options.sink.idempotent === true,
+    dispatcher: (engineEnv) => stack(layers, sinkDispatcher(countingAttempts(options.sink, env), engineEnv), engineEnv),
+    settle: (item, outcome) => settleRecord(item, outcome, settler, env),
+  });
+}
+
+/** Counts the attempts of each record. A sink that says "never tried" is asked again: nothing else would settle the record. */
+function countingAttempts(sink: Sink<LogRecord, unknown>, env: Env): Sink<LogRecord, unknown> {
+  return {
+    async write(records, context) {
+      const now = env.clock.wall();
+      for (const item of context.entries as unknown as readonly RecordItem[]) {
+        item.attempts++;
+        if (item.firstTriedAt === 0) item.firstTriedAt = now;
+      }
+      try {
+        const results = await sink.write(records, context);
+        return Array.isArray(results)
+          ? results.map((result) => (result instanceof Error ? tryAgain(asFailure(result, 'permanent')) : result))
+          : results;
+      } catch (thrown) {
+        throw tryAgain(thrown);
+      }
+    },
+  };
+}
+
+function tryAgain(problem: unknown): SluiceError {
+  const failure = asFailure(problem, 'transient');
+  return failure.class === 'rejected' ? asFailure(failure, 'transient', { class: 'transient' }) : failure;
+}
+
+function settleRecord(item: RecordItem, outcome: Outcome<unknown>, settler: Settler, env: Env): void {
+  const record = item.value;
+  if (outcome.kind === 'ok') {
+    settler.settle({ offset: record.offset, kind: 'ok' });
+    return;
+  }
+  const { failure } = outcome;
+  // What was never tried, or was cut off by a shutdown, stays in the log; what retry has given up on is parked.
+  if (failure.class === 'rejected' || failure.code === 'SHUTDOWN_TIMEOUT') return;
+  settler.settle(deadRecord(record, failure, item.attempts, item.firstTriedAt, env));
+}
+
+/** The settlement that parks a record. */
+export function deadRecord(
+  record: LogRecord,
+  failure: SluiceError,
+  attempts: number,
+  firstFailedAt: number,
+  env: Env,
+): Settlement {
+  const { code, class: failureClass, message } = failure;
+  return {
+    offset: record.offset,
+    kind: 'dead',
+    letter: { record, code, class: failureClass, message, attempts, firstFailedAt, lastFailedAt: env.clock.wall() },
+  };
+}

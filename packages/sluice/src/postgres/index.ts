@@ -1,0 +1,5 @@
+/** `sluice/postgres`: batches into PostgreSQL. Needs the optional peers `pg` and `pg-copy-streams`. */
+
+export { classifyPostgresError } from './classify.js';
+export type { ConflictRule, PostgresColumn, PostgresSinkOptions, PostgresValue } from './options.js';
+export { type PostgresSink, postgresSink } from './sink.js';
