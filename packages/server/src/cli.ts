@@ -102,8 +102,8 @@ ${exitCodes}`,
           host: options.host,
           deadlineMs: options.deadline * 1_000,
           readWindowMs: options.readWindow,
-          readUpstream: options.readUpstream,
-          databaseUrl: databaseUrl === '' ? undefined : databaseUrl,
+          ...(options.readUpstream === undefined ? {} : { readUpstream: options.readUpstream }),
+          ...(databaseUrl === undefined || databaseUrl === '' ? {} : { databaseUrl }),
         }),
       );
     });

@@ -3,7 +3,7 @@
 import pg from 'pg';
 import type { SluiceError } from 'sluice';
 import { type PostgresSinkOptions, postgresSink } from 'sluice/postgres';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { debianPostgres15, skipDebianPostgres15, usePostgres } from './support/postgres.js';
 
 interface Row {
@@ -45,19 +45,33 @@ describe.each([
   describe.skipIf(skip)('the PostgreSQL sink', () => {
     const postgres = usePostgres(binDir === undefined ? {} : { binDir });
     let connectionString: string;
-    /** Another user of the same database, who watches and interferes. */
+    /** What the server calls the sessions of the sink, in this test alone. */
+    let application = 'sink 0';
+    /** Another user of the same database, who prepares and watches. */
     let observer: pg.Client;
+    /** One who holds locks: in its transaction pg_stat_activity would stand still. */
+    let blocker: pg.Client;
     let pool: pg.Pool;
 
-    beforeEach(async () => {
+    beforeAll(async () => {
       connectionString = await postgres.freshDatabase();
+    });
+    beforeEach(async () => {
+      application = `sink ${Number(application.split(' ')[1]) + 1}`;
       observer = new pg.Client({ connectionString, application_name: 'observer' });
       await observer.connect();
-      pool = new pg.Pool({ connectionString, max: 2, application_name: 'sink' });
+      // Far cheaper than a database for each test.
+      await observer.query(
+        'DROP SCHEMA IF EXISTS public, "my.schema" CASCADE; CREATE SCHEMA public; GRANT ALL ON SCHEMA public TO public',
+      );
+      blocker = new pg.Client({ connectionString });
+      await blocker.connect();
+      pool = new pg.Pool({ connectionString, max: 2, application_name: application });
     });
     afterEach(async () => {
       await pool.end();
       await observer.end();
+      await blocker.end();
     });
 
     function makeSink(options: Partial<PostgresSinkOptions<Row>> = {}) {
@@ -83,7 +97,8 @@ describe.each([
     /** The sessions of the sink, as the server sees them. */
     async function sessions(): Promise<{ pid: number; state: string; wait: string | null }[]> {
       const { rows } = await observer.query<{ pid: number; state: string; wait: string | null }>(
-        `SELECT pid, state, wait_event_type AS wait FROM pg_stat_activity WHERE application_name = 'sink' AND datname = current_database()`,
+        `SELECT pid, state, wait_event_type AS wait FROM pg_stat_activity WHERE application_name = $1`,
+        [application],
       );
       return rows;
     }
@@ -291,7 +306,7 @@ describe.each([
         await observer.query("CREATE ROLE weak LOGIN PASSWORD 'weak'; REVOKE CREATE ON SCHEMA public FROM public");
         const url = new URL(connectionString);
         [url.username, url.password] = ['weak', 'weak'];
-        const weak = new pg.Pool({ connectionString: url.href, max: 1, application_name: 'sink' });
+        const weak = new pg.Pool({ connectionString: url.href, max: 1, application_name: application });
         const sink = makeSink({ pool: weak, createTable: ddl });
         expect(await failureOf(sink.prepare())).toMatchObject({ code: 'PG_42501', class: 'blocked' });
         await vi.waitFor(async () => expect((await sessions()).map(({ state }) => state)).toEqual(['idle']));
@@ -368,13 +383,12 @@ describe.each([
 
       test('a read-only server is transient', async () => {
         await observer.query(ddl);
-        await observer.query(
-          `ALTER DATABASE ${new URL(connectionString).pathname.slice(1)} SET default_transaction_read_only = on`,
-        );
-        expect(await failureOf(makeSink().write([{ id: 'a', payload: '' }], context()))).toMatchObject({
+        const standby = new pg.Pool({ connectionString, max: 1, options: '-c default_transaction_read_only=on' });
+        expect(await failureOf(makeSink({ pool: standby }).write([{ id: 'a', payload: '' }], context()))).toMatchObject({
           code: 'PG_25006',
           class: 'transient',
         });
+        await standby.end();
       });
 
       test('a wrong password, a wrong database and a closed port are told apart', async () => {
@@ -397,11 +411,11 @@ describe.each([
       test('a session that is terminated in the middle of the COPY is transient before all was sent, and unknown after', async () => {
         await observer.query(ddl);
         const sink = makeSink();
-        await observer.query('BEGIN; LOCK TABLE events');
+        await blocker.query('BEGIN; LOCK TABLE events');
         const before = failureOf(sink.write([{ id: 'a', payload: '' }], context()));
         await observer.query('SELECT pg_terminate_backend($1)', [await lockWaiter()]);
         expect(await before).toMatchObject({ code: 'PG_57P01', class: 'transient' });
-        await observer.query('COMMIT');
+        await blocker.query('COMMIT');
 
         await blockInserts();
         const after = failureOf(sink.write([{ id: 'a', payload: '' }], context()));
@@ -417,9 +431,7 @@ describe.each([
       test('an idle connection that the server closes ends neither the process nor the next write', async () => {
         const sink = makeSink({ createTable: ddl, conflict });
         await sink.write([{ id: 'a', payload: '' }], context());
-        await observer.query(
-          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sink' AND datname = current_database()`,
-        );
+        await observer.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1`, [application]);
         await vi.waitFor(() => expect(pool.totalCount).toBe(0));
         await sink.write([{ id: 'b', payload: '' }], context());
         expect(await stored()).toHaveLength(2);
@@ -440,8 +452,8 @@ describe.each([
       test.each([
         [
           'while another session locks the table',
-          () => observer.query('BEGIN; LOCK TABLE events'),
-          () => observer.query('COMMIT'),
+          () => blocker.query('BEGIN; LOCK TABLE events'),
+          () => blocker.query('COMMIT'),
           undefined,
           'transient',
         ],
@@ -504,14 +516,14 @@ describe.each([
 
       test('waits for running writes and ends a pool of its own', async () => {
         await observer.query(ddl);
-        await observer.query('BEGIN; LOCK TABLE events');
+        await blocker.query('BEGIN; LOCK TABLE events');
         const url = new URL(connectionString);
-        url.searchParams.set('application_name', 'sink');
+        url.searchParams.set('application_name', application);
         const sink = postgresSink<Row>({ connectionString: url.href, table: 'events', columns, maxConnections: 1 });
         const write = sink.write([{ id: 'a', payload: '' }], context());
         await lockWaiter();
         const closed = sink.close();
-        await observer.query('COMMIT');
+        await blocker.query('COMMIT');
         await write;
         await closed;
         expect(await stored()).toHaveLength(1);

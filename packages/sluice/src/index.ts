@@ -1,6 +1,14 @@
 /** `sluice`: the loader and the batcher. Layers, the log and the adapters have subpaths of their own. */
 
-export { type Batcher, type BatcherOptions, type BatcherStats, createBatcher, type PushOptions } from './batcher/batcher.js';
+export {
+  type Batcher,
+  type BatcherOptions,
+  type BatcherStats,
+  type CloseOptions,
+  createBatcher,
+  type PushOptions,
+} from './batcher/batcher.js';
+export { CloseError } from './batcher/close-sink.js';
 export type { CutReason, Item } from './core/batch.js';
 export type { Sink, SinkContext } from './core/dispatcher.js';
 export { type ErrorCode, type FailureClass, type FailureOptions, failure, SluiceError } from './core/errors.js';

@@ -44,7 +44,7 @@ export interface Backend {
 }
 
 /** What the reference backend knows when it is given nothing. */
-export const sampleData: Readonly<Record<string, number>> = { foo: 12, bar: 100, baz: 7 };
+export const sampleData: Readonly<Record<string, number>> = { foo: 12, bar: 100 };
 
 const maxHits = 100_000;
 // Higher than the gateway's limit, so that it is the client who has to split.
@@ -71,7 +71,7 @@ export async function startBackend(options: BackendOptions): Promise<Backend> {
     const url = request.raw.url ?? '';
     if (hits.length === maxHits) hits.splice(0, maxHits / 10);
     hits.push({ atMs: Date.now(), url });
-    if (latencyMs > 0) await delay(latencyMs, undefined, { signal: closing.signal });
+    if (latencyMs > 0) await delay(latencyMs, undefined, { signal: closing.signal }).catch(() => Promise.reject(stopping()));
     if (failRate > 0 && random() < failRate) throw new HttpError(500, 'INJECTED', 'this failure was asked for with --fail');
     if (status >= 400) throw new HttpError(status, 'INJECTED', 'this status was asked for with --status');
     if (url.length > maxUrlBytes) throw new HttpError(414, 'URL_TOO_LONG', `expected a URL of at most ${maxUrlBytes} bytes`);
@@ -98,4 +98,8 @@ export async function startBackend(options: BackendOptions): Promise<Backend> {
       await app.close();
     },
   };
+}
+
+function stopping(): HttpError {
+  return new HttpError(503, 'SHUTTING_DOWN', 'the backend is shutting down');
 }

@@ -11,7 +11,7 @@ export interface BackendCommandOptions {
   readonly port?: number;
   /** Default `'127.0.0.1'`. */
   readonly host?: string;
-  /** JSON of an object from key to value, or the path of a file that holds it. Default: three sample keys. */
+  /** JSON of an object from key to value, or the path of a file that holds it. Default: two sample keys. */
   readonly data?: string;
   /** Milliseconds. Default 0. */
   readonly latencyMs?: number;

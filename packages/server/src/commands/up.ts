@@ -49,6 +49,9 @@ export async function up(settings: Settings, surroundings: UpSurroundings = proc
     return 1;
   }
   out(banner(service, performance.now() - startedAt));
+  const { databaseProblem } = service;
+  if (databaseProblem !== undefined)
+    err(`sluice: PostgreSQL cannot be used yet: ${databaseProblem}. Events are kept in the log, and delivered once it can.\n`);
   const cause = await Promise.race([stopWish.signal, service.broken]);
   stopWish.cancel();
   const wanted = cause === 'SIGTERM' || cause === 'SIGINT';

@@ -62,7 +62,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     adopted: adoptedServer !== undefined,
     directory: place.cluster,
     stop({ deadlineMs }) {
-      stopped ??= stopServer(place, programs, server.pid, deadlineMs);
+      stopped ??= stopServer(place, programs, server, deadlineMs);
       return stopped;
     },
   };

@@ -10,13 +10,15 @@ import { isAlive } from './program.js';
 export interface Postmaster {
   readonly pid: number;
   readonly port: number;
+  /** It says that it accepts connections; else it is starting or stopping. */
+  readonly ready: boolean;
 }
 
 /** The server that the lock file of this data folder names; `undefined` when there is no lock file, or half of one. */
 export async function readPostmaster(cluster: string): Promise<Postmaster | undefined> {
   const lines = (await readFile(lockFile(cluster), 'utf8').catch(() => '')).split('\n');
   const [pid, port] = [Number(lines[0]), Number(lines[3])];
-  return pid > 0 && port > 0 ? { pid, port } : undefined;
+  return pid > 0 && port > 0 ? { pid, port, ready: lines[7]?.trim() === 'ready' } : undefined;
 }
 
 /** Whether this process is alive and the server of this data folder: ids are used again, by anything, another server too. */
@@ -32,12 +34,6 @@ export function isPostmasterOf(cluster: string, { pid, port }: Postmaster): bool
   } catch {
     return false;
   }
-}
-
-/** Whether the server with this id has ended: its lock file is its last act, and a killed one leaves no process. */
-export async function hasEnded(cluster: string, pid: number): Promise<boolean> {
-  const named = await readFile(lockFile(cluster), 'utf8').catch(() => '');
-  return Number(named.split('\n', 1)[0]) !== pid || !isAlive(pid);
 }
 
 /**

@@ -10,7 +10,7 @@ import { SluiceError } from 'sluice';
 import type { Programs } from './binaries.js';
 import { tail, userName } from './cluster.js';
 import type { Place } from './place.js';
-import { disownLock, hasEnded, isPostmasterOf, type Postmaster, readPostmaster } from './postmaster.js';
+import { disownLock, isPostmasterOf, type Postmaster, readPostmaster } from './postmaster.js';
 import { type RunResult, run } from './program.js';
 
 /** The address of a server's database, for any client on this machine. */
@@ -35,20 +35,28 @@ export async function adoptRunning(
     await disownLock(place.cluster);
     return undefined;
   }
-  const until = Date.now() + answerWithinMs;
-  while (!(await hasEnded(place.cluster, running.pid)) && Date.now() < until) {
+  const began = Date.now();
+  for (let now: Postmaster | undefined = running; now?.pid === running.pid && isPostmasterOf(place.cluster, running); ) {
     if (await answers(place, running, password)) {
       log(`adopting the PostgreSQL that is running already (process ${running.pid})`);
       return running;
     }
+    if (Date.now() - began > (now.ready ? readyAnswersWithinMs : changesWithinMs)) {
+      log(`the PostgreSQL that is running already (process ${running.pid}) does not answer; starting it anew`);
+      await stopServer(place, programs, running, 2_000);
+      return undefined;
+    }
     await sleep(50);
+    now = await readPostmaster(place.cluster);
   }
-  await stopServer(place, programs, running.pid, 5_000);
   return undefined;
 }
 
-/** A server that recovers from a crash refuses connections meanwhile; one that is stopping does so until it has ended. */
-const answerWithinMs = 10_000;
+/** One that says it is ready answers in a moment, or not at all. */
+const readyAnswersWithinMs = 3_000;
+
+/** One that starts may be recovering from a crash, one that stops is writing what it holds: both take as long as they take. */
+const changesWithinMs = 120_000;
 
 /**
  * Starts the server and waits until it accepts connections.
@@ -109,28 +117,33 @@ export async function ensureDatabase(port: number, password: string): Promise<vo
 }
 
 /**
- * Stops the server: fast until the deadline, then at once, to recover at the next start.
+ * Stops the server: fast until the deadline, then at once, then by force; after the latter two it recovers at the next start.
  *
- * @throws SluiceError `POSTGRES_STOP` when it still runs 5 s after that.
+ * @throws SluiceError `POSTGRES_STOP` when even that does not end it.
  */
-export async function stopServer(place: Place, programs: Programs, pid: number, deadlineMs: number): Promise<void> {
-  for (const [mode, waitMs] of [
-    ['fast', deadlineMs],
-    ['immediate', 5_000],
-  ] as const) {
-    if (await hasEnded(place.cluster, pid)) return;
+export async function stopServer(place: Place, programs: Programs, server: Postmaster, deadlineMs: number): Promise<void> {
+  const steps = [
+    [deadlineMs, () => control(place, programs, ['stop', '-W', '-m', 'fast'])],
+    [2_000, () => control(place, programs, ['stop', '-W', '-m', 'immediate'])],
+    [5_000, () => process.kill(server.pid, 'SIGKILL')],
+  ] as const;
+  for (const [waitMs, end] of steps) {
+    if (waitMs <= 0) continue;
+    if (!isPostmasterOf(place.cluster, server)) return;
     const until = Date.now() + waitMs;
-    await control(place, programs, ['stop', '-W', '-m', mode]);
+    await end();
     while (Date.now() < until) {
-      if (await hasEnded(place.cluster, pid)) return;
+      if (!isPostmasterOf(place.cluster, server)) return;
       await sleep(20);
     }
   }
-  if (await hasEnded(place.cluster, pid)) return;
-  throw new SluiceError(`The embedded PostgreSQL (process ${pid}) does not stop; end it with: kill -9 ${pid}`, {
-    code: 'POSTGRES_STOP',
-    class: 'unknown',
-  });
+  throw new SluiceError(
+    `The embedded PostgreSQL (process ${server.pid}) does not stop, not even by kill -9; look for a disk that does not answer.`,
+    {
+      code: 'POSTGRES_STOP',
+      class: 'unknown',
+    },
+  );
 }
 
 function control(place: Place, programs: Programs, args: readonly string[]): Promise<RunResult> {

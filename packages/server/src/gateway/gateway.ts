@@ -10,7 +10,7 @@ import { createBodyAllowance, withBody } from './body.js';
 import { clientError } from './client-error.js';
 import { idSource } from './event-id.js';
 import { HttpError, overloaded, sendError } from './http-error.js';
-import { createIntake } from './intake.js';
+import { createIntake, type Intake } from './intake.js';
 import { defaultLimits, type GatewayLimits } from './limits.js';
 import { listenFailure } from './listen-error.js';
 import { bodyFormat, isGzip } from './media-type.js';
@@ -105,31 +105,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     reads: 0,
   };
 
-  app.addHook('onRequest', async (request, reply) => {
-    counters.requests++;
-    intake.begin(reply.raw);
-    if (intake.stopped) {
-      reply.header('connection', 'close');
-      throw overloaded('SHUTTING_DOWN', 'the service is shutting down; send the request again later', 5_000);
-    }
-    if (Buffer.byteLength(request.raw.url ?? '') > limits.maxUrlBytes) {
-      throw new HttpError(
-        414,
-        'URL_TOO_LONG',
-        `expected a URL of at most ${limits.maxUrlBytes} bytes; ask for fewer keys in one request`,
-      );
-    }
-  });
-  app.addHook('onResponse', async (_request, reply) => {
-    if (reply.statusCode === 503) counters.overloaded++;
-  });
-  app.setErrorHandler((error: Error, request, reply) => {
-    const answer = sendError(error as HttpError, request, reply);
-    if (reply.statusCode >= 500 && !(error instanceof HttpError)) {
-      options.logger?.error({ method: request.method, route: request.routeOptions.url, err: error }, 'a request failed');
-    }
-    return answer;
-  });
+  addHooks(app, { limits, intake, counters, logger: options.logger });
   addEvents(app, { ...options, limits, counters });
   addRead(app, options.read, counters);
   addHealth(app, () =>
@@ -177,6 +153,41 @@ function createServer(limits: GatewayLimits): FastifyInstance {
     throw unknownRoute(request);
   });
   return app;
+}
+
+interface Hooks {
+  readonly limits: GatewayLimits;
+  readonly intake: Intake;
+  readonly counters: GatewayCounters;
+  readonly logger: GatewayLogger | undefined;
+}
+
+function addHooks(app: FastifyInstance, { limits, intake, counters, logger }: Hooks): void {
+  app.addHook('onRequest', async (request, reply) => {
+    counters.requests++;
+    intake.begin(reply.raw);
+    if (intake.stopped) {
+      reply.header('connection', 'close');
+      throw overloaded('SHUTTING_DOWN', 'the service is shutting down; send the request again later', 5_000);
+    }
+    if (Buffer.byteLength(request.raw.url ?? '') > limits.maxUrlBytes) {
+      throw new HttpError(
+        414,
+        'URL_TOO_LONG',
+        `expected a URL of at most ${limits.maxUrlBytes} bytes; ask for fewer keys in one request`,
+      );
+    }
+  });
+  app.addHook('onResponse', async (_request, reply) => {
+    if (reply.statusCode === 503) counters.overloaded++;
+  });
+  app.setErrorHandler((error: Error, request, reply) => {
+    const answer = sendError(error as HttpError, request, reply);
+    if (reply.statusCode >= 500 && !(error instanceof HttpError)) {
+      logger?.error({ method: request.method, route: request.routeOptions.url, err: error }, 'a request failed');
+    }
+    return answer;
+  });
 }
 
 function unknownRoute(request: FastifyRequest): HttpError {

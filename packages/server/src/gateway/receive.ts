@@ -4,7 +4,7 @@ import { setMaxListeners } from 'node:events';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Appended, Log, NewEvent } from 'sluice/log';
 import { type EventOptions, readEvent } from './event.js';
-import { type HttpError, overloaded } from './http-error.js';
+import { HttpError, overloaded } from './http-error.js';
 import type { AckLevel, ItemError, Receipt } from './receipt.js';
 
 /**

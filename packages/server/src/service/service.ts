@@ -40,9 +40,10 @@ export interface Service {
   readonly url: string;
   readonly controlUrl: string;
   readonly backendUrl: string;
-  /** Undefined when the database is not ours to name. */
   readonly databaseUrl: string;
   readonly databaseIsEmbedded: boolean;
+  /** Why the database could not be used at the start, if so: events are kept in the log until it can. */
+  readonly databaseProblem: string | undefined;
   readonly dataDir: string;
   readonly log: Log;
   readonly consumer: Consumer;
@@ -93,6 +94,7 @@ async function start(settings: Settings, undo: Undo): Promise<Service> {
   undo.add(() => database.stop(0));
   const sink = eventsSink(database.url, maxInFlight);
   undo.add(() => sink.close());
+  const databaseProblem = await prepared(sink, env);
   const consumer = await createConsumer({ log, stream, group, sink, maxInFlight, env });
   planes.attach(consumer);
 
@@ -104,6 +106,7 @@ async function start(settings: Settings, undo: Undo): Promise<Service> {
     backendUrl,
     databaseUrl: database.url,
     databaseIsEmbedded: database.embedded,
+    databaseProblem,
     dataDir: folder.path,
     log,
     consumer,
@@ -211,6 +214,24 @@ async function startDatabase(settings: Settings, dataDir: string): Promise<Datab
     stop: (deadlineMs) => server.stop({ deadlineMs }),
     kill: () => process.kill(server.pid, 'SIGQUIT'),
   };
+}
+
+/** How long the start waits for the database; the pipeline goes on trying. */
+const prepareMs = 3_000;
+
+/** Creates the table now, so that it is there before the first event; the problem, if it cannot. */
+async function prepared(sink: { prepare(): Promise<void> }, env: Env): Promise<string | undefined> {
+  let problem: string | undefined = `no answer within ${prepareMs / 1000} s`;
+  const preparing = sink.prepare().then(
+    () => {
+      problem = undefined;
+    },
+    (error: unknown) => {
+      problem = (error as Error).message;
+    },
+  );
+  await settledWithin(env, prepareMs, preparing);
+  return problem;
 }
 
 interface Running extends Planes {

@@ -13,9 +13,9 @@ export interface Settings {
   /** How long a stop may take, in milliseconds. Default 30,000. */
   readonly deadlineMs: number;
   /** Key-value backend behind `GET /read`; undefined starts the reference backend. */
-  readonly readUpstream?: string;
+  readonly readUpstream?: string | undefined;
   /** How long `GET /read` gathers keys, in milliseconds. Default 100. */
   readonly readWindowMs: number;
   /** A PostgreSQL to use in place of the embedded one. */
-  readonly databaseUrl?: string;
+  readonly databaseUrl?: string | undefined;
 }

@@ -39,6 +39,8 @@ export function usePostgres(options: { readonly binDir?: string } = {}): TestPos
   beforeAll(async () => {
     dataDir = await mkdtemp(join(tmpdir(), 'sluice-postgres-'));
     server = await startEmbeddedPostgres({ dataDir, ...options });
+    // Nothing here must survive a power failure, and a fresh database a test costs many syncs.
+    await query(server.connectionString, 'ALTER SYSTEM SET fsync = off', 'SELECT pg_reload_conf()');
   });
   afterAll(async () => {
     await server?.stop({ deadlineMs: 5_000 });
@@ -52,10 +54,7 @@ export function usePostgres(options: { readonly binDir?: string } = {}): TestPos
     },
     async freshDatabase() {
       const name = `test_${++databases}`;
-      const client = new pg.Client({ connectionString: running().connectionString });
-      await client.connect();
-      await client.query(`CREATE DATABASE ${name}`);
-      await client.end();
+      await query(running().connectionString, `CREATE DATABASE ${name}`);
       const url = new URL(running().connectionString);
       url.pathname = `/${name}`;
       return url.href;
@@ -66,4 +65,14 @@ export function usePostgres(options: { readonly binDir?: string } = {}): TestPos
 /** The folder that holds a server's data, which lies outside of the data folder when root started it. */
 export function homeOf(server: EmbeddedPostgres): string {
   return dirname(server.directory);
+}
+
+async function query(connectionString: string, ...statements: readonly string[]): Promise<void> {
+  const client = new pg.Client({ connectionString });
+  await client.connect();
+  try {
+    for (const statement of statements) await client.query(statement);
+  } finally {
+    await client.end();
+  }
 }

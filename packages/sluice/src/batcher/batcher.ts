@@ -10,10 +10,12 @@ import type { Window } from '../core/window.js';
 import type { SettledCounts } from '../engine/barrier.js';
 import { type DrainReport, Engine } from '../engine/engine.js';
 import { EngineItem } from '../engine/item.js';
-import type { Env } from '../env/env.js';
+import { onAbort } from '../engine/signals.js';
+import type { Cancel, Env } from '../env/env.js';
 import { systemEnv } from '../env/system.js';
 import { limit } from '../layers/limit.js';
 import { timeout } from '../layers/timeout.js';
+import { closeSink } from './close-sink.js';
 
 /** Options of {@link createBatcher}. */
 export interface BatcherOptions<T, R = void> {
@@ -51,8 +53,17 @@ export interface BatcherOptions<T, R = void> {
 
 /** Options of one `add` or `push`. */
 export interface PushOptions {
-  /** Leaves: an item that was not sent yet is not sent; the promise rejects with `CANCELLED`. */
+  /**
+   * Leaves: an item that was not sent yet is not sent; the promise rejects with `CANCELLED`. An `add` is over once the item is
+   * accepted.
+   */
   readonly signal?: AbortSignal;
+}
+
+/** Options of {@link Batcher.close}. */
+export interface CloseOptions {
+  /** How long to wait, in milliseconds, 0 or more; `Infinity` to wait for ever. Default 30,000. */
+  readonly deadlineMs?: number;
 }
 
 /** The balance, and what is held now. */
@@ -65,7 +76,8 @@ export interface Batcher<T, R = void> extends AsyncDisposable {
   /** Takes an item at once and never waits: nothing to await, nobody is told what becomes of it but the tally. */
   offer(item: T): 'accepted' | 'full' | 'closed';
   /**
-   * Resolves once the item is accepted; waits for room under `overflow: 'wait'`.
+   * Resolves once the item is accepted; waits for room under `overflow: 'wait'`. A rejection that nobody observes is counted, but
+   * not reported as unhandled.
    *
    * @throws SluiceError `CLOSED`, `OVERLOADED`, `ITEM_TOO_LARGE`, `CANCELLED`
    */
@@ -79,33 +91,22 @@ export interface Batcher<T, R = void> extends AsyncDisposable {
   /** Cuts now; resolves once everything held, in flight or waiting at this moment is settled, with what became of it. Never rejects. */
   flush(): Promise<SettledCounts>;
   /**
-   * Accepts no more, writes what is held, waits for it, then closes the sink. Idempotent: the first call's promise.
+   * Accepts no more, writes what is held, waits for it, then closes the sink. Idempotent: later calls get the first one's report.
    *
-   * @param options `deadlineMs`: how long to wait, in milliseconds, default 30,000. What is unsettled then is dropped: its waiters
-   * get `SHUTDOWN_TIMEOUT`, and the report counts it.
+   * What is unsettled at the deadline is dropped: its waiters get `SHUTDOWN_TIMEOUT`, and the report counts it. A sink must not
+   * await `close` or `flush` in its `write`: both wait for that very write.
+   *
+   * @throws CloseError `CLOSE_FAILED` when the sink could not be closed; it carries the report.
    */
-  close(options?: { readonly deadlineMs?: number }): Promise<DrainReport>;
+  close(options?: CloseOptions): Promise<DrainReport>;
   /** The balance at this instant. */
   stats(): BatcherStats;
 }
 
-const optionNames = [
-  'sink',
-  'name',
-  'window',
-  'maxItems',
-  'maxBytes',
-  'bytesOf',
-  'maxInFlight',
-  'maxHeldItems',
-  'maxHeldBytes',
-  'overflow',
-  'maxWaiting',
-  'timeoutMs',
-  'maxAbandoned',
-  'layers',
-  'env',
-]; // prettier-ignore
+const optionNames =
+  'sink name window maxItems maxBytes bytesOf maxInFlight maxHeldItems maxHeldBytes overflow maxWaiting timeoutMs maxAbandoned layers env'.split(
+    ' ',
+  );
 
 /**
  * Collects items and writes them in batches.
@@ -134,12 +135,14 @@ export function createBatcher<T, R = void>(options: BatcherOptions<T, R>): Batch
     return admission === 'accepted' ? undefined : Promise.reject(engine.refusal(item, admission));
   };
 
-  const close = (closeOptions: { readonly deadlineMs?: number } = {}): Promise<DrainReport> => {
+  const close = async (closeOptions: CloseOptions = {}): Promise<DrainReport> => {
+    checkNames('close', closeOptions, ['deadlineMs']);
     const deadlineMs = numberOption('close.deadlineMs', closeOptions.deadlineMs, 30_000, { least: 0, infinite: true });
-    closing ??= engine.close(deadlineMs).then(async (report) => {
-      await sink.close?.();
-      return report;
-    });
+    if (closing === undefined) {
+      const drained = engine.close(deadlineMs);
+      // Once more `??=`: the drain has called the sink, and that may have called close.
+      closing ??= drained.then((report) => closeSink(sink, report, deadlineMs, env.clock));
+    }
     return closing;
   };
 
@@ -148,23 +151,8 @@ export function createBatcher<T, R = void>(options: BatcherOptions<T, R>): Batch
       const admission = engine.offer(itemOf(value));
       return admission === 'tooLarge' ? 'full' : admission;
     },
-    add(value, { signal } = {}) {
-      const item = itemOf(value);
-      if (signal?.aborted) return Promise.reject(cancelled(signal));
-      const entered = enter(item);
-      if (entered === undefined) return Promise.resolve();
-      return leavingOn(signal, item, entered);
-    },
-    push(value, { signal } = {}) {
-      if (signal?.aborted) return handled(Promise.reject(cancelled(signal)));
-      const item = itemOf(value);
-      const outcome = new Promise<R>((resolve, reject) => {
-        item.resolve = resolve;
-        item.reject = reject;
-        enter(item)?.catch(reject);
-      });
-      return handled(leavingOn(signal, item, outcome));
-    },
+    add: (value, { signal } = {}) => handled(added(value, signal)),
+    push: (value, { signal } = {}) => handled(new Promise<R>((resolve, reject) => pushed(value, signal, resolve, reject))),
     flush: () => engine.flush(),
     close,
     stats: () => ({ ...engine.tally(), heldBytes: engine.held().bytes }),
@@ -173,14 +161,48 @@ export function createBatcher<T, R = void>(options: BatcherOptions<T, R>): Batch
     },
   };
 
-  function leavingOn<V>(signal: AbortSignal | undefined, item: PushItem<T, R>, promise: Promise<V>): Promise<V> {
-    if (signal === undefined) return promise;
+  async function added(value: T, signal: AbortSignal | undefined): Promise<void> {
+    const item = itemOf(value);
+    if (signal?.aborted && !engine.closed) throw cancelled(signal);
+    const entered = enter(item);
+    if (entered === undefined) return;
+    // Only while it waits: what was accepted in the same turn is not lost to an abort, for its caller will hear that it is in.
     const leave = () => {
-      const reason = cancelled(signal);
-      if (engine.cancel(item, reason)) item.reject?.(reason);
+      if (item.phase === 'waiting') engine.cancel(item, cancelled(signal!));
     };
-    signal.addEventListener('abort', leave);
-    return promise.finally(() => signal.removeEventListener('abort', leave));
+    const unwatch = signal === undefined ? () => {} : onAbort(signal, leave);
+    try {
+      await entered;
+    } finally {
+      unwatch();
+    }
+  }
+
+  function pushed(
+    value: T,
+    signal: AbortSignal | undefined,
+    resolve: (value: R) => void,
+    reject: (reason: SluiceError) => void,
+  ): void {
+    const item = itemOf(value);
+    if (signal?.aborted && !engine.closed) {
+      reject(cancelled(signal));
+      return;
+    }
+    item.resolve = resolve;
+    item.reject = reject;
+    const refused = (reason: SluiceError) => {
+      item.unwatch?.();
+      reject(reason);
+    };
+    // Before it enters: that may fill a batch, which then leaves in this same turn.
+    if (signal !== undefined) {
+      item.unwatch = onAbort(signal, () => {
+        const reason = cancelled(signal);
+        if (engine.cancel(item, reason)) reject(reason);
+      });
+    }
+    enter(item)?.catch(refused);
   }
 }
 
@@ -188,6 +210,8 @@ export function createBatcher<T, R = void>(options: BatcherOptions<T, R>): Batch
 class PushItem<T, R> extends EngineItem<T> {
   resolve: ((value: R) => void) | undefined = undefined;
   reject: ((reason: SluiceError) => void) | undefined = undefined;
+  /** Stops watching its caller's signal. */
+  unwatch: Cancel | undefined = undefined;
 }
 
 function engineOf<T, R>(options: BatcherOptions<T, R>, env: Env): Engine<T, R, PushItem<T, R>> {
@@ -218,12 +242,15 @@ function engineOf<T, R>(options: BatcherOptions<T, R>, env: Env): Engine<T, R, P
 }
 
 function tell<T, R>(item: PushItem<T, R>, outcome: Outcome<R>): void {
+  item.unwatch?.();
   if (outcome.kind === 'ok') item.resolve?.(outcome.value);
-  else item.reject?.(outcome.failure);
+  else if (outcome.kind === 'failed') item.reject?.(outcome.failure);
+  else item.reject?.(failure(outcome.failure, { deadLetterId: outcome.deadLetterId }));
 }
 
 function byteCount(bytes: number): number {
-  if (Number.isFinite(bytes) && bytes >= 0) return bytes;
+  // Whole numbers add up and subtract exactly: at rest the held bytes are 0.
+  if (Number.isFinite(bytes) && bytes >= 0) return Math.ceil(bytes);
   throw invalidOption(`bytesOf must return a number of bytes, 0 or more; got ${String(bytes)}`);
 }
 

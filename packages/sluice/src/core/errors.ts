@@ -51,10 +51,11 @@ export interface FailureOptions {
 export class SluiceError extends Error {
   readonly code: ErrorCode;
   readonly class: FailureClass;
-  readonly retryAfterMs?: number;
-  readonly key?: unknown;
+  // Declared, not defined: a printed error shows only what it has.
+  declare readonly retryAfterMs?: number;
+  declare readonly key?: unknown;
   /** Where the item was parked, when it became a dead letter. */
-  readonly deadLetterId?: string;
+  declare readonly deadLetterId?: string;
 
   constructor(message: string, options: FailureOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });

@@ -62,6 +62,8 @@ export type SluiceEvent =
   | { readonly type: 'abandoned'; readonly batchId: string; readonly items: number; readonly bytes: number }
   /** An abandoned call ended after all; its result was ignored. */
   | { readonly type: 'late'; readonly batchId: string; readonly items: number; readonly bytes: number }
+  /** A transport answered a call that was over: it had been cut off, or answered before. The answer was ignored. */
+  | { readonly type: 'lateReply'; readonly name: string }
   /** A response held keys that nobody had asked for; they were ignored. */
   | { readonly type: 'unrequested'; readonly batchId: string; readonly keys: number }
   /** Items left unsettled when the drain deadline passed. */

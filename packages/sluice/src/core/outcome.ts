@@ -1,6 +1,6 @@
 /** Outcome: what became of one item. Inside, failures are values; at the borders they are errors. */
 
-import type { SluiceError } from './errors.js';
+import { failure, type SluiceError } from './errors.js';
 
 /** What became of one item: done, failed, or parked as a dead letter. */
 export type Outcome<R> =
@@ -12,13 +12,13 @@ export type Outcome<R> =
 export const done: Outcome<undefined> = { kind: 'ok', value: undefined };
 
 /** The outcome of an item that failed. */
-export function failed(failure: SluiceError): Outcome<never> {
-  return { kind: 'failed', failure };
+export function failed(problem: SluiceError): Outcome<never> {
+  return { kind: 'failed', failure: problem };
 }
 
 /** One failure for every item of a batch: all share the same outcome object, by which layers know that the batch failed as a whole. */
-export function allFailed(count: number, failure: SluiceError): Outcome<never>[] {
-  return new Array<Outcome<never>>(count).fill(failed(failure));
+export function allFailed(count: number, problem: SluiceError): Outcome<never>[] {
+  return new Array<Outcome<never>>(count).fill(failed(problem));
 }
 
 /** The failure that a batch failed with as a whole, if it did: one outcome object, shared by all. */
@@ -26,4 +26,19 @@ export function wholeFailure(outcomes: readonly Outcome<unknown>[]): SluiceError
   const first = outcomes[0];
   if (first === undefined || first.kind !== 'failed') return undefined;
   return outcomes.every((outcome) => outcome === first) ? first.failure : undefined;
+}
+
+/** What a dispatcher gave, if it is one outcome per item; else one failure for all. A layer of the user's may break the first law. */
+export function oneEach<R>(count: number, given: readonly Outcome<R>[]): readonly Outcome<R>[] {
+  const got: unknown = Array.isArray(given) ? given.length : typeof given;
+  // `includes` sees holes, `every` does not.
+  if (got === count && !given.includes(undefined as never)) return given;
+  const what = got === count ? 'an array with holes' : got;
+  return allFailed(
+    count,
+    failure(`expected ${count} outcomes, one per item of the batch; a layer gave ${String(what)}.`, {
+      code: 'RESULT_LENGTH_MISMATCH',
+      class: 'unknown',
+    }),
+  );
 }

@@ -5,7 +5,7 @@ import { createBatch } from '../core/batch.js';
 import type { DispatchContext, Dispatcher } from '../core/dispatcher.js';
 import { asFailure, failure, type SluiceError } from '../core/errors.js';
 import type { SluiceEvent } from '../core/event.js';
-import { allFailed, failed, type Outcome } from '../core/outcome.js';
+import { allFailed, failed, type Outcome, oneEach } from '../core/outcome.js';
 import { type Counts, emptyTally, type Tally } from '../core/tally.js';
 import { type Window, windowRule } from '../core/window.js';
 import type { Env } from '../env/env.js';
@@ -31,8 +31,12 @@ export interface EngineOptions<I, R, E extends EngineItem<I>> extends BatchBound
   dispatcher(env: Env): Dispatcher<I, R>;
   /** Tells the waiters of one item what became of it; called once per item that has not been cancelled. */
   settle(item: E, outcome: Outcome<R>): void;
+  /** Told once after the last `settle` of a batch, or of a drain. */
+  onSettled?(): void;
   /** Told which items leave, before they are dispatched. */
   onCut?(items: readonly E[]): void;
+  /** Divides what was cut into the batches that are dispatched together, each settled by itself. Default: one batch. */
+  split?(items: readonly E[]): readonly (readonly E[])[];
 }
 
 /** What a close reports: how many of the items that it waited for ended in each way. `dropped` were unsettled at the deadline. */
@@ -164,6 +168,11 @@ export class Engine<I, R, E extends EngineItem<I>> {
     return true;
   }
 
+  /** Sends a batch that is overdue, if it can go: who joins a held item asks for this first, since a newcomer's own item would. */
+  expire(): void {
+    this.#lane.expire();
+  }
+
   /** Cuts now and resolves once everything held, in flight or waiting at this moment is settled. Never rejects. */
   async flush(): Promise<SettledCounts> {
     const { index, settled } = this.#barriers.raise();
@@ -224,7 +233,7 @@ export class Engine<I, R, E extends EngineItem<I>> {
       item.barrier.enter();
     }
     item.phase = 'held';
-    item.acceptedAt = this.#options.env.clock.now();
+    item.acceptedAt = this.#lane.arrivalTime();
     this.#tally.accepted++;
     this.#tally.held++;
     this.#capacity.take(1, item.bytes);
@@ -232,31 +241,34 @@ export class Engine<I, R, E extends EngineItem<I>> {
   }
 
   #send(cut: Cut<E>): void {
-    const { env, name, idempotent, onCut } = this.#options;
-    const { items, bytes, reason } = cut;
-    const batch = createBatch<I>(`${this.#idPrefix}-${(this.#batches++).toString(36)}`, '', items, bytes, reason);
-    const flight = new Flight(batch.id, items, bytes);
-    this.#flights.set(batch.id, flight);
-    let deadlineAt = 0;
+    const { split, onCut } = this.#options;
+    onCut?.(cut.items);
+    // All parts are in flight before the first is dispatched: its sink may call in, and cancel an item of the second.
+    const flights = (split?.(cut.items) ?? [cut.items]).map((items) => this.#depart(cut, items));
+    for (const flight of flights) this.#dispatch(flight, cut);
+  }
+
+  #depart(cut: Cut<E>, items: readonly E[]): Flight {
+    const bytes = items.length === cut.items.length ? cut.bytes : items.reduce((sum, item) => sum + item.bytes, 0);
+    const flight = new Flight(`${this.#idPrefix}-${(this.#batches++).toString(36)}`, items, bytes);
+    this.#flights.set(flight.batchId, flight);
     for (const item of items) {
       item.phase = 'inFlight';
       item.flight = flight;
-      if (item.deadlineAt > deadlineAt) deadlineAt = item.deadlineAt;
     }
     this.#tally.held -= items.length;
     this.#tally.inFlight += items.length;
+    return flight;
+  }
+
+  #dispatch(flight: Flight, { reason, firstAt }: Cut<E>): void {
+    const { env, name, idempotent } = this.#options;
+    const { batchId, bytes } = flight;
+    const items = flight.items as readonly E[];
+    const batch = createBatch<I>(batchId, '', items, bytes, reason);
+    const deadlineAt = items.reduce((latest, item) => Math.max(latest, item.deadlineAt), 0);
     const startedAt = env.clock.now();
-    onCut?.(items);
-    this.#observe({
-      type: 'cut',
-      name,
-      lane: '',
-      batchId: batch.id,
-      items: items.length,
-      bytes,
-      reason,
-      waitMs: startedAt - cut.firstAt,
-    });
+    this.#observe({ type: 'cut', name, lane: '', batchId, items: items.length, bytes, reason, waitMs: startedAt - firstAt });
     const context: DispatchContext = { signal: flight.signal, deadlineAt, attempt: 1, idempotent };
     const settle = (outcomes: readonly Outcome<R>[]) => this.#settle(flight, items, outcomes, startedAt);
     // A layer of the user's may break the first law; then nobody may be left waiting.
@@ -269,7 +281,7 @@ export class Engine<I, R, E extends EngineItem<I>> {
   }
 
   #settle(flight: Flight, items: readonly E[], given: readonly Outcome<R>[], startedAt: number): void {
-    const { name, settle, env } = this.#options;
+    const { name, settle, onSettled, env } = this.#options;
     const outcomes = oneEach(items.length, given);
     const counts = { ok: 0, failed: 0, dead: 0, cancelled: 0 };
     // A settled waiter may call in again and meet the bounds: everything is counted before anyone is told.
@@ -288,6 +300,7 @@ export class Engine<I, R, E extends EngineItem<I>> {
       told.push(i);
     }
     for (const i of told) settle(items[i]!, outcomes[i]!);
+    onSettled?.();
     this.#observe({
       type: 'settled',
       name,
@@ -309,10 +322,9 @@ export class Engine<I, R, E extends EngineItem<I>> {
   #admitWaiting(): void {
     for (let next = this.#room.next(); next !== undefined; next = this.#room.next()) {
       if (!this.#capacity.hasRoomFor(next.bytes)) return;
-      const admitted = this.#room.admit(next);
       this.#tally.waiting--;
+      this.#room.admit(next);
       this.#accept(next);
-      admitted();
     }
   }
 
@@ -321,7 +333,7 @@ export class Engine<I, R, E extends EngineItem<I>> {
       .flatMap((flight) => flight.items as readonly E[])
       .filter((item) => item.phase === 'inFlight');
     const held = this.#lane.takeAll();
-    const { name, settle } = this.#options;
+    const { name, settle, onSettled } = this.#options;
     const late = (cls: 'rejected' | 'unknown', what: string) =>
       failure(`${name}: ${what} when the drain deadline of ${deadlineMs} ms had passed.`, {
         code: 'SHUTDOWN_TIMEOUT',
@@ -338,6 +350,7 @@ export class Engine<I, R, E extends EngineItem<I>> {
       this.#count('dropped', item);
       settle(item, failed(wasHeld ? neverSent : unanswered));
     }
+    onSettled?.();
     for (const flight of this.#flights.values()) flight.abort(unanswered);
     if (held.length + inFlight.length > 0)
       this.#observe({ type: 'dropped', name, items: held.length + inFlight.length, reason: 'shutdown' });
@@ -378,18 +391,4 @@ export class Engine<I, R, E extends EngineItem<I>> {
       // An observer must not throw; one that does must not break a batch either.
     }
   }
-}
-
-/** A layer of the user's may break the first law: what it gives is believed only if it is one outcome per item. */
-function oneEach<R>(count: number, given: readonly Outcome<R>[]): readonly Outcome<R>[] {
-  const got: unknown = Array.isArray(given) ? given.length : typeof given;
-  if (got === count && given.every((outcome) => outcome !== undefined)) return given;
-  const what = got === count ? 'an array with holes' : got;
-  return allFailed(
-    count,
-    failure(`expected ${count} outcomes, one per item of the batch; a layer gave ${String(what)}.`, {
-      code: 'RESULT_LENGTH_MISMATCH',
-      class: 'unknown',
-    }),
-  );
 }

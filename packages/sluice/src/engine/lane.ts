@@ -25,6 +25,7 @@ export class Lane<I, E extends EngineItem<I>> {
   #asking = false;
   #pumping = false;
   #elapsed = false;
+  #lastArrivalAt = 0;
 
   constructor(options: LaneOptions<E>) {
     this.#options = options;
@@ -33,6 +34,18 @@ export class Lane<I, E extends EngineItem<I>> {
 
   get live(): number {
     return this.#held.live;
+  }
+
+  /** The time of an arrival. Those of one turn share one reading of the clock, which costs more than all else of an offer. */
+  arrivalTime(): number {
+    if (this.#armedFor !== 'turnEnd') this.#lastArrivalAt = this.#options.clock.now();
+    return this.#lastArrivalAt;
+  }
+
+  /** Sends a batch that is overdue, if the dispatcher is ready. */
+  expire(): void {
+    const { window, clock } = this.#options;
+    if (!window.atTurnEnd && this.#held.live > 0 && this.#held.overdue(clock.now())) this.pump();
   }
 
   /** Takes an item in. A batch that is overdue goes first: the newcomer arrived outside its window. */

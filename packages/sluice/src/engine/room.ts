@@ -33,11 +33,10 @@ export class Room<E> {
     return this.#line.size === 0 ? undefined : this.#line.keys().next().value;
   }
 
-  /** Takes an item out of the line; the returned function tells its caller that it was accepted. */
-  admit(item: E): () => void {
-    const waiter = this.#line.get(item)!;
+  /** Takes an item out of the line and tells its caller that it is accepted. */
+  admit(item: E): void {
+    this.#line.get(item)!.resolve();
     this.#line.delete(item);
-    return waiter.resolve;
   }
 
   leave(item: E, reason: SluiceError): void {

@@ -29,7 +29,9 @@ function ignore(): void {}
 
 function startTimer(ms: number, fn: () => void): Cancel {
   if (!(ms > longestTimerMs)) {
-    const timer = globalThis.setTimeout(fn, Math.max(0, ms));
+    // Whole milliseconds, rounded up, for the platform would cut the fraction off and fire early. Less than a microsecond is what
+    // adding and subtracting leaves behind.
+    const timer = globalThis.setTimeout(fn, Math.max(0, Math.ceil(ms - 0.001)));
     return () => globalThis.clearTimeout(timer);
   }
   let cancelRest: Cancel = ignore;

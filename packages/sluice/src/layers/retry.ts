@@ -121,7 +121,9 @@ function pauseMs(policy: Policy, pause: number, env: Env, failures: readonly Slu
   const d = Math.min(policy.baseMs * 2 ** Math.min(pause, 1023), policy.maxDelayMs);
   const random = env.random.next();
   const backOff = policy.jitter === 'full' ? 2 * d * random : d + d * random;
-  return failures.reduce((longest, { retryAfterMs = 0 }) => (retryAfterMs > longest ? retryAfterMs : longest), backOff);
+  let longest = backOff;
+  for (const { retryAfterMs = 0 } of failures) if (retryAfterMs > longest) longest = retryAfterMs;
+  return longest;
 }
 
 function sleep(env: Env, ms: number, signal: AbortSignal): Promise<void> {

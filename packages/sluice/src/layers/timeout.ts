@@ -106,8 +106,7 @@ export function timeout<I, R>(options: TimeoutOptions): Layer<I, R> {
       });
 
     return {
-      ready: (lane) =>
-        line.size === 0 && mayStart() ? inner.ready(lane) : new Promise<void>((resolve) => askers.push(resolve)),
+      ready: (lane) => (line.size === 0 && mayStart() ? inner.ready(lane) : new Promise<void>((resolve) => askers.push(resolve))),
       dispatch: attempt,
     };
   };

@@ -20,6 +20,9 @@ import type { Store, Trees } from './store.js';
 export interface AppendBounds {
   readonly maxHeldItems: number;
   readonly maxHeldBytes: number;
+  /** What must stay free on the disk, and how much is. */
+  readonly reserveBytes: number;
+  freeDiskBytes(): number;
   readonly idWindow: IdWindowBounds;
 }
 
@@ -49,13 +52,19 @@ interface HeldAppend {
 // A transaction's function runs on the JavaScript thread: so many items with ids of their own take about 50 ms of it.
 const maxGroupItems = 10_000;
 const retryMs = 1_000;
+const askDiskMs = 1_000;
 
 /**
  * The appending half over a store.
  *
  * @param appended told the streams that have new records, after each commit.
  */
-export function createAppends(store: Store, env: Env, bounds: AppendBounds, appended: (streams: Iterable<string>) => void): Appends {
+export function createAppends(
+  store: Store,
+  env: Env,
+  bounds: AppendBounds,
+  appended: (streams: Iterable<string>) => void,
+): Appends {
   let held: HeldAppend[] = [];
   let heldItems = 0;
   let heldBytes = 0;
@@ -63,11 +72,14 @@ export function createAppends(store: Store, env: Env, bounds: AppendBounds, appe
   // 'asked': a transaction was asked for and has not begun; what comes now joins it.
   let next: 'none' | 'asked' | 'waits for the disk' = 'none';
   let cancelRetry = () => {};
+  let askDiskAt = Number.NEGATIVE_INFINITY;
+  let diskIsLow = false;
   let committing: Promise<void> = Promise.resolve();
 
   return {
     offer(stream, events) {
       if (state !== 'open' || store.stoppedBy !== undefined) return 'closed';
+      if (isDiskLow()) return 'full';
       const append = hold(stream, events, undefined);
       if (append === undefined) return 'full';
       enqueue(append);
@@ -77,6 +89,7 @@ export function createAppends(store: Store, env: Env, bounds: AppendBounds, appe
       return new Promise((resolve, reject) => {
         if (state !== 'open') throw new SluiceError('the log is closed', { code: 'CLOSED', class: 'rejected' });
         if (store.stoppedBy !== undefined) throw stoppedBefore(store.stoppedBy);
+        if (isDiskLow()) throw diskLow(bounds.reserveBytes);
         const append = hold(stream, events, { resolve, reject });
         if (append === undefined) throw overloaded(bounds, events.length);
         if (events.length === 0) resolve([]);
@@ -101,6 +114,16 @@ export function createAppends(store: Store, env: Env, bounds: AppendBounds, appe
       await committing;
     },
   };
+
+  /** Cursors and dead letters need room too: they are how a full disk gets empty again. */
+  function isDiskLow(): boolean {
+    const now = env.clock.now();
+    if (now >= askDiskAt) {
+      askDiskAt = now + askDiskMs;
+      diskIsLow = bounds.freeDiskBytes() < bounds.reserveBytes;
+    }
+    return diskIsLow;
+  }
 
   function hold(stream: string, events: readonly NewEvent[], waiter: HeldAppend['waiter']): HeldAppend | undefined {
     checkName('stream', stream);
@@ -132,7 +155,7 @@ export function createAppends(store: Store, env: Env, bounds: AppendBounds, appe
     try {
       const results = await store.write(() => {
         group = cutGroup();
-        return writeGroup(store.trees, group, bounds.idWindow, env.clock.wall());
+        return writeGroup(store.trees, group, bounds.idWindow, Math.floor(env.clock.wall()));
       });
       settle(group!, results);
     } catch (error) {
@@ -193,9 +216,22 @@ function stoppedBefore(by: SluiceError): SluiceError {
   return new SluiceError(`the log has stopped: ${by.message}`, { code: 'LOG_STOPPED', class: 'rejected', cause: by });
 }
 
+function diskLow(reserveBytes: number): SluiceError {
+  return new SluiceError(
+    `less than ${reserveBytes} bytes (reserveBytes) are free on the disk of the log: free some space; nothing was stored`,
+    {
+      code: 'LOG_FULL',
+      class: 'rejected',
+    },
+  );
+}
+
 function overloaded(bounds: AppendBounds, items: number): SluiceError {
   if (items > bounds.maxHeldItems) {
-    return new SluiceError(`an append of ${items} events, and maxHeldItems is ${bounds.maxHeldItems}: split it`, { code: 'ITEM_TOO_LARGE', class: 'rejected' });
+    return new SluiceError(`an append of ${items} events, and maxHeldItems is ${bounds.maxHeldItems}: split it`, {
+      code: 'ITEM_TOO_LARGE',
+      class: 'rejected',
+    });
   }
   return new SluiceError(
     `the log holds all it may before writing (maxHeldItems ${bounds.maxHeldItems}, maxHeldBytes ${bounds.maxHeldBytes}): append again a little later`,

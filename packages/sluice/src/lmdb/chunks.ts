@@ -88,7 +88,8 @@ export function openChunk(bytes: Buffer, stream: string, partition: number, base
       `stream ${JSON.stringify(stream)}, partition ${partition}: the chunk at offset ${base} is damaged on disk; restore the log from a backup, or settle past it`,
       { code: 'LOG_CORRUPT', class: 'permanent' },
     );
-  if (bytes.length < headerBytes || crc32(bytes.subarray(4)) !== bytes.readUInt32BE(0) || bytes.readUIntBE(4, 6) !== base) throw damaged();
+  if (bytes.length < headerBytes || crc32(bytes.subarray(4)) !== bytes.readUInt32BE(0) || bytes.readUIntBE(4, 6) !== base)
+    throw damaged();
   const items = bytes.readUInt32BE(10);
   const starts = new Uint32Array(items + 1);
   let at = headerBytes;

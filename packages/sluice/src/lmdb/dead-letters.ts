@@ -31,11 +31,19 @@ export function parkLetter(trees: Trees, group: string, stream: number, letter: 
 }
 
 /** Removes the letters of offsets that were delivered after all; within a write transaction. Answers by how much the count changed. */
-export function removeLetters(trees: Trees, group: string, stream: number, partition: number, offsets: ReadonlySet<number>): number {
+export function removeLetters(
+  trees: Trees,
+  group: string,
+  stream: number,
+  partition: number,
+  offsets: ReadonlySet<number>,
+): number {
   if (offsets.size === 0 || letterCount(trees) === 0) return 0;
   const start = letterKey(stream, partition, min(offsets), '');
   const end = letterKey(stream, partition, max(offsets) + 1, '');
-  const found = [...trees.letters.getKeys({ start, end })].filter((key) => offsets.has(readOffset(key)) && readLetterGroup(key) === group);
+  const found = [...trees.letters.getKeys({ start, end })].filter(
+    (key) => offsets.has(readOffset(key)) && readLetterGroup(key) === group,
+  );
   for (const key of found) trees.letters.remove(key);
   return -found.length;
 }
@@ -51,14 +59,23 @@ export function countLetters(trees: Trees, change: number): void {
 }
 
 /** One letter. */
-export function readLetter(trees: Trees, group: string, stream: string, partition: number, offset: number): DeadLetter | undefined {
+export function readLetter(
+  trees: Trees,
+  group: string,
+  stream: string,
+  partition: number,
+  offset: number,
+): DeadLetter | undefined {
   const number = streamNumber(trees, stream);
   const bytes = number === undefined ? undefined : trees.letters.getBinary(letterKey(number, partition, offset, group));
   return bytes === undefined ? undefined : decodeLetter(bytes);
 }
 
 /** Letters by stream, partition and offset. */
-export function readLetters(trees: Trees, filter: { readonly stream?: string; readonly group?: string; readonly limit?: number }): DeadLetter[] {
+export function readLetters(
+  trees: Trees,
+  filter: { readonly stream?: string; readonly group?: string; readonly limit?: number },
+): DeadLetter[] {
   const limit = filter.limit ?? 100;
   const letters: DeadLetter[] = [];
   const number = filter.stream === undefined ? undefined : streamNumber(trees, filter.stream);
@@ -78,7 +95,18 @@ const countKey = Buffer.from('letters');
 function encodeLetter(group: string, letter: NewDeadLetter): Buffer {
   const { record, code, class: failureClass, message, attempts, firstFailedAt, lastFailedAt } = letter;
   const { stream, partition, offset } = record;
-  const head: LetterHead = { group, stream, partition, offset, code, class: failureClass, message, attempts, firstFailedAt, lastFailedAt };
+  const head: LetterHead = {
+    group,
+    stream,
+    partition,
+    offset,
+    code,
+    class: failureClass,
+    message,
+    attempts,
+    firstFailedAt,
+    lastFailedAt,
+  };
   const headBytes = Buffer.from(JSON.stringify(head));
   const length = Buffer.allocUnsafe(4);
   length.writeUInt32BE(headBytes.length, 0);

@@ -78,7 +78,8 @@ function dropChunks(trees: Trees, stream: number, partition: number): void {
 
 function endOfChunk(trees: Trees, stream: number, partition: number, base: number, nextOffset: number): number {
   const start = offsetKey(stream, partition, base + 1);
-  for (const key of trees.chunks.getKeys({ start, end: afterPrefix(partitionKey(stream, partition)), limit: 1 })) return readOffset(key);
+  for (const key of trees.chunks.getKeys({ start, end: afterPrefix(partitionKey(stream, partition)), limit: 1 }))
+    return readOffset(key);
   return nextOffset;
 }
 

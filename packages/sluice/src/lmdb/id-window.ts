@@ -25,7 +25,14 @@ export interface IdWindows {
 }
 
 /** The windows of one stream; valid within one write transaction. */
-export function idWindows(scopes: Tree, ids: Tree, stream: number, nextScope: () => number, bounds: IdWindowBounds, now: number): IdWindows {
+export function idWindows(
+  scopes: Tree,
+  ids: Tree,
+  stream: number,
+  nextScope: () => number,
+  bounds: IdWindowBounds,
+  now: number,
+): IdWindows {
   const touched = new Map<string, Scope>();
   return {
     claim(tenant, id, here) {
@@ -34,9 +41,7 @@ export function idWindows(scopes: Tree, ids: Tree, stream: number, nextScope: ()
         scope = loadScope(scopes, scopeKey(stream, tenant), nextScope, now);
         touched.set(tenant, scope);
       }
-      const known = find(ids, scope, id, bounds, now);
-      if (known === undefined) insert(ids, scope, id, here, bounds, now);
-      return known;
+      return claimIn(ids, scope, id, here, bounds, now);
     },
     end() {
       for (const scope of touched.values()) {
@@ -72,7 +77,17 @@ function scopeKey(stream: number, tenant: string): Buffer {
 function loadScope(scopes: Tree, key: Buffer, nextScope: () => number, now: number): Scope {
   const row = scopes.getBinary(key);
   if (row === undefined) {
-    return { key, number: nextScope(), generation: 0, oldest: 0, generationFirst: 0, generationAt: now, next: 0, inserted: 0, changed: true };
+    return {
+      key,
+      number: nextScope(),
+      generation: 0,
+      oldest: 0,
+      generationFirst: 0,
+      generationAt: now,
+      next: 0,
+      inserted: 0,
+      changed: true,
+    };
   }
   return {
     key,
@@ -98,37 +113,61 @@ function writeScope(scope: Scope): Buffer {
   return row;
 }
 
-function find(ids: Tree, scope: Scope, id: string, bounds: IdWindowBounds, now: number): Position | undefined {
-  const key = idKey(scope.number, scope.generation, id);
-  const row = ids.getBinaryFast(key) ?? findBefore(ids, scope, key);
-  if (row === undefined) return undefined;
-  const number = row.readUIntBE(0, 6);
-  const at = row.readUIntBE(6, 6);
-  if (scope.next - number > bounds.items || now - at >= bounds.ageMs) return undefined;
-  return { partition: row.readUInt16BE(12), offset: row.readUIntBE(14, 6) };
-}
-
-/** In the generation before the present one. Once that is removed, or when there never was one, this costs nothing. */
-function findBefore(ids: Tree, scope: Scope, key: Buffer): Buffer | undefined {
-  if (scope.generation === 0 || scope.oldest >= scope.generation) return undefined;
-  key.writeUInt32BE(scope.generation - 1, 4);
-  return ids.getBinaryFast(key);
-}
-
-function insert(ids: Tree, scope: Scope, id: string, here: Position, bounds: IdWindowBounds, now: number): void {
+function claimIn(ids: Tree, scope: Scope, id: string, here: Position, bounds: IdWindowBounds, now: number): Position | undefined {
+  // Before the look-up: what lies two generations back is out of the window from this moment on.
   if (scope.next - scope.generationFirst >= bounds.items || now - scope.generationAt >= bounds.ageMs) {
     scope.generation++;
     scope.generationFirst = scope.next;
     scope.generationAt = now;
+    scope.changed = true;
   }
-  rowBuffer.writeUIntBE(scope.next, 0, 6);
-  rowBuffer.writeUIntBE(now, 6, 6);
-  rowBuffer.writeUInt16BE(here.partition, 12);
-  rowBuffer.writeUIntBE(here.offset, 14, 6);
-  ids.put(idKey(scope.number, scope.generation, id), rowBuffer);
+  const key = idKey(scope.number, scope.generation, id);
+  const earlier = placeIn(findBefore(ids, scope, key), scope, bounds, now);
+  if (earlier !== undefined) return earlier;
+  writeRow(scope.next, now, here);
+  // One walk down the tree for a new id: looking it up first would be a second.
+  if (!putNew(ids, key, rowBuffer)) {
+    const known = placeIn(ids.getBinaryFast(key), scope, bounds, now);
+    if (known !== undefined) return known;
+    ids.putSync(key, rowBuffer);
+  }
   scope.next++;
   scope.inserted++;
   scope.changed = true;
+  return undefined;
+}
+
+/** False when the key exists: lmdb's declarations leave out that putSync answers. */
+function putNew(ids: Tree, key: Buffer, row: Buffer): boolean {
+  return (ids as unknown as AnsweringTree).putSync(key, row, { noOverwrite: true });
+}
+
+interface AnsweringTree {
+  putSync(key: Buffer, row: Buffer, options: { readonly noOverwrite: boolean }): boolean;
+}
+
+/** From the generation before the present one. When there is none, or no longer, this costs nothing. */
+function findBefore(ids: Tree, scope: Scope, key: Buffer): Buffer | undefined {
+  if (scope.generation === 0 || scope.oldest >= scope.generation) return undefined;
+  key.writeUInt32BE(scope.generation - 1, 4);
+  const row = ids.getBinaryFast(key);
+  key.writeUInt32BE(scope.generation, 4);
+  return row;
+}
+
+/** `number of the id u48 · time u48 · partition u16 · offset u48`. */
+function writeRow(number: number, now: number, here: Position): void {
+  rowBuffer.writeUIntBE(number, 0, 6);
+  rowBuffer.writeUIntBE(now, 6, 6);
+  rowBuffer.writeUInt16BE(here.partition, 12);
+  rowBuffer.writeUIntBE(here.offset, 14, 6);
+}
+
+/** Where a row points to, while it is in the window. */
+function placeIn(row: Buffer | undefined, scope: Scope, bounds: IdWindowBounds, now: number): Position | undefined {
+  if (row === undefined || scope.next - row.readUIntBE(0, 6) > bounds.items || now - row.readUIntBE(6, 6) >= bounds.ageMs)
+    return undefined;
+  return { partition: row.readUInt16BE(12), offset: row.readUIntBE(14, 6) };
 }
 
 /** Twice what came in, so that garbage cannot grow; with a floor, so that a trickle clears it too. */
@@ -136,7 +175,9 @@ function removeGarbage(ids: Tree, scope: Scope): void {
   const last = scope.generation - 1;
   if (scope.oldest >= last) return;
   const limit = 2 * scope.inserted + 16;
-  const garbage = [...ids.getKeys({ start: generationPrefix(scope.number, scope.oldest), end: generationPrefix(scope.number, last), limit })];
+  const garbage = [
+    ...ids.getKeys({ start: generationPrefix(scope.number, scope.oldest), end: generationPrefix(scope.number, last), limit }),
+  ];
   for (const key of garbage) ids.remove(key);
   scope.oldest = garbage.length < limit ? last : garbage.at(-1)!.readUInt32BE(4);
   scope.changed = true;

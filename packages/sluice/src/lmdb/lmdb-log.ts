@@ -7,6 +7,7 @@ import { checkName } from '../log/limits.js';
 import type { Log, StreamInfo } from '../log/log.js';
 import { createAppends } from './appends.js';
 import { letterCount, readLetter, readLetters } from './dead-letters.js';
+import { freeDiskBytes } from './folder.js';
 import { readPosition, registerGroup, settleGroup } from './groups.js';
 import { partitionKey, readPartitionKey, readPartitionRow } from './keys.js';
 import { createReads } from './reads.js';
@@ -22,6 +23,11 @@ export interface LmdbLogOptions {
   readonly maxHeldItems?: number;
   /** Most bytes held in memory until they are on disk. Default 64 MiB. One append may go beyond it when nothing else is held. */
   readonly maxHeldBytes?: number;
+  /**
+   * Bytes of disk that appends leave free, so that cursors and dead letters can still move. Default 64 MiB; 0 for none. Below, appends fail with
+   * `LOG_FULL` and offers answer `'full'`. Looked at once a second.
+   */
+  readonly reserveBytes?: number;
   /** How many ids are remembered for each stream and tenant, to know duplicates. Default 1,000,000 (about 100 MB of disk). */
   readonly idWindowItems?: number;
   /** How long an id is remembered, in milliseconds of the wall clock. Default 7 days. */
@@ -43,14 +49,16 @@ export interface LmdbLogOptions {
 export function openLmdbLog(options: LmdbLogOptions): Log {
   const env = options.env ?? systemEnv();
   const appendBounds = {
-    maxHeldItems: atLeastOne('maxHeldItems', options.maxHeldItems ?? 100_000),
-    maxHeldBytes: atLeastOne('maxHeldBytes', options.maxHeldBytes ?? 64 << 20),
+    maxHeldItems: atLeast(1, 'maxHeldItems', options.maxHeldItems ?? 100_000),
+    maxHeldBytes: atLeast(1, 'maxHeldBytes', options.maxHeldBytes ?? 64 << 20),
+    reserveBytes: atLeast(0, 'reserveBytes', options.reserveBytes ?? 64 << 20),
+    freeDiskBytes: () => freeDiskBytes(options.path),
     idWindow: {
-      items: atLeastOne('idWindowItems', options.idWindowItems ?? 1_000_000),
-      ageMs: atLeastOne('idWindowMs', options.idWindowMs ?? 7 * 24 * 3_600_000),
+      items: atLeast(1, 'idWindowItems', options.idWindowItems ?? 1_000_000),
+      ageMs: atLeast(1, 'idWindowMs', options.idWindowMs ?? 7 * 24 * 3_600_000),
     },
   };
-  const store = openStore(options.path, env.clock, atLeastOne('flushTimeoutMs', options.flushTimeoutMs ?? 30_000));
+  const store = openStore(options.path, env.clock, atLeast(1, 'flushTimeoutMs', options.flushTimeoutMs ?? 30_000));
   const { trees } = store;
   const listeners = new Map<string, Set<() => void>>();
   const appends = createAppends(store, env, appendBounds, tellListeners);
@@ -124,13 +132,17 @@ function readStreams(trees: Trees): StreamInfo[] {
     const prefix = partitionKey(number, 0).subarray(0, 4);
     const end = partitionKey(number, 0xffff);
     for (const row of trees.partitions.getRange({ start: prefix, end, inclusiveEnd: true })) {
-      infos.push({ stream: key.toString('utf8'), partition: readPartitionKey(row.key).partition, ...readPartitionRow(row.value) });
+      infos.push({
+        stream: key.toString('utf8'),
+        partition: readPartitionKey(row.key).partition,
+        ...readPartitionRow(row.value),
+      });
     }
   }
   return infos;
 }
 
-function atLeastOne(name: string, value: number): number {
-  if (!(value >= 1)) throw invalidOption(`${name} must be a number of at least 1, got ${shorten(value)}`);
+function atLeast(least: number, name: string, value: number): number {
+  if (!(value >= least)) throw invalidOption(`${name} must be a number of at least ${least}, got ${shorten(value)}`);
   return value;
 }

@@ -77,7 +77,8 @@ export function createReads(trees: Trees): Reads {
   /** Base offset of the chunk that holds an offset: the last key at or below it. */
   function baseOf(number: number, partition: number, offset: number): number | undefined {
     const start = offsetKey(number, partition, offset);
-    for (const key of trees.chunks.getKeys({ start, end: partitionKey(number, partition), reverse: true, limit: 1 })) return readOffset(key);
+    for (const key of trees.chunks.getKeys({ start, end: partitionKey(number, partition), reverse: true, limit: 1 }))
+      return readOffset(key);
     return undefined;
   }
 }

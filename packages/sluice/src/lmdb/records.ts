@@ -39,7 +39,9 @@ export function encodeEvents(events: readonly NewEvent[]): EncodedEvents {
 /** Length of the record that begins at `at`. */
 export function recordBytes(bytes: Buffer, at: number): number {
   const timeBytes = bytes[at + 13]!;
-  return headerBytes + bytes.readUInt32BE(at) + bytes.readUInt16BE(at + 10) + bytes[at + 12]! + (timeBytes === noTime ? 0 : timeBytes);
+  return (
+    headerBytes + bytes.readUInt32BE(at) + bytes.readUInt16BE(at + 10) + bytes[at + 12]! + (timeBytes === noTime ? 0 : timeBytes)
+  );
 }
 
 /** The record that begins at `at`; its payload is a view of `bytes`, not a copy. */

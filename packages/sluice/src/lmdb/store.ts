@@ -1,9 +1,9 @@
 /** The store: one LMDB environment, its trees, and the only way to write to it. */
 
-import { accessSync, constants, mkdirSync } from 'node:fs';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { asFailure, SluiceError } from '../core/errors.js';
 import type { Clock } from '../env/env.js';
+import { diskFull, flushFolder, freeDiskBytes, prepareFolder, unreadable, unwritable } from './folder.js';
 import { formatVersion, readCount, writeCount } from './keys.js';
 
 /** A tree of the store: bytes to bytes, sorted by key. */
@@ -80,14 +80,21 @@ export function openStore(path: string, clock: Clock, flushTimeoutMs: number): S
       fail = reject;
       const cancel = clock.after(flushTimeoutMs, () => {
         hangs = true;
-        stop(new SluiceError(`a write to ${path} was not on disk after ${flushTimeoutMs} ms: check the disk, then start again`, stoppedUnknown));
+        stop(
+          new SluiceError(
+            `a write to ${path} was not on disk after ${flushTimeoutMs} ms: check the disk, then start again`,
+            stoppedUnknown,
+          ),
+        );
       });
       // A child transaction is the kind that lmdb can roll back when `fn` throws.
       const commit = root.childTransaction(fn);
-      commit.then(resolve, (error: unknown) => failed(error).then(reject)).finally(() => {
-        cancel();
-        running.delete(result);
-      });
+      commit
+        .then(resolve, (error: unknown) => failed(error).then(reject))
+        .finally(() => {
+          cancel();
+          running.delete(result);
+        });
     });
     running.set(result, fail);
     return result;
@@ -97,13 +104,16 @@ export function openStore(path: string, clock: Clock, flushTimeoutMs: number): S
   async function failed(thrown: unknown): Promise<SluiceError> {
     if (thrown instanceof SluiceError) return thrown;
     const cause = await rootCause(thrown);
-    if (isDiskFull(cause)) {
-      return new SluiceError(`the disk of ${path} is full: free some space; nothing of this write was stored`, { code: 'LOG_FULL', class: 'rejected', cause });
-    }
+    if (isDiskFull(cause, path)) return diskFull(path, cause);
     // A bug in `fn`: lmdb has rolled it back, and the store is as it was.
     if (cause === thrown && !isLmdbError(cause)) return asFailure(cause, 'permanent');
     // Kernels forget an fsync's error once they have told it: a second try could succeed with the bytes lost. So there is none.
-    stop(new SluiceError(`writing to ${path} failed (${messageOf(cause)}): check the disk, then start again`, { ...stoppedUnknown, cause }));
+    stop(
+      new SluiceError(`writing to ${path} failed (${messageOf(cause)}): check the disk, then start again`, {
+        ...stoppedUnknown,
+        cause,
+      }),
+    );
     return stoppedBy!;
   }
 
@@ -129,7 +139,7 @@ function alreadyStopped(by: SluiceError): SluiceError {
 }
 
 function openTrees(path: string): { root: RootDatabase<Buffer, Buffer>; trees: Trees } {
-  makeFolder(path);
+  prepareFolder(path);
   let root: RootDatabase<Buffer, Buffer> | undefined;
   try {
     root = open<Buffer, Buffer>({
@@ -173,6 +183,7 @@ function checkVersion(meta: Tree, path: string): void {
   const found = meta.getBinary(formatKey);
   if (found === undefined) {
     meta.putSync(formatKey, writeCount(formatVersion));
+    flushFolder(path);
     return;
   }
   const version = found.length === 6 ? readCount(found) : 'unreadable';
@@ -183,31 +194,10 @@ function checkVersion(meta: Tree, path: string): void {
   );
 }
 
-function makeFolder(path: string): void {
-  try {
-    mkdirSync(path, { recursive: true });
-    accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
-  } catch (error) {
-    throw unwritable(path, error);
-  }
-}
-
 function openFailure(path: string, error: unknown): SluiceError {
   if (error instanceof SluiceError) return error;
   if (/permission|read-only|denied|no space/i.test(messageOf(error))) return unwritable(path, error);
-  return new SluiceError(`the log in ${path} cannot be opened (${messageOf(error)}): restore it from a backup, or use another folder`, {
-    code: 'LOG_CORRUPT',
-    class: 'blocked',
-    cause: error,
-  });
-}
-
-function unwritable(path: string, error: unknown): SluiceError {
-  return new SluiceError(`the log's folder ${path} is not writable (${messageOf(error)}): give this user write access to it, or name another folder`, {
-    code: 'LOG_UNWRITABLE',
-    class: 'blocked',
-    cause: error,
-  });
+  return unreadable(path, messageOf(error), error);
 }
 
 /** lmdb rejects a failed commit with an error that promises the real one. */
@@ -220,13 +210,23 @@ async function rootCause(thrown: unknown): Promise<unknown> {
   );
 }
 
-/** ENOSPC, EDQUOT and MDB_MAP_FULL. */
-function isDiskFull(error: unknown): boolean {
-  return /MDB_MAP_FULL|no space left|quota exceeded/i.test(messageOf(error));
+/**
+ * ENOSPC, EDQUOT, EFBIG and MDB_MAP_FULL. A disk that takes only the beginning of a page looks like EIO, and is told by its free space. To go
+ * on is safe: the failed transaction is the only one that knows the pages it wrote, and the next writes its own anew.
+ */
+function isDiskFull(error: unknown, path: string): boolean {
+  const message = messageOf(error);
+  if (/MDB_MAP_FULL|no space left|quota exceeded|file too large/i.test(message)) return true;
+  return /input\/output error/i.test(message) && freeDiskBytes(path) < nearlyFullBytes;
 }
 
+const nearlyFullBytes = 1 << 20;
+
 function isLmdbError(error: unknown): boolean {
-  return typeof (error as { code?: unknown } | null)?.code === 'number' || /^MDB_|input\/output error|commit failed/i.test(messageOf(error));
+  return (
+    typeof (error as { code?: unknown } | null)?.code === 'number' ||
+    /^MDB_|input\/output error|commit failed/i.test(messageOf(error))
+  );
 }
 
 function messageOf(error: unknown): string {

@@ -52,13 +52,15 @@ function checkEvent(event: NewEvent): void {
 const unpairedSurrogate = /\p{Surrogate}/u;
 
 function checkText(what: string, text: unknown, maxBytes: number): asserts text is string {
-  if (typeof text !== 'string' || text.length === 0) throw invalid(`${what} must be a string that is not empty, got ${shorten(text)}`);
+  if (typeof text !== 'string' || text.length === 0)
+    throw invalid(`${what} must be a string that is not empty, got ${shorten(text)}`);
   // A character takes at most three bytes per UTF-16 unit.
   if (text.length * 3 <= maxBytes && isAscii(text)) return;
   const bytes = Buffer.byteLength(text);
   if (bytes > maxBytes) throw invalid(`${what} of ${bytes} bytes: at most ${maxBytes} are allowed`);
   // UTF-8 cannot carry them: two different texts would be stored as one.
-  if (bytes !== text.length && unpairedSurrogate.test(text)) throw invalid(`${what} holds an unpaired surrogate: ${shorten(text)}`);
+  if (bytes !== text.length && unpairedSurrogate.test(text))
+    throw invalid(`${what} holds an unpaired surrogate: ${shorten(text)}`);
 }
 
 function isAscii(text: string): boolean {

@@ -118,7 +118,12 @@ export interface Log {
    */
   append(stream: string, events: readonly NewEvent[]): Promise<readonly Appended[]>;
   /** Records from an offset on, at most `maxItems` and about `maxBytes` (at least one record when there is any). */
-  read(stream: string, partition: number, from: number, bounds: { readonly maxItems: number; readonly maxBytes: number }): Promise<readonly LogRecord[]>;
+  read(
+    stream: string,
+    partition: number,
+    from: number,
+    bounds: { readonly maxItems: number; readonly maxBytes: number },
+  ): Promise<readonly LogRecord[]>;
   /** Calls `fn` after records became readable in `stream`; returns how to stop that. */
   onAppended(stream: string, fn: () => void): () => void;
   /** Where a group stands; a new group starts at the first offset stored. */
@@ -127,13 +132,23 @@ export interface Log {
    * Moves a group: settlements, cursor, settled offsets above it and dead letters, in one transaction. Resolves once it is
    * visible; `flushed()` says when it is on disk. Chunks that every group has settled are dropped.
    */
-  settle(group: string, stream: string, partition: number, position: GroupPosition, settlements: readonly Settlement[]): Promise<void>;
+  settle(
+    group: string,
+    stream: string,
+    partition: number,
+    position: GroupPosition,
+    settlements: readonly Settlement[],
+  ): Promise<void>;
   /** Resolves once everything written before this call is on disk. */
   flushed(): Promise<void>;
   streams(): Promise<readonly StreamInfo[]>;
   /** Number of events that exist in memory alone: offered or being appended, not on disk yet. */
   readonly memoryOnly: number;
-  deadLetters(filter: { readonly stream?: string; readonly group?: string; readonly limit?: number }): Promise<readonly DeadLetter[]>;
+  deadLetters(filter: {
+    readonly stream?: string;
+    readonly group?: string;
+    readonly limit?: number;
+  }): Promise<readonly DeadLetter[]>;
   deadLetter(group: string, stream: string, partition: number, offset: number): Promise<DeadLetter | undefined>;
   deadLetterCount(): number;
   /** Resolves with the error that stopped the log, if one ever does: appends fail from then on, reading still works. */

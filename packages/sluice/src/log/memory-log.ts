@@ -4,7 +4,16 @@ import { asFailure, SluiceError } from '../core/errors.js';
 import type { Env } from '../env/env.js';
 import { systemEnv } from '../env/system.js';
 import { checkEvents, checkName } from './limits.js';
-import { type Appended, type DeadLetter, type GroupPosition, type Log, type LogRecord, type NewEvent, onlyPartition, type Position } from './log.js';
+import {
+  type Appended,
+  type DeadLetter,
+  type GroupPosition,
+  type Log,
+  type LogRecord,
+  type NewEvent,
+  onlyPartition,
+  type Position,
+} from './log.js';
 
 /** Options of {@link createMemoryLog}. */
 export interface MemoryLogOptions {
@@ -56,7 +65,11 @@ export function createMemoryLog(options: MemoryLogOptions = {}): Log {
       const records: LogRecord[] = [];
       if (known === undefined) return records;
       let bytes = 0;
-      for (let i = Math.max(from, known.firstOffset) - known.firstOffset; i < known.records.length && records.length < maxItems; i++) {
+      for (
+        let i = Math.max(from, known.firstOffset) - known.firstOffset;
+        i < known.records.length && records.length < maxItems;
+        i++
+      ) {
         const record = known.records[i]!;
         bytes += record.payload.length + record.id.length;
         if (bytes > maxBytes && records.length > 0) break;
@@ -88,7 +101,10 @@ export function createMemoryLog(options: MemoryLogOptions = {}): Log {
         if (settlement.kind === 'ok') letters.delete(id);
         else letters.set(id, { ...settlement.letter, id, group });
       }
-      const needed = Math.min(...[...known.groups.values()].map(({ cursor }) => cursor), known.firstOffset + known.records.length);
+      const needed = Math.min(
+        ...[...known.groups.values()].map(({ cursor }) => cursor),
+        known.firstOffset + known.records.length,
+      );
       known.records.splice(0, needed - known.firstOffset);
       known.firstOffset = Math.max(needed, known.firstOffset);
     },
@@ -105,7 +121,10 @@ export function createMemoryLog(options: MemoryLogOptions = {}): Log {
     },
     async deadLetters({ stream, group, limit = 100 }) {
       return [...letters.values()]
-        .filter((letter) => (stream === undefined || letter.record.stream === stream) && (group === undefined || letter.group === group))
+        .filter(
+          (letter) =>
+            (stream === undefined || letter.record.stream === stream) && (group === undefined || letter.group === group),
+        )
         .sort((a, b) => a.record.offset - b.record.offset)
         .slice(0, limit);
     },

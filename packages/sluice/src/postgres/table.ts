@@ -18,6 +18,8 @@ export async function createTableIfAbsent(client: PoolClient, target: string, dd
 }
 
 async function exists(client: PoolClient, target: string): Promise<boolean> {
-  const { rows } = await client.query<{ present: boolean }>('SELECT to_regclass($1) IS NOT NULL AS present', [target]);
-  return rows[0]?.present === true;
+  // Through pg_class: only the lock on a relation makes a session read what others changed since. to_regclass alone answers from the
+  // session's cache, and would say "absent" once more after the wait for the advisory lock.
+  const { rowCount } = await client.query('SELECT FROM pg_class WHERE oid = to_regclass($1)', [target]);
+  return rowCount === 1;
 }

@@ -29,11 +29,19 @@ export interface TestFunctions {
 }
 
 /** Declares the tests of a log; `open` makes an empty one for each test. */
-export function exerciseLog(name: string, open: (options: LogUnderTestOptions) => Promise<LogUnderTest>, functions: TestFunctions): void {
+export function exerciseLog(
+  name: string,
+  open: (options: LogUnderTestOptions) => Promise<LogUnderTest>,
+  functions: TestFunctions,
+): void {
   const { describe, it, expect } = functions;
   const all = { maxItems: 1_000_000, maxBytes: Number.POSITIVE_INFINITY };
 
-  function test(sentence: string, body: (log: Log, reopen: (() => Promise<Log>) | undefined) => Promise<void>, options: LogUnderTestOptions = {}): void {
+  function test(
+    sentence: string,
+    body: (log: Log, reopen: (() => Promise<Log>) | undefined) => Promise<void>,
+    options: LogUnderTestOptions = {},
+  ): void {
     it(sentence, async () => {
       const under = await open(options);
       try {
@@ -100,7 +108,13 @@ export function exerciseLog(name: string, open: (options: LogUnderTestOptions) =
     });
 
     test('refuses a wrong event and stores nothing of its append', async (log) => {
-      const wrong = [event(''), event('i'.repeat(513)), event('a', { tenant: '' }), event('a', { tenant: 't'.repeat(129) }), event('\ud800')];
+      const wrong = [
+        event(''),
+        event('i'.repeat(513)),
+        event('a', { tenant: '' }),
+        event('a', { tenant: 't'.repeat(129) }),
+        event('\ud800'),
+      ];
       for (const bad of wrong) expect(await codeOf(log.append('s', [event('good'), bad]))).toBe('INVALID_VALUE');
       expect(await codeOf(log.append('s'.repeat(129), [event('good')]))).toBe('INVALID_VALUE');
       expect(await codeOf(log.append('', [event('good')]))).toBe('INVALID_VALUE');
@@ -182,7 +196,10 @@ export function exerciseLog(name: string, open: (options: LogUnderTestOptions) =
     });
 
     test('knows duplicates within one append, and of an append at the same time', async (log) => {
-      const [first, second] = await Promise.all([log.append('s', [event('a'), event('b'), event('a')]), log.append('s', [event('b'), event('c')])]);
+      const [first, second] = await Promise.all([
+        log.append('s', [event('a'), event('b'), event('a')]),
+        log.append('s', [event('b'), event('c')]),
+      ]);
       expect(first!.map((a) => [a.offset, a.duplicate])).toEqual([
         [0, false],
         [1, false],
@@ -206,7 +223,10 @@ export function exerciseLog(name: string, open: (options: LogUnderTestOptions) =
 
     test('lets generated ids pass', async (log) => {
       await log.append('s', [event('a', { generated: true })]);
-      expect((await log.append('s', [event('a', { generated: true }), event('a')])).map((a) => a.duplicate)).toEqual([false, false]);
+      expect((await log.append('s', [event('a', { generated: true }), event('a')])).map((a) => a.duplicate)).toEqual([
+        false,
+        false,
+      ]);
     });
 
     test(
@@ -276,7 +296,16 @@ export function exerciseLog(name: string, open: (options: LogUnderTestOptions) =
       const again = await restarted();
       expect(again.deadLetterCount()).toBe(1);
       const letter = (await again.deadLetter('g', 's', 0, 1))!;
-      expect(letter).toMatchObject({ id: 'g/s/0/1', group: 'g', code: 'FIRST', class: 'permanent', message: 'refused', attempts: 3, firstFailedAt: 10, lastFailedAt: 20 });
+      expect(letter).toMatchObject({
+        id: 'g/s/0/1',
+        group: 'g',
+        code: 'FIRST',
+        class: 'permanent',
+        message: 'refused',
+        attempts: 3,
+        firstFailedAt: 10,
+        lastFailedAt: 20,
+      });
       expect(plain(letter.record)).toEqual(plain(record!));
       expect((await again.deadLetters({ group: 'g' })).length).toBe(1);
       expect(await again.deadLetters({ group: 'other' })).toEqual([]);

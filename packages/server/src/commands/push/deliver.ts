@@ -54,20 +54,9 @@ export function createDelivery(options: DeliverOptions): Delivery {
   let everAnswered = false;
 
   const sendOnce = async (items: readonly PushItem[]): Promise<Answer> => {
-    const body = Buffer.concat(items.flatMap(({ json }) => [json, newline]));
-    try {
-      const response = await pool.request({
-        method: 'POST',
-        path: options.path,
-        headers: { 'content-type': 'application/x-ndjson' },
-        body,
-      });
-      const text = await response.body.text();
-      everAnswered = true;
-      return readAnswer(response.statusCode, response.headers['retry-after'], text);
-    } catch (error) {
-      return { kind: 'failed', failure: connectionFailure(error, options.url) };
-    }
+    const answer = await request(pool, options, items);
+    everAnswered ||= answer.kind !== 'failed' || answer.failure.code !== 'UNREACHABLE';
+    return answer;
   };
   const send: Delivery['send'] = async (items, settled) => {
     for (let attempt = 0; ; attempt++) {
@@ -107,6 +96,17 @@ export function createDelivery(options: DeliverOptions): Delivery {
 }
 
 const newline = Buffer.from('\n');
+
+async function request(pool: Pool, { path, url }: DeliverOptions, items: readonly PushItem[]): Promise<Answer> {
+  const body = Buffer.concat(items.flatMap(({ json }) => [json, newline]));
+  try {
+    const response = await pool.request({ method: 'POST', path, headers: { 'content-type': 'application/x-ndjson' }, body });
+    const text = await response.body.text();
+    return readAnswer(response.statusCode, response.headers['retry-after'], text);
+  } catch (error) {
+    return { kind: 'failed', failure: connectionFailure(error, url) };
+  }
+}
 
 function readAnswer(status: number, retryAfter: string | string[] | undefined, text: string): Answer {
   const body = parse(text);

@@ -1,0 +1,76 @@
+/** Batcher against the least that anyone could write by hand: an array, and an array of promises. */
+
+import { createBatcher } from 'sluice';
+import { heading, nanosecondsPerOperation, report } from './support.js';
+
+const items = 200_000;
+const maxItems = 500;
+const sink = { write: async () => {} };
+
+function offerToArray() {
+  let buffer = [];
+  for (let i = 0; i < items; i++) {
+    buffer.push(i);
+    if (buffer.length === maxItems) {
+      void sink.write(buffer.slice());
+      buffer = [];
+    }
+  }
+  return items;
+}
+
+async function offerToBatcher() {
+  const batcher = createBatcher({ sink, maxItems, maxInFlight: Infinity, maxHeldItems: Infinity, timeoutMs: Infinity });
+  for (let i = 0; i < items; i++) batcher.offer(i);
+  await batcher.close();
+  return items;
+}
+
+async function pushToArray() {
+  let waiting = [];
+  const all = [];
+  const flush = async (batch) => {
+    await sink.write(batch.map((entry) => entry.item));
+    for (const entry of batch) entry.resolve();
+  };
+  for (let i = 0; i < items; i++) {
+    all.push(
+      new Promise((resolve) => {
+        waiting.push({ item: i, resolve });
+      }),
+    );
+    if (waiting.length === maxItems) {
+      void flush(waiting);
+      waiting = [];
+    }
+    if (all.length === 10_000) await Promise.all(all.splice(0));
+  }
+  await flush(waiting);
+  return items;
+}
+
+async function pushToBatcher() {
+  const batcher = createBatcher({ sink, maxItems, maxInFlight: Infinity, maxHeldItems: Infinity, timeoutMs: Infinity });
+  const all = [];
+  for (let i = 0; i < items; i++) {
+    all.push(batcher.push(i));
+    if (all.length === 10_000) await Promise.all(all.splice(0));
+  }
+  await batcher.close();
+  return items;
+}
+
+export async function benchBatcher() {
+  heading(`offer(item), batches of ${maxItems}; the array has no window, no bound, no tally and no errors`);
+  report(
+    'ns/item',
+    await nanosecondsPerOperation({ 'array push and slice': offerToArray, 'sluice offer': offerToBatcher }),
+    'array push and slice',
+  );
+  heading(`push(item), a promise an item, batches of ${maxItems}`);
+  report(
+    'ns/item',
+    await nanosecondsPerOperation({ 'array and promise': pushToArray, 'sluice push': pushToBatcher }),
+    'array and promise',
+  );
+}

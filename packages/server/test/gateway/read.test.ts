@@ -1,0 +1,87 @@
+import { once } from 'node:events';
+import { failure } from 'sluice';
+import { describe, expect, test } from 'vitest';
+import { signal, start } from './world.js';
+
+describe('reads', () => {
+  const table = new Map([
+    ['k1', 1],
+    ['a,b', 2],
+    ['__proto__', 3],
+    ['é x', 4],
+    ['100%', 5],
+    ['+', 6],
+    ['k2', 7],
+  ]);
+  const read = async (keys: readonly string[]) =>
+    new Map(keys.filter((key) => table.has(key)).map((key) => [key, table.get(key)!]));
+
+  test.each([
+    ['keys=k1', '{"k1":1}'],
+    ['keys=k1,nope,k1,,k2', '{"k1":1,"k2":7}'],
+    ['keys=a%2Cb,k1', '{"a,b":2,"k1":1}'],
+    ['keys=a%2Cb', '{"a,b":2}'],
+    ['keys=k1%2Ck2', '{"k1":1,"k2":7}'],
+    ['key=k1&key=k2&key=k1%2Ck2', '{"k1":1,"k2":7}'],
+    ['keys=__proto__', '{"__proto__":3}'],
+    ['keys=%C3%A9+x,100%25,%2B', '{"é x":4,"100%":5,"+":6}'],
+    ['keys=nope', '{}'],
+    ['other=1&keys=k1', '{"k1":1}'],
+  ])('%s is answered with %s', async (query, expected) => {
+    const { origin } = await start({ read });
+    const response = await fetch(`${origin}/read?${query}`);
+    expect([response.status, await response.text()]).toEqual([200, expected]);
+  });
+
+  test.each(['', '?keys=', '?keys', '?keys=,,', '?key=', '?keys=%zz', '?keys=%ff'])(
+    '/read%s is answered with 400',
+    async (query) => {
+      const { origin } = await start({ read });
+      const response = await fetch(`${origin}/read${query}`);
+      expect([response.status, Object.keys((await response.json()) as object)]).toEqual([400, ['error']]);
+    },
+  );
+
+  test.each([
+    ['TIMEOUT', 504],
+    ['BAD_RESPONSE', 502],
+    ['OVERLOADED', 503],
+    ['CLOSED', 503],
+    ['KEY_TOO_LONG', 414],
+  ])('a read that fails with %s is answered with %i', async (code, status) => {
+    const { origin } = await start({ read: () => Promise.reject(failure('no', { code })) });
+    const response = await fetch(`${origin}/read?keys=a`);
+    expect(response.status).toBe(status);
+    expect(response.headers.has('retry-after')).toBe(status === 503);
+  });
+
+  test('a client that leaves cancels its own read alone', async () => {
+    const signals: AbortSignal[] = [];
+    const both = signal();
+    let answer: (found: ReadonlyMap<string, number>) => void = () => {};
+    const { origin } = await start({
+      read: (_keys, signal) =>
+        new Promise((resolve, reject) => {
+          answer = resolve;
+          signal.addEventListener('abort', () => reject(failure('left', { code: 'CANCELLED' })));
+          if (signals.push(signal) === 2) both.give();
+        }),
+    });
+    const client = new AbortController();
+    const gone = expect(fetch(`${origin}/read?keys=a`, { signal: client.signal })).rejects.toThrow();
+    while (signals.length === 0) await new Promise(setImmediate);
+    const stays = fetch(`${origin}/read?keys=a`);
+    await both.given;
+    client.abort();
+    await gone;
+    if (signals[0]?.aborted !== true) await once(signals[0]!, 'abort');
+    expect(signals[1]?.aborted).toBe(false);
+    answer(new Map([['a', 1]]));
+    expect(await (await stays).json()).toEqual({ a: 1 });
+  });
+
+  test('without a backend the answer says so', async () => {
+    const { origin } = await start();
+    expect((await fetch(`${origin}/read?keys=a`)).status).toBe(404);
+  });
+});

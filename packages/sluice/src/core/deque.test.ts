@@ -1,0 +1,62 @@
+/** Tests of the deque: order, growth, giving memory back, filtering. */
+
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { Deque } from './deque.js';
+
+describe('Deque', () => {
+  it('hands out in the order it took in', () => {
+    const deque = new Deque<number>();
+    for (let i = 0; i < 100; i++) deque.push(i);
+    expect(deque.peek()).toBe(0);
+    expect(Array.from({ length: 100 }, () => deque.shift())).toEqual(Array.from({ length: 100 }, (_, i) => i));
+    expect(deque.shift()).toBeUndefined();
+    expect(deque.peek()).toBeUndefined();
+  });
+
+  it('behaves like an array under any mixture of calls', () => {
+    const command = fc.oneof(
+      { weight: 6, arbitrary: fc.record({ kind: fc.constant('push' as const), value: fc.nat() }) },
+      { weight: 4, arbitrary: fc.record({ kind: fc.constant('shift' as const), value: fc.constant(0) }) },
+      { weight: 1, arbitrary: fc.record({ kind: fc.constant('filter' as const), value: fc.integer({ min: 1, max: 5 }) }) },
+      { weight: 1, arbitrary: fc.record({ kind: fc.constant('clear' as const), value: fc.constant(0) }) },
+    );
+    fc.assert(
+      fc.property(fc.array(command, { maxLength: 200 }), (commands) => {
+        const deque = new Deque<number>();
+        let model: number[] = [];
+        for (const { kind, value } of commands) {
+          if (kind === 'push') {
+            deque.push(value);
+            model.push(value);
+          } else if (kind === 'shift') expect(deque.shift()).toBe(model.shift());
+          else if (kind === 'filter') {
+            deque.filter((each) => each % value === 0);
+            model = model.filter((each) => each % value === 0);
+          } else {
+            deque.clear();
+            model = [];
+          }
+          expect(deque.length).toBe(model.length);
+          expect(deque.peek()).toBe(model[0]);
+        }
+        expect([...deque]).toEqual(model);
+      }),
+    );
+  });
+
+  it('keeps its order while it gives memory back after a burst', () => {
+    const deque = new Deque<number>();
+    for (let i = 0; i < 10_000; i++) deque.push(i);
+    for (let i = 0; i < 9_990; i++) expect(deque.shift()).toBe(i);
+    expect([...deque]).toEqual([9990, 9991, 9992, 9993, 9994, 9995, 9996, 9997, 9998, 9999]);
+  });
+
+  it('is linear in the whole, where Array.shift is not', () => {
+    const deque = new Deque<number>();
+    let steps = 0;
+    for (let i = 0; i < 200_000; i++) deque.push(i);
+    while (deque.shift() !== undefined) steps++;
+    expect(steps).toBe(200_000);
+  });
+});

@@ -1,0 +1,181 @@
+/** Tests of a lane: one timer, armed while something is held; a cut only when due and ready. */
+
+import { describe, expect, it } from 'vitest';
+import type { Cut } from '../core/accumulator.js';
+import { type Window, windowRule } from '../core/window.js';
+import { TestClock } from '../testing/test-clock.js';
+import { Barriers } from './barrier.js';
+import { EngineItem } from './item.js';
+import { Lane } from './lane.js';
+
+/** A lane whose dispatcher the test makes busy. */
+function laneOf(window: Window, maxItems = 3) {
+  const clock = new TestClock();
+  const barriers = new Barriers();
+  const sent: string[] = [];
+  let busy = false;
+  const wake: (() => void)[] = [];
+  const lane: Lane<string, EngineItem<string>> = new Lane({
+    clock,
+    window: windowRule(window, 0),
+    bounds: { maxItems, maxBytes: 1000 },
+    ready: () => (busy ? new Promise<void>((resolve) => wake.push(resolve)) : true),
+    send(cut: Cut<EngineItem<string>>) {
+      sent.push(`${clock.now()} ${cut.reason} ${cut.items.map((item) => item.value).join('')}`);
+      onSend?.();
+    },
+  });
+  let onSend: (() => void) | undefined;
+  return {
+    clock,
+    lane,
+    sent,
+    barriers,
+    get asked() {
+      return wake.length;
+    },
+    add(name: string) {
+      const item = new EngineItem(name, 0);
+      item.acceptedAt = clock.now();
+      item.barrier = barriers.current;
+      lane.add(item, clock.now());
+      return item;
+    },
+    busy(value: boolean) {
+      busy = value;
+      if (value) return;
+      for (const resolve of wake.splice(0)) resolve();
+    },
+    onSend(fn: () => void) {
+      onSend = fn;
+    },
+  };
+}
+
+describe('a lane', () => {
+  it('runs one timer while it holds something, and none while it is empty', async () => {
+    const world = laneOf({ maxDelayMs: 100 });
+    expect(world.clock.timersStarted).toBe(0);
+    world.add('a');
+    world.add('b');
+    expect([world.clock.timers, world.clock.timersStarted]).toEqual([1, 1]);
+    await world.clock.advance(100);
+    expect(world.sent).toEqual(['100 time ab']);
+    expect(world.clock.timers).toBe(0);
+  });
+
+  it('cuts a full batch at once, and no stale timer cuts the next one early (R-77, D-2)', async () => {
+    const world = laneOf({ maxDelayMs: 100 });
+    for (const name of 'ab') world.add(name);
+    await world.clock.advance(60);
+    for (const name of 'cd') world.add(name);
+    expect(world.sent).toEqual(['60 size abc']);
+    await world.clock.advance(99);
+    expect(world.sent).toHaveLength(1);
+    await world.clock.advance(1);
+    expect(world.sent).toEqual(['60 size abc', '160 time d']);
+  });
+
+  it('lets an overdue batch go before a newcomer, which is outside its window (D-34)', async () => {
+    const world = laneOf({ maxDelayMs: 100 });
+    world.add('a');
+    world.clock.block(150);
+    world.add('b');
+    expect(world.sent).toEqual(['150 time a']);
+    await world.clock.advance(100);
+    expect(world.sent).toEqual(['150 time a', '250 time b']);
+  });
+
+  it('has a half-open window: an arrival exactly when it is due belongs to the next', () => {
+    const world = laneOf({ maxDelayMs: 100 });
+    world.add('a');
+    world.clock.block(100);
+    world.add('b');
+    expect(world.sent).toEqual(['100 time a']);
+  });
+
+  it('while the dispatcher is busy asks once, collects, and cuts as late as it can', async () => {
+    const world = laneOf({ maxDelayMs: 100 }, 10);
+    world.busy(true);
+    world.add('a');
+    await world.clock.advance(100);
+    for (const name of 'bcd') world.add(name);
+    await world.clock.advance(500);
+    expect([world.sent, world.asked]).toEqual([[], 1]);
+    world.busy(false);
+    await world.clock.settle();
+    expect(world.sent).toEqual(['600 time abcd']);
+    expect(world.clock.timers).toBe(0);
+  });
+
+  it('goes by the timer and not by the clock, so that fake timers which do not move the clock work (D-33)', () => {
+    const timers: (() => void)[] = [];
+    const sent: number[] = [];
+    const clock = {
+      now: () => 0,
+      wall: () => 0,
+      afterTurn: () => () => {},
+      after: (_: number, fn: () => void) => {
+        timers.push(fn);
+        return () => {};
+      },
+    };
+    const lane = new Lane<string, EngineItem<string>>({
+      clock,
+      window: windowRule({ maxDelayMs: 100 }, 0),
+      bounds: { maxItems: 10, maxBytes: 10 },
+      ready: () => true,
+      send: (cut) => sent.push(cut.items.length),
+    });
+    const item = new EngineItem('a', 0);
+    item.barrier = new Barriers().current;
+    lane.add(item, 0);
+    timers[0]!();
+    expect(sent).toEqual([1]);
+  });
+
+  it('is cut at the end of the turn under tick', async () => {
+    const world = laneOf('tick');
+    world.add('a');
+    await Promise.resolve().then(() => world.add('b'));
+    expect(world.sent).toEqual([]);
+    await world.clock.settle();
+    expect(world.sent).toEqual(['0 tick ab']);
+  });
+
+  it('stops its timer when everybody has left', () => {
+    const world = laneOf({ maxDelayMs: 100 });
+    const item = world.add('a');
+    item.gone = true;
+    world.lane.forget(item);
+    expect(world.clock.timers).toBe(0);
+  });
+
+  it('takes what is added during a send into the loop, not onto the stack', () => {
+    const world = laneOf('whileBusy', 1);
+    let left = 20_000;
+    world.onSend(() => {
+      if (left-- > 0) world.add('x');
+    });
+    world.add('x');
+    expect(world.sent).toHaveLength(20_001);
+  });
+
+  it('cuts everything behind a raised barrier at once', async () => {
+    const world = laneOf({ maxDelayMs: 100 }, 2);
+    world.busy(true);
+    for (const name of 'abc') world.add(name);
+    world.lane.raise(world.barriers.raise().index, 'manual');
+    world.add('d');
+    world.busy(false);
+    await world.clock.settle();
+    expect(world.sent).toEqual(['0 size ab', '0 size cd']);
+  });
+
+  it('hands everything out unsent', () => {
+    const world = laneOf({ maxDelayMs: 100 }, 10);
+    for (const name of 'abc') world.add(name);
+    expect(world.lane.takeAll().map((item) => item.value)).toEqual(['a', 'b', 'c']);
+    expect([world.clock.timers, world.lane.live, world.sent]).toEqual([0, 0, []]);
+  });
+});

@@ -1,0 +1,145 @@
+/** Key-value client: `read(key)` from anywhere in the process, one `GET /read?keys=…` a window, over `fetch`. */
+
+import { failure, invalidOption, type SluiceError } from '../core/errors.js';
+import { checkNames } from '../core/options.js';
+import type { DrainReport } from '../engine/engine.js';
+import { systemEnv } from '../env/system.js';
+import type { CallOptions } from '../loader/key-engine.js';
+import { createKeyFetcher, type KeyFetcherOptions, type KeyFetcherStats } from '../loader/key-fetcher.js';
+import type { HttpGetAsync } from '../loader/transport.js';
+import { retryAfterMs } from './retry-after.js';
+
+/** Options of {@link createKeyValueClient}: where the backend is, and those of the key fetcher beneath. */
+export interface KeyValueClientOptions
+  extends Omit<KeyFetcherOptions, 'httpGetAsync' | 'parseKvs' | 'path' | 'missing' | 'onCallbackError' | 'rethrow'> {
+  /** The backend: `http://host:port` for its `/read`, or the whole address of another path. A query is kept. */
+  readonly url: string | URL;
+  /** Headers of each call, such as `authorization`. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Sends the calls. Default: the platform's `fetch`, looked up at each call. */
+  readonly fetch?: typeof fetch;
+}
+
+/** Reads numbers by key from a `GET /read` backend. */
+export interface KeyValueClient extends AsyncDisposable {
+  /**
+   * The value of a key.
+   *
+   * @throws SluiceError `KEY_NOT_FOUND`, `INVALID_VALUE`, `BAD_RESPONSE`, `HTTP_STATUS`, `UNREACHABLE`, `TIMEOUT`, `CANCELLED`,
+   * `OVERLOADED`, `INVALID_KEY`, `KEY_TOO_LONG`, `CLOSED`, `SHUTDOWN_TIMEOUT`
+   */
+  read(key: string, options?: CallOptions): Promise<number>;
+  /**
+   * The values of many keys, in the order of the keys; a key that the backend does not know is absent. Resolves once all are settled.
+   *
+   * @throws SluiceError the first failure other than `KEY_NOT_FOUND`; as {@link KeyValueClient.read} otherwise.
+   */
+  readMany(keys: Iterable<string>, options?: CallOptions): Promise<Map<string, number>>;
+  /** Accepts no more, sends what is held, and waits for it, `deadlineMs` at most (default 30,000). Idempotent. */
+  close(options?: { readonly deadlineMs?: number }): Promise<DrainReport>;
+  /** The balance at this instant. */
+  stats(): KeyFetcherStats;
+}
+
+const optionNames = [
+  ...['url', 'headers', 'fetch', 'windowMs', 'timeoutMs', 'deadlineMs', 'maxAttempts', 'retryBaseMs', 'retryMaxDelayMs'],
+  ...['maxUrlBytes', 'maxHeldWaiters', 'maxHeldKeys', 'maxHeldBytes', 'maxInFlight', 'name', 'env'],
+];
+
+/**
+ * Makes a client of a `GET /read` backend. All that is read within a window of `windowMs` (default 100) goes out in one call, each
+ * distinct key once; over-long URLs are split. A call that nobody waits for any more is aborted.
+ *
+ * @example
+ * const prices = createKeyValueClient({ url: 'http://localhost:8080' });
+ * const price = await prices.read('foo');
+ *
+ * @throws SluiceError `INVALID_OPTION`
+ */
+export function createKeyValueClient(options: KeyValueClientOptions): KeyValueClient {
+  checkNames('createKeyValueClient', options, optionNames);
+  const { url: address, headers = {}, fetch: ownFetch, env = systemEnv(), ...rest } = options;
+  const url = backendUrl(address);
+  const fetcher = createKeyFetcher({
+    name: 'key-value-client',
+    ...rest,
+    env,
+    path: `${url.pathname === '/' ? '/read' : url.pathname}${url.search}`,
+    httpGetAsync: overFetch(url.origin, headers, ownFetch, () => env.clock.wall()),
+  });
+
+  const read = (key: string, callOptions?: CallOptions): Promise<number> =>
+    new Promise((resolve, reject) => {
+      fetcher.getKeyAsync(key, (error, value) => (error === null ? resolve(value!) : reject(error)), callOptions);
+    });
+
+  const readMany = async (keys: Iterable<string>, callOptions?: CallOptions): Promise<Map<string, number>> => {
+    const distinct = [...new Set(keys)];
+    const settled = await Promise.allSettled(distinct.map((key) => read(key, callOptions)));
+    const found = new Map<string, number>();
+    settled.forEach((result, i) => {
+      if (result.status === 'fulfilled') found.set(distinct[i]!, result.value);
+      else if ((result.reason as SluiceError).code !== 'KEY_NOT_FOUND') throw result.reason;
+    });
+    return found;
+  };
+
+  return {
+    read,
+    readMany,
+    close: (closeOptions) => fetcher.close(closeOptions),
+    stats: () => fetcher.stats(),
+    async [Symbol.asyncDispose]() {
+      await fetcher.close();
+    },
+  };
+}
+
+function backendUrl(address: string | URL): URL {
+  let url: URL;
+  try {
+    url = new URL(address);
+  } catch {
+    throw invalidOption(
+      `createKeyValueClient: url must be an absolute URL, such as http://localhost:8080; got ${String(address)}`,
+    );
+  }
+  if ((url.protocol !== 'http:' && url.protocol !== 'https:') || url.username !== '' || url.hash !== '') {
+    throw invalidOption(
+      `createKeyValueClient: url must be http or https, without user name and fragment; got ${url.protocol}//${url.host}`,
+    );
+  }
+  return url;
+}
+
+function overFetch(
+  origin: string,
+  headers: Readonly<Record<string, string>>,
+  ownFetch: typeof fetch | undefined,
+  wallMs: () => number,
+): HttpGetAsync {
+  return async (path, callback, { signal }) => {
+    let response: Response;
+    try {
+      response = await (ownFetch ?? globalThis.fetch)(origin + path, {
+        headers: { accept: 'application/json', ...headers },
+        signal,
+      });
+      if (response.ok) return callback(null, await response.text());
+    } catch (thrown) {
+      // An aborted call has been given up: what it says of that is no answer.
+      return signal.aborted ? undefined : callback(unreachable(origin, thrown));
+    }
+    // What is not read would keep the connection busy.
+    void response.body?.cancel().catch(() => {});
+    const problem = Object.assign(failure(response.statusText), { status: response.status });
+    return callback(Object.assign(problem, { retryAfterMs: retryAfterMs(response.headers.get('retry-after'), wallMs()) }));
+  };
+}
+
+/** `fetch` says only "fetch failed"; what happened is in its cause. */
+function unreachable(origin: string, thrown: unknown): SluiceError {
+  const cause = thrown instanceof Error && thrown.cause instanceof Error ? thrown.cause : thrown;
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return failure(`no answer from ${origin}: ${why}`, { code: 'UNREACHABLE', class: 'transient', cause: thrown });
+}

@@ -1,0 +1,230 @@
+/** Tests of retry: what is tried again, when, and under which id. */
+
+import { describe, expect, it } from 'vitest';
+import type { DispatchContext, Sink } from '../core/dispatcher.js';
+import { failure } from '../core/errors.js';
+import { sinkDispatcher, stack } from '../core/stack.js';
+import { batchOf, contextOf } from '../testing/made-batch.js';
+import { scriptedSink } from '../testing/scripted-sink.js';
+import { testEnv } from '../testing/test-env.js';
+import { type RetryOptions, retry } from './retry.js';
+
+const transient = () => failure('down', { class: 'transient', code: 'DOWN' });
+
+/** A sink beneath retry on a test env. */
+function beneath<T, R>(sink: Sink<T, R>, options: RetryOptions = {}, seed = 1) {
+  const env = testEnv({ seed });
+  const dispatcher = stack([retry<T, R>(options)], sinkDispatcher(sink, env), env);
+  return {
+    env,
+    run: (batch = batchOf<T>(), context: Partial<DispatchContext> = {}) => dispatcher.dispatch(batch, contextOf(context)),
+  };
+}
+
+/** The pauses that retry takes when everything always fails. */
+async function pauses(options: RetryOptions, seed: number, problem: () => Error = transient): Promise<number[]> {
+  const { env, run } = beneath<string, void>({ write: () => Promise.reject(problem()) }, options, seed);
+  const ended = run(batchOf('a'));
+  await env.clock.advance(1e9);
+  await ended;
+  return env.eventsOf('retry').map((event) => event.delayMs);
+}
+
+describe('retry', () => {
+  it('counts the first call among maxAttempts, and gives back the last failure (R-80)', async () => {
+    let calls = 0;
+    const { env, run } = beneath<string, void>(
+      { write: async () => Promise.reject(new Error(`call ${++calls}`)) },
+      { maxAttempts: 3 },
+    );
+    const ended = run(batchOf('a'));
+    await env.clock.advance(1e6);
+    expect(await ended).toMatchObject([{ kind: 'failed', failure: { message: 'call 3' } }]);
+    expect(calls).toBe(3);
+    expect(env.clock.timers).toBe(0);
+  });
+
+  it('with one attempt does not try again at all', async () => {
+    const { env, run } = beneath<string, void>({ write: () => Promise.reject(transient()) }, { maxAttempts: 1 });
+    expect(await run(batchOf('a'))).toMatchObject([{ kind: 'failed' }]);
+    expect(env.clock.timersStarted).toBe(0);
+  });
+
+  it('does not sleep after the last attempt (D-12)', async () => {
+    expect(await pauses({ maxAttempts: 4 }, 1)).toHaveLength(3);
+  });
+
+  it('pauses within [d, 2d), d = min(base·2^k, maxDelay) before retry k (R-81)', async () => {
+    for (let seed = 1; seed <= 200; seed++) {
+      const taken = await pauses({ maxAttempts: 6, baseMs: 100, maxDelayMs: 500 }, seed);
+      for (const [k, delayMs] of taken.entries()) {
+        const d = Math.min(100 * 2 ** k, 500);
+        expect(delayMs).toBeGreaterThanOrEqual(d);
+        expect(delayMs).toBeLessThan(2 * d);
+      }
+    }
+  });
+
+  it('spreads full jitter over [0, 2d)', async () => {
+    const first = [];
+    for (let seed = 1; seed <= 200; seed++) first.push((await pauses({ maxAttempts: 2, baseMs: 100, jitter: 'full' }, seed))[0]!);
+    expect(Math.min(...first)).toBeLessThan(20);
+    expect(Math.max(...first)).toBeGreaterThan(180);
+    expect(Math.max(...first)).toBeLessThan(200);
+  });
+
+  it('stays within maxDelayMs after a thousand doublings, and takes a base of 0', async () => {
+    const taken = await pauses({ maxAttempts: 1100, baseMs: 1, maxDelayMs: 5 }, 1);
+    expect(Math.max(...taken)).toBeLessThan(10);
+    expect(await pauses({ maxAttempts: 3, baseMs: 0 }, 1)).toEqual([0, 0]);
+  });
+
+  it('takes Retry-After for a floor, of whichever item asks for most', async () => {
+    const answer = Array.from({ length: 2000 }, (_, i) =>
+      failure('wait', { class: 'transient', retryAfterMs: i === 1999 ? 9000 : 1 }),
+    );
+    const { env, run } = beneath<number, void>({ write: async (items) => items.map((i) => answer[i]!) }, { maxAttempts: 2 });
+    const ended = run(batchOf(...answer.keys()));
+    await env.clock.advance(1e6);
+    await ended;
+    expect(env.eventsOf('retry')[0]).toMatchObject({ delayMs: 9000, items: 2000 });
+  });
+
+  it('believes no Retry-After that is not a number', async () => {
+    const [pause] = await pauses({ maxAttempts: 2 }, 1, () => failure('x', { class: 'transient', retryAfterMs: Number.NaN }));
+    expect(pause).toBeGreaterThanOrEqual(100);
+  });
+
+  it.each(['permanent', 'rejected', 'blocked'] as const)('does not try again what is %s', async (cls) => {
+    const sink = scriptedSink<string>({ answer: () => [failure('no', { class: cls })] });
+    await beneath(sink).run(batchOf('a'));
+    expect(sink.calls).toHaveLength(1);
+  });
+
+  it('tries an unknown failure again only where the sink is idempotent', async () => {
+    const unknown = () => [failure('lost', { class: 'unknown' })];
+    const once = scriptedSink<string>({ answer: unknown });
+    await beneath(once).run(batchOf('a'));
+    expect(once.calls).toHaveLength(1);
+    const often = scriptedSink<string>({ answer: unknown });
+    const { env, run } = beneath(often, { maxAttempts: 3 });
+    const ended = run(batchOf('a'), { idempotent: true });
+    await env.clock.advance(1e6);
+    await ended;
+    expect(often.calls).toHaveLength(3);
+  });
+
+  it('sends only what failed again (R-147), under an id of its own that it keeps', async () => {
+    const sink = scriptedSink<string, string>({
+      answer: (items, call) => items.map((item) => (item === 'b' && call < 4 ? transient() : item.toUpperCase())),
+    });
+    const { env, run } = beneath(sink);
+    const ended = run(batchOf('a', 'b', 'c'));
+    await env.clock.advance(1e6);
+    expect(await ended).toEqual(['A', 'B', 'C'].map((value) => ({ kind: 'ok', value })));
+    expect(sink.calls.map((call) => [call.items, call.context.batchId, call.context.attempt])).toEqual([
+      [['a', 'b', 'c'], 'b', 1],
+      [['b'], 'b.1', 2],
+      [['b'], 'b.1', 3],
+      [['b'], 'b.1', 4],
+    ]);
+  });
+
+  it('keeps the id of a whole batch that is sent again, and sends the original items though the sink changed its array (D-3)', async () => {
+    const seen: [string, string[]][] = [];
+    const sink: Sink<string> = {
+      async write(items, { batchId }) {
+        seen.push([batchId, [...items]]);
+        (items as string[]).reverse().pop();
+        throw transient();
+      },
+    };
+    const { env, run } = beneath(sink, { maxAttempts: 3 });
+    const ended = run(batchOf('a', 'b'));
+    await env.clock.advance(1e6);
+    await ended;
+    expect(seen).toEqual(new Array(3).fill(['b', ['a', 'b']]));
+  });
+
+  it('takes no pause that would end past the deadline', async () => {
+    const { env, run } = beneath<string, void>({ write: () => Promise.reject(transient()) }, { baseMs: 100 });
+    const ended = run(batchOf('a'), { deadlineAt: 90 });
+    await env.clock.settle();
+    expect(await ended).toMatchObject([{ kind: 'failed', failure: { code: 'DOWN' } }]);
+    expect(env.clock.timersStarted).toBe(0);
+  });
+
+  it('ends its pause when the signal is aborted, with the failure it had (D-14)', async () => {
+    const controller = new AbortController();
+    const sink = scriptedSink<string>({
+      answer: () => {
+        throw transient();
+      },
+    });
+    const { env, run } = beneath(sink);
+    const ended = run(batchOf('a'), { signal: controller.signal });
+    await env.clock.settle();
+    expect(env.clock.timers).toBe(1);
+    controller.abort();
+    expect(await ended).toMatchObject([{ failure: { code: 'DOWN' } }]);
+    expect(env.clock.timers).toBe(0);
+    expect(sink.calls).toHaveLength(1);
+  });
+
+  it('skips the items that nobody waits for any more', async () => {
+    const sink = scriptedSink<string>({
+      answer: () => {
+        throw transient();
+      },
+    });
+    const { env, run } = beneath(sink, { maxAttempts: 2 });
+    const batch = batchOf('a', 'b');
+    const ended = run(batch);
+    await env.clock.settle();
+    (batch.items[0] as { gone: boolean }).gone = true;
+    await env.clock.advance(1e6);
+    expect(await ended).toMatchObject([{ failure: { code: 'CANCELLED' } }, { failure: { code: 'DOWN' } }]);
+    expect(sink.calls.map((call) => call.items)).toEqual([['a', 'b'], ['b']]);
+  });
+
+  it('holds on to blocked items without counting attempts, while others come to their end', async () => {
+    let open = false;
+    const sink: Sink<string> & { calls: string[][] } = {
+      calls: [],
+      async write(items) {
+        this.calls.push([...items]);
+        return items.map(
+          (item) => (item === 'blocked' && open ? undefined : failure(item, { class: item as 'blocked' | 'transient' })) as never,
+        );
+      },
+    };
+    const { env, run } = beneath(sink, { maxAttempts: 3, holdBlocked: true, maxDelayMs: 100 });
+    const ended = run(batchOf('blocked', 'transient'));
+    await env.clock.advance(2000);
+    expect(sink.calls.filter((items) => items.includes('transient'))).toHaveLength(3);
+    expect(sink.calls.length).toBeGreaterThan(10);
+    open = true;
+    await env.clock.advance(200);
+    expect(await ended).toMatchObject([{ kind: 'ok' }, { kind: 'failed', failure: { class: 'transient' } }]);
+  });
+
+  it('keeps the failure of an attempt that may have happened when the next one was not begun', async () => {
+    let calls = 0;
+    const sink: Sink<string> = {
+      write: () =>
+        Promise.reject(++calls === 1 ? failure('lost', { class: 'unknown' }) : failure('closed', { class: 'rejected' })),
+    };
+    const { env, run } = beneath(sink);
+    const ended = run(batchOf('a'), { idempotent: true });
+    await env.clock.advance(1e6);
+    expect(await ended).toMatchObject([{ failure: { message: 'lost' } }]);
+    expect(calls).toBe(2);
+  });
+
+  it.each([{ maxAttempts: 0 }, { maxAttempts: 1.5 }, { baseMs: -1 }, { jitter: 'none' }, { maxTries: 3 }])(
+    'refuses %o (D-11)',
+    (options) => {
+      expect(() => retry(options as RetryOptions)).toThrow(expect.objectContaining({ code: 'INVALID_OPTION' }));
+    },
+  );
+});

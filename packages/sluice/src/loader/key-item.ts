@@ -1,0 +1,65 @@
+/** KeyItem: one key of a batch, and everyone who waits for it, in order of arrival. */
+
+import type { SluiceError } from '../core/errors.js';
+import type { Outcome } from '../core/outcome.js';
+import { EngineItem } from '../engine/item.js';
+import type { Cancel } from '../env/env.js';
+
+/** One caller that waits for a key. A class: there is one for every load. */
+export class Waiter<K, V> {
+  readonly resolve: (value: V | undefined) => void;
+  readonly reject: (reason: SluiceError) => void;
+  /** Resolves with `undefined` where there is no such key, in place of rejecting. */
+  readonly finds: boolean;
+  /** Position among all arrivals; set when it is accepted. */
+  arrival = 0;
+  /** Whom it waits for; undefined before it is accepted, and once it is settled. */
+  item: KeyItem<K, V> | undefined = undefined;
+  previous: Waiter<K, V> | undefined = undefined;
+  next: Waiter<K, V> | undefined = undefined;
+  /** Stops watching its signal. */
+  unwatch: Cancel | undefined = undefined;
+  /** Stops its timer. */
+  stopTimer: Cancel | undefined = undefined;
+
+  constructor(resolve: (value: V | undefined) => void, reject: (reason: SluiceError) => void, finds: boolean) {
+    this.resolve = resolve;
+    this.reject = reject;
+    this.finds = finds;
+  }
+}
+
+/** One key of a batch. Its waiters are a linked list: any of them may leave at any time, and a key may have thousands. */
+export class KeyItem<K, V> extends EngineItem<K> {
+  /** What the key is told apart by: itself, or what `keyBy` makes of it. */
+  readonly identity: unknown;
+  first: Waiter<K, V> | undefined = undefined;
+  last: Waiter<K, V> | undefined = undefined;
+  waiting = 0;
+  outcome: Outcome<V> | undefined = undefined;
+
+  constructor(key: K, bytes: number, identity: unknown) {
+    super(key, bytes);
+    this.identity = identity;
+  }
+
+  join(waiter: Waiter<K, V>): void {
+    waiter.item = this;
+    waiter.previous = this.last;
+    if (this.last === undefined) this.first = waiter;
+    else this.last.next = waiter;
+    this.last = waiter;
+    this.waiting++;
+  }
+
+  leave(waiter: Waiter<K, V>): void {
+    if (waiter.previous === undefined) this.first = waiter.next;
+    else waiter.previous.next = waiter.next;
+    if (waiter.next === undefined) this.last = waiter.previous;
+    else waiter.next.previous = waiter.previous;
+    waiter.item = undefined;
+    waiter.previous = undefined;
+    waiter.next = undefined;
+    this.waiting--;
+  }
+}

@@ -1,0 +1,25 @@
+/** The examples are run as a reader would run them, and must print what they promise. Needs the build. */
+
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+
+const run = promisify(execFile);
+
+async function output(example: string): Promise<string> {
+  const { stdout } = await run(process.execPath, [fileURLToPath(new URL(`../examples/${example}`, import.meta.url))]);
+  return stdout;
+}
+
+describe('examples', () => {
+  it('reads.js makes one call for three loads, and a missing key fails alone', async () => {
+    expect(await output('reads.js')).toBe("one call for [ 1, 2 ]\n[ 'Ann', 'Bob', 'Ann' ]\none call for [ 1, 3 ]\nAnn · KEY_NOT_FOUND\n");
+  });
+
+  it('writes.js writes all good items and refuses the bad one alone', async () => {
+    expect(await output('writes.js')).toBe(
+      "wrote [ 'a' ]\nwrote [ 'b' ]\nrefused: the sink refuses \"bad\"\nwrote [ 'c', 'd', 'e' ]\nwrote [ 'f' ]\nok 6, failed 1, dropped 0\n",
+    );
+  });
+});
