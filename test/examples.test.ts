@@ -14,12 +14,14 @@ async function output(example: string): Promise<string> {
 
 describe('examples', () => {
   it('reads.js makes one call for three loads, and a missing key fails alone', async () => {
-    expect(await output('reads.js')).toBe("one call for [ 1, 2 ]\n[ 'Ann', 'Bob', 'Ann' ]\none call for [ 1, 3 ]\nAnn · KEY_NOT_FOUND\n");
+    expect(await output('reads.js')).toBe(
+      "one call for [ 1, 2 ]\n[ 'Ann', 'Bob', 'Ann' ]\none call for [ 1, 3 ]\nAnn · KEY_NOT_FOUND\n",
+    );
   });
 
   it('writes.js writes all good items and refuses the bad one alone', async () => {
     expect(await output('writes.js')).toBe(
-      "wrote [ 'a' ]\nwrote [ 'b' ]\nrefused: the sink refuses \"bad\"\nwrote [ 'c', 'd', 'e' ]\nwrote [ 'f' ]\nok 6, failed 1, dropped 0\n",
+      "wrote [ 'c', 'd', 'e' ]\nwrote [ 'f' ]\nwrote [ 'a', 'b' ]\nrefused: the sink refuses \"bad\"\nok 6, failed 1, dropped 0\n",
     );
   });
 });

@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, chown, cp, lstat, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, cp, lstat, mkdir, mkdtemp, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { build } from 'vite';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { choosePlace } from '../src/embedded/place.js';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../src/embedded/postgres.js';
 import { isAlive } from '../src/embedded/program.js';
 import { homeOf } from './support/postgres.js';
@@ -18,27 +19,34 @@ import { homeOf } from './support/postgres.js';
 const root = process.getuid?.() === 0;
 
 let folder: string;
-/** What to stop and remove after the test: a server may live outside of its data folder. */
-const started: { pid: number; home: string }[] = [];
+/** What to stop after a test, and what to remove after all: a server may live outside of its data folder. */
+const running = new Set<number>();
+const homes = new Set<string>();
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'sluice-embedded-'));
+  folder = await realpath(await mkdtemp(join(tmpdir(), 'sluice-embedded-')));
   // Another user works in it.
   await chmod(folder, 0o755);
 });
 afterEach(async () => {
-  for (const { pid, home } of started.splice(0)) {
+  for (const pid of running) {
     if (isAlive(pid)) process.kill(pid, 'SIGQUIT');
     await vi.waitFor(() => expect(isAlive(pid)).toBe(false), { timeout: 10_000 });
-    if (home.startsWith('/var/lib/sluice/')) await rm(home, { recursive: true, force: true });
   }
+  running.clear();
 });
-afterAll(() => rm(folder, { recursive: true, force: true }));
+afterAll(async () => {
+  for (const home of [folder, ...homes]) await rm(home, { recursive: true, force: true });
+});
+
+function started(server: EmbeddedPostgres): EmbeddedPostgres {
+  running.add(server.pid);
+  homes.add(homeOf(server));
+  return server;
+}
 
 async function start(dataDir: string, options: object = {}): Promise<EmbeddedPostgres> {
-  const server = await startEmbeddedPostgres({ dataDir, ...options });
-  started.push({ pid: server.pid, home: homeOf(server) });
-  return server;
+  return started(await startEmbeddedPostgres({ dataDir, ...options }));
 }
 
 async function query(connectionString: string, sql: string): Promise<Record<string, unknown>[]> {
@@ -177,7 +185,9 @@ describe('a server of ours', () => {
 
 describe('what cannot work says so in a sentence', () => {
   test('no programs', async () => {
-    await expect(startEmbeddedPostgres({ dataDir: join(folder, 'none'), binDir: '/nowhere' })).rejects.toMatchObject({
+    const dataDir = join(folder, 'none');
+    homes.add((await choosePlace(dataDir)).home);
+    await expect(startEmbeddedPostgres({ dataDir, binDir: '/nowhere' })).rejects.toMatchObject({
       code: 'POSTGRES_UNSUPPORTED',
       message: expect.stringMatching(/cannot be run here .*; set DATABASE_URL/),
     });
@@ -250,10 +260,7 @@ describe.each(users)('a service run by %s', (name, uid) => {
     const server = Promise.race([
       once(createInterface(child.stdout), 'line').then(([line]) => JSON.parse(line as string) as EmbeddedPostgres),
       once(child, 'exit').then(() => expect.unreachable(problem)),
-    ]).then((told) => {
-      started.push({ pid: told.pid, home: homeOf(told) });
-      return told;
-    });
+    ]).then(started);
     server.catch(() => {});
     return { child, server };
   }

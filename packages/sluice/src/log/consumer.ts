@@ -137,11 +137,15 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
   async function readOn(): Promise<void> {
     while (state !== 'stopped') {
       const heard = wakeUp.next();
-      const records = next - settler.watermark.cursor >= maxAhead ? [] : await log.read(stream, onlyPartition, next, page);
+      const ahead = maxAhead - (next - settler.watermark.cursor);
+      const bounds = { ...page, maxItems: Math.min(page.maxItems, ahead) };
+      const records = ahead <= 0 ? [] : await log.read(stream, onlyPartition, next, bounds);
       for (const record of records) {
         next = record.offset + 1;
         if (settler.watermark.isSettled(record.offset)) continue;
-        const refused = await enter(new RecordItem(record));
+        // Most records find room at once: no promise for those.
+        const waiting = engine.accept(new RecordItem(record));
+        const refused = waiting === undefined ? undefined : await refusalOf(waiting);
         if (refused?.code === 'CLOSED') return;
         if (refused !== undefined) settler.settle(deadRecord(record, refused, 0, env.clock.wall(), env));
       }
@@ -150,15 +154,6 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
         if (state === 'draining' && next >= (await endOffset())) return;
         await heard;
       }
-    }
-  }
-
-  async function enter(item: RecordItem): Promise<SluiceError | undefined> {
-    try {
-      await engine.accept(item);
-      return undefined;
-    } catch (refusal) {
-      return asFailure(refusal, 'rejected');
     }
   }
 
@@ -211,6 +206,14 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
       return draining;
     },
   };
+}
+
+/** What an item was refused with; undefined once it is accepted. */
+function refusalOf(waiting: Promise<void>): Promise<SluiceError | undefined> {
+  return waiting.then(
+    () => undefined,
+    (refusal: unknown) => asFailure(refusal, 'rejected'),
+  );
 }
 
 /** A bell that is heard by whoever began to listen before it rang. */
