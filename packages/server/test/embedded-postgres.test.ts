@@ -241,7 +241,7 @@ describe.each(users)('a service run by %s', (name, uid) => {
 
   async function dataFolder(label: string): Promise<string> {
     const dataDir = join(folder, `${label} of ${name}`);
-    await mkdir(dataDir);
+    await mkdir(dataDir, { recursive: true });
     if (uid !== undefined) await chown(dataDir, uid, uid);
     return dataDir;
   }
@@ -268,7 +268,7 @@ describe.each(users)('a service run by %s', (name, uid) => {
   test.each(['SIGINT', 'SIGTERM', 'SIGKILL'] as const)(
     '%s to its process group does not reach the server, which the next one adopts',
     async (signal) => {
-      const dataDir = await dataFolder(signal);
+      const dataDir = await dataFolder('signals');
       const { child, server } = service(dataDir);
       const left = await server;
       if (uid !== undefined) expect(left.directory).toBe(join(dataDir, 'postgres'));

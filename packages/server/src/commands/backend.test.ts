@@ -74,7 +74,7 @@ test('the command serves a file until it is stopped', async () => {
     },
   });
   expect([code, answer]).toEqual([0, '{"x":1}']);
-  expect(io.printed.out).toMatch(/1 keys at http:\/\/127\.0\.0\.1:\d+\/read\?keys=x\n/);
+  expect(io.printed.out).toMatch(/1 key at http:\/\/127\.0\.0\.1:\d+\/read\?keys=x\n/);
 });
 
 test.each([

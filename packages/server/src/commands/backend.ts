@@ -40,7 +40,7 @@ export async function backend(options: BackendCommandOptions): Promise<number> {
   const origin = `http://${host.includes(':') ? `[${host}]` : host}:${running.port}`;
   const keys = Object.keys(data);
   io.stdout.write(
-    `sluice backend: ${keys.length} keys at ${origin}/read?keys=${keys.slice(0, 2).map(encodeURIComponent).join(',')}\n`,
+    `sluice backend: ${keys.length} ${keys.length === 1 ? 'key' : 'keys'} at ${origin}/read?keys=${keys.slice(0, 2).map(encodeURIComponent).join(',')}\n`,
   );
   io.stdout.write(`sluice backend: every hit with its time at ${origin}/_log\n`);
   options.onListening?.(running);

@@ -1,3 +1,5 @@
+/** Folders that appear whole or not at all. */
+
 import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

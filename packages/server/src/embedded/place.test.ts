@@ -1,4 +1,6 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+/** Where the embedded PostgreSQL lives and as whom it runs. */
+
+import { cp, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -33,22 +35,48 @@ describe('choosePlace', () => {
     expect(place).toMatchObject({ account: undefined, home: '/data', programsHome: '/data', cluster: '/data/postgres' });
   });
 
-  test.skipIf(process.getuid?.() !== 0)('root has a folder for each data folder, always the same', async () => {
-    const [one, again, other] = [
-      await choosePlace('/data', folder),
-      await choosePlace('/data', folder),
-      await choosePlace('/other', folder),
-    ];
-    expect(one).toEqual(again);
-    expect(one.home).not.toBe(other.home);
-    expect(one.home.startsWith(folder)).toBe(true);
-    expect(one.account?.uid).toBeGreaterThan(0);
-  });
+  test.skipIf(process.getuid?.() !== 0)(
+    'root has a folder for each data folder, which follows it when it is moved, and is a new one when it was removed',
+    async () => {
+      const [data, other, moved, system] = ['data', 'other', 'moved', 'system'].map((name) => join(folder, name)) as [
+        string,
+        string,
+        string,
+        string,
+      ];
+      await mkdir(data);
+      await mkdir(other);
+      const one = await choosePlace(data, system);
+      expect(await choosePlace(data, system)).toEqual(one);
+      expect(one.account?.uid).toBeGreaterThan(0);
+      expect(one.home.startsWith(system)).toBe(true);
+      expect((await choosePlace(other, system)).home).not.toBe(one.home);
+      await rename(data, moved);
+      expect((await choosePlace(moved, system)).home).toBe(one.home);
+      await mkdir(data);
+      expect((await choosePlace(data, system)).home).not.toBe(one.home);
+    },
+  );
+
+  test.skipIf(process.getuid?.() !== 0)(
+    'a copy of a data folder does not get the database of the original, and is told how to get its own',
+    async () => {
+      const [data, copy, system] = ['data', 'copy', 'system'].map((name) => join(folder, name)) as [string, string, string];
+      await mkdir(data);
+      const one = await choosePlace(data, system);
+      await cp(data, copy, { recursive: true });
+      await expect(choosePlace(copy, system)).rejects.toThrow(
+        expect.objectContaining({ code: 'POSTGRES_FILES', message: expect.stringContaining('is a copy of') }),
+      );
+      await rm(join(copy, 'postgres.id'));
+      expect((await choosePlace(copy, system)).home).not.toBe(one.home);
+    },
+  );
 
   test.skipIf(process.getuid?.() !== 0)('where the system folder cannot be made, it says why it is needed', async () => {
     const file = join(folder, 'file');
     await writeFile(file, '');
-    await expect(choosePlace('/data', file)).rejects.toThrow(
+    await expect(choosePlace(folder, file)).rejects.toThrow(
       expect.objectContaining({
         code: 'POSTGRES_FILES',
         message: expect.stringMatching(/refuses to run as root; run as an ordinary user, or set DATABASE_URL/),

@@ -1,8 +1,7 @@
 /** server: starts, adopts and stops the PostgreSQL of a place. */
 
 import { realpathSync } from 'node:fs';
-import { chown, readFile, rename, stat, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { readFile, rename, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
@@ -10,6 +9,7 @@ import { SluiceError } from 'sluice';
 import type { Programs } from './binaries.js';
 import { tail, userName } from './cluster.js';
 import type { Place } from './place.js';
+import { choosePort, freePort, rememberPort } from './port.js';
 import { disownLock, isPostmasterOf, type Postmaster, readPostmaster } from './postmaster.js';
 import { type RunResult, run } from './program.js';
 
@@ -43,7 +43,7 @@ export async function adoptRunning(
     }
     if (Date.now() - began > (now.ready ? readyAnswersWithinMs : changesWithinMs)) {
       log(`the PostgreSQL that is running already (process ${running.pid}) does not answer; starting it anew`);
-      await stopServer(place, programs, running, 2_000);
+      await stopServer(place, programs, running, 1_000);
       return undefined;
     }
     await sleep(50);
@@ -53,7 +53,7 @@ export async function adoptRunning(
 }
 
 /** One that says it is ready answers in a moment, or not at all. */
-const readyAnswersWithinMs = 3_000;
+const readyAnswersWithinMs = 2_000;
 
 /** One that starts may be recovering from a crash, one that stops is writing what it holds: both take as long as they take. */
 const changesWithinMs = 120_000;
@@ -81,7 +81,7 @@ export async function startServer(place: Place, programs: Programs, log: (line: 
     ]);
     const server = await readPostmaster(place.cluster);
     if (code === 0 && server !== undefined) {
-      await remember(place, server.port);
+      await rememberPort(place, server.port);
       return server;
     }
     const said = await readFrom(place.logFile, logged);
@@ -171,28 +171,6 @@ async function answers(place: Place, { port }: Postmaster, password: string): Pr
   } finally {
     await client.end().catch(() => {});
   }
-}
-
-/** The port of last time, so that a connection string stays valid, if nothing else took it. */
-async function choosePort(place: Place): Promise<number> {
-  const remembered = Number(await readFile(place.portFile, 'utf8').catch(() => ''));
-  return remembered > 0 && (await freePort(remembered).catch(() => 0)) === remembered ? remembered : freePort();
-}
-
-function freePort(port = 0): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once('error', reject);
-    probe.listen(port, '127.0.0.1', () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : port));
-    });
-  });
-}
-
-async function remember(place: Place, port: number): Promise<void> {
-  await writeFile(place.portFile, String(port));
-  if (place.account !== undefined) await chown(place.portFile, place.account.uid, place.account.gid);
 }
 
 /** The log grows by a few lines a start; one generation is kept. */

@@ -97,7 +97,7 @@ export class KeyEngine<K, V> {
     this.#tally[item.flight === undefined ? 'held' : 'inFlight']--;
     this.#tally.cancelled++;
     item.leave(waiter);
-    unwatch(waiter);
+    waiter.unwatch?.();
     waiter.reject(reason);
     if (item.waiting === 0) {
       // By identity: another item of the same key may be held by now.
@@ -181,10 +181,16 @@ export class KeyEngine<K, V> {
   }
 
   #watch(waiter: Waiter<K, V>, { signal, timeoutMs }: CallOptions): void {
-    if (signal !== undefined) waiter.unwatch = onAbort(signal, () => this.leave(waiter, cancelled(signal)));
-    if (timeoutMs !== undefined && timeoutMs !== Number.POSITIVE_INFINITY) {
-      waiter.stopTimer = this.#options.env.clock.after(timeoutMs, () => this.leave(waiter, outOfTime(timeoutMs)));
+    const unsign = signal === undefined ? undefined : onAbort(signal, () => this.leave(waiter, cancelled(signal)));
+    if (timeoutMs === undefined || timeoutMs === Number.POSITIVE_INFINITY) {
+      waiter.unwatch = unsign;
+      return;
     }
+    const stopTimer = this.#options.env.clock.after(timeoutMs, () => this.leave(waiter, outOfTime(timeoutMs)));
+    waiter.unwatch = () => {
+      unsign?.();
+      stopTimer();
+    };
   }
 
   #depart(items: readonly KeyItem<K, V>[]): void {
@@ -217,7 +223,7 @@ export class KeyEngine<K, V> {
   #tell(waiter: Waiter<K, V>, item: KeyItem<K, V>): void {
     const outcome = item.outcome!;
     waiter.item = undefined;
-    unwatch(waiter);
+    waiter.unwatch?.();
     this.#tally[item.flight === undefined ? 'held' : 'inFlight']--;
     if (outcome.kind === 'ok') {
       this.#tally.ok++;
@@ -294,9 +300,4 @@ function invalidKey(key: unknown, byKeyBy: boolean, identity: unknown): SluiceEr
     : 'a key is a string, number, bigint, boolean or symbol; for objects, pass keyBy';
   const cause = byKeyBy && identity instanceof Error ? identity : undefined;
   return failure(`invalid key: ${what}; got ${got}.`, { code: 'INVALID_KEY', class: 'rejected', key, cause });
-}
-
-function unwatch<K, V>(waiter: Waiter<K, V>): void {
-  if (waiter.unwatch !== undefined) waiter.unwatch();
-  if (waiter.stopTimer !== undefined) waiter.stopTimer();
 }

@@ -17,10 +17,8 @@ export class Waiter<K, V> {
   item: KeyItem<K, V> | undefined = undefined;
   previous: Waiter<K, V> | undefined = undefined;
   next: Waiter<K, V> | undefined = undefined;
-  /** Stops watching its signal. */
+  /** Stops watching its signal and its time, where it has any. */
   unwatch: Cancel | undefined = undefined;
-  /** Stops its timer. */
-  stopTimer: Cancel | undefined = undefined;
 
   constructor(resolve: (value: V | undefined) => void, reject: (reason: SluiceError) => void, finds: boolean) {
     this.resolve = resolve;

@@ -1,5 +1,4 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { getEventListeners } from 'node:events';
 import { expect, expectTypeOf, it, vi } from 'vitest';
 import { failure, SluiceError } from '../core/errors.js';
 import { tallyImbalance } from '../core/tally.js';
@@ -209,86 +208,6 @@ it('tells its types by itself, and does not compile for object keys without keyB
   createLoader(async (keys: readonly User[]) => keys.map(() => 1));
   // @ts-expect-error keyBy must return a primitive
   createLoader(async (keys: readonly User[]) => keys.map(() => 1), { keyBy: (key) => ({ key }) });
-});
-
-it('lets one waiter leave without affecting another; the last one takes the key along, or aborts the call', async () => {
-  const env = testEnv();
-  const { calls, batchFn } = answered<number, number>();
-  const loader = createLoader(batchFn, { env, window: { maxDelayMs: 10 } });
-  const [one, two] = [new AbortController(), new AbortController()];
-  const loads = [
-    codeOf(loader.load(1, { signal: one.signal })),
-    codeOf(loader.load(1)),
-    codeOf(loader.load(2, { signal: one.signal })),
-    codeOf(loader.load(3, { signal: two.signal })),
-  ];
-  one.abort();
-  await env.clock.advance(10);
-  expect(calls.map((call) => call.keys)).toEqual([[1, 3]]);
-  const alone = codeOf(loader.load(4, { signal: two.signal }));
-  await env.clock.advance(10);
-  two.abort();
-  expect(calls.map((call) => call.signal.aborted)).toEqual([false, true]);
-  calls[0]!.resolve([1, 3]);
-  expect(await Promise.all([...loads, alone])).toEqual(['CANCELLED', 'ok', 'CANCELLED', 'CANCELLED', 'CANCELLED']);
-  calls[1]!.resolve([4]);
-  await env.clock.settle();
-  expect(loader.stats()).toMatchObject({ offered: 5, ok: 1, cancelled: 4, held: 0, inFlight: 0 });
-});
-
-it('starts afresh for a key whose last waiter left', async () => {
-  const env = testEnv();
-  const { calls, batchFn } = doubling();
-  const loader = createLoader(batchFn, { env, window: { maxDelayMs: 10 } });
-  const controller = new AbortController();
-  const left = codeOf(loader.load(1, { signal: controller.signal }));
-  controller.abort();
-  const stays = [loader.load(2), loader.load(1), loader.load(1)];
-  await env.clock.advance(10);
-  expect(await left).toBe('CANCELLED');
-  expect(await Promise.all(stays)).toEqual([4, 2, 2]);
-  expect(calls).toEqual([[2, 1]]);
-});
-
-it('bounds a call by its own timeoutMs, window included, and a batch by timeoutMs of the loader', async () => {
-  const env = testEnv();
-  const { batchFn } = answered<number, number>();
-  const loader = createLoader(batchFn, { env, timeoutMs: 500 });
-  const hasty = codeOf(loader.load(1, { timeoutMs: 100 }));
-  const patient = codeOf(loader.load(1));
-  await env.clock.advance(100);
-  expect(await hasty).toBe('TIMEOUT');
-  await env.clock.advance(400);
-  expect(await patient).toBe('TIMEOUT');
-  expect(env.clock.timers).toBe(0);
-  expect(await codeOf(loader.load(1, { timeoutMs: -1 }))).toBe('INVALID_OPTION');
-});
-
-it('R-248: ten thousand loads on one AbortSignal add one listener and leave none, aborted or not', async () => {
-  const { batchFn } = doubling();
-  const loader = createLoader(batchFn);
-  const controller = new AbortController();
-  const loadAll = () => Array.from({ length: 10_000 }, (_, i) => loader.load(i % 500, { signal: controller.signal }));
-  const first = loadAll();
-  expect(getEventListeners(controller.signal, 'abort')).toHaveLength(1);
-  await Promise.all(first);
-  expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0);
-  const second = loadAll().map(codeOf);
-  controller.abort();
-  expect(new Set(await Promise.all(second))).toEqual(new Set(['CANCELLED']));
-  expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0);
-});
-
-it('refuses beyond maxHeldWaiters, asynchronously, counting callers in flight too', async () => {
-  const env = testEnv();
-  const { calls, batchFn } = answered<number, number>();
-  const loader = createLoader(batchFn, { env, maxHeldWaiters: 2 });
-  const loads = [loader.load(1), loader.load(1)];
-  await env.clock.settle();
-  expect(await codeOf(loader.load(2))).toBe('OVERLOADED');
-  calls[0]!.resolve([5]);
-  expect(await Promise.all(loads)).toEqual([5, 5]);
-  expect(await Promise.race([codeOf(loader.load(2)), env.clock.settle().then(() => 'accepted')])).toBe('accepted');
 });
 
 it('runs the batch function in the context in which the loader was made, never in a caller’s', async () => {

@@ -1,3 +1,5 @@
+/** Which failure of PostgreSQL is of which class, and what its message holds. */
+
 import { describe, expect, test } from 'vitest';
 import { failure } from '../core/errors.js';
 import { classifyPostgresError } from './classify.js';

@@ -1,3 +1,5 @@
+/** The text format of COPY: what goes in comes back, and what cannot is refused by item. */
+
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { encodeRows } from './copy-text.js';

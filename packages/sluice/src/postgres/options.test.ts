@@ -1,3 +1,5 @@
+/** The options of the PostgreSQL sink: what is refused, and in which words. */
+
 import { Pool } from 'pg';
 import { describe, expect, test } from 'vitest';
 import { type PostgresSinkOptions, postgresSink } from './index.js';

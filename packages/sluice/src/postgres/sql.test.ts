@@ -1,3 +1,5 @@
+/** The statements of the PostgreSQL sink, and the quoting of names. */
+
 import { describe, expect, test } from 'vitest';
 import { quoteTable, statementsFor } from './sql.js';
 

@@ -1,0 +1,184 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, expect, it } from 'vitest';
+import { createKeyValueClient } from './key-value-client.js';
+import { encodeKeys, splitKeys } from './read-query.js';
+import { retryAfterMs } from './retry-after.js';
+
+const servers: Server[] = [];
+
+afterEach(async () => {
+  for (const server of servers.splice(0)) {
+    const closed = new Promise((resolve) => server.close(resolve));
+    server.closeAllConnections();
+    await closed;
+  }
+});
+
+/** A real server; returns its address and the raw URLs that it was asked for. */
+async function serve(answer: (request: IncomingMessage, response: ServerResponse, urls: readonly string[]) => void) {
+  const urls: string[] = [];
+  const server = createServer((request, response) => {
+    urls.push(request.url!);
+    answer(request, response, urls);
+  });
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, urls };
+}
+
+/** Answers as the reference backend does, from these values. */
+function from(values: ReadonlyMap<string, number>) {
+  return (request: IncomingMessage, response: ServerResponse) => {
+    const raw = request.url!.slice(request.url!.indexOf('keys=') + 5);
+    const keys = raw.split(',').map(decodeURIComponent);
+    const members = keys.flatMap((key) => (values.has(key) ? [`${JSON.stringify(key)}:${values.get(key)}`] : []));
+    response.setHeader('content-type', 'application/json').end(`{${members.join()}}`);
+  };
+}
+
+const oddKeys = ['a,b', 'é', '100%', '__proto__', 'a+b', 'a&b=c', ' ', 'a#b', 'a/b?c', '日本', '"quoted"', 'constructor', '\\'];
+
+it('gets odd keys back right, in one call, and leaves out the absent ones', async () => {
+  const values = new Map(oddKeys.map((key, i) => [key, i + 0.5]));
+  const { url, urls } = await serve(from(values));
+  await using client = createKeyValueClient({ url, windowMs: 5 });
+  const found = await client.readMany([...oddKeys, 'absent', 'toString', 'é']);
+  expect([...found]).toEqual([...values]);
+  expect(urls).toHaveLength(1);
+  expect(urls[0]).toMatch(/^\/read\?keys=a%2Cb,%C3%A9,100%25,__proto__,a%2Bb,a%26b%3Dc,%20,/);
+});
+
+it('takes an empty answer {} as: no such keys', async () => {
+  const { url } = await serve((_, response) => response.end('{}'));
+  await using client = createKeyValueClient({ url, windowMs: 1 });
+  expect(await client.readMany(['__proto__', 'x'])).toEqual(new Map());
+  await expect(client.read('x')).rejects.toMatchObject({ code: 'KEY_NOT_FOUND', key: 'x' });
+  expect(await client.readMany([])).toEqual(new Map());
+});
+
+it('coalesces forty reads of two keys into one call', async () => {
+  const { url, urls } = await serve(
+    from(
+      new Map([
+        ['foo', 12],
+        ['bar', 100],
+      ]),
+    ),
+  ); // prettier-ignore
+  await using client = createKeyValueClient({ url, windowMs: 20 });
+  const reads = Array.from({ length: 40 }, (_, i) => client.read(i % 2 === 0 ? 'foo' : 'bar'));
+  expect(await Promise.all(reads)).toEqual(Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? 12 : 100)));
+  expect(urls).toEqual(['/read?keys=foo,bar']);
+});
+
+it('splits over-long URLs into several calls, each within the bound', async () => {
+  const values = new Map(Array.from({ length: 2000 }, (_, i) => [`some-key-é-${i}`, i]));
+  const { url, urls } = await serve(from(values));
+  await using client = createKeyValueClient({ url, windowMs: 5 });
+  expect(await client.readMany(values.keys())).toEqual(values);
+  expect(urls.length).toBeGreaterThan(1);
+  expect(Math.max(...urls.map((path) => path.length))).toBeLessThanOrEqual(8000);
+});
+
+it('sends headers, and keeps the path and the query of its url', async () => {
+  const { url, urls } = await serve((request, response) => response.end(JSON.stringify({ foo: Number(request.headers['x-n']) })));
+  await using client = createKeyValueClient({ url: `${url}/v2/kv?region=eu`, windowMs: 1, headers: { 'x-n': '7' } });
+  expect(await client.read('foo')).toBe(7);
+  expect(urls).toEqual(['/v2/kv?region=eu&keys=foo']);
+});
+
+it('tells a status apart: 404 blocked, 400 permanent, 503 transient and tried again after Retry-After', async () => {
+  const { url, urls } = await serve((_, response, seen) => {
+    const [code, headers] = [[404], [400], [503, { 'retry-after': '0' }], [200]][seen.length - 1] as [number, object?];
+    response.writeHead(code, { ...headers }).end(code === 200 ? '{"foo":1}' : 'sorry');
+  });
+  await using client = createKeyValueClient({ url, windowMs: 1, maxAttempts: 2, retryBaseMs: 1 });
+  await expect(client.read('foo')).rejects.toMatchObject({ code: 'HTTP_STATUS', class: 'blocked' });
+  await expect(client.read('foo')).rejects.toMatchObject({ code: 'HTTP_STATUS', class: 'permanent' });
+  expect(await client.read('foo')).toBe(1);
+  expect(urls).toHaveLength(4);
+});
+
+it('sends halves after 414 and 431', async () => {
+  const { url, urls } = await serve((request, response) => {
+    if (request.url!.includes(',')) return void response.writeHead(431).end();
+    from(
+      new Map([
+        ['a', 1],
+        ['b', 2],
+        ['c', 3],
+      ]),
+    )(request, response); // prettier-ignore
+  });
+  await using client = createKeyValueClient({ url, windowMs: 1 });
+  expect(await client.readMany(['a', 'b', 'c'])).toEqual(
+    new Map([
+      ['a', 1],
+      ['b', 2],
+      ['c', 3],
+    ]),
+  ); // prettier-ignore
+  expect(urls).toHaveLength(5);
+});
+
+it('aborts the call when nobody waits for it any more', async () => {
+  const controller = new AbortController();
+  let gone!: () => void;
+  const clientGone = new Promise<void>((resolve) => {
+    gone = resolve;
+  });
+  const { url } = await serve((request) => {
+    request.socket.on('close', gone);
+    controller.abort();
+  });
+  await using client = createKeyValueClient({ url, windowMs: 1 });
+  await expect(client.read('foo', { signal: controller.signal })).rejects.toMatchObject({ code: 'CANCELLED' });
+  await clientGone;
+  expect(client.stats()).toMatchObject({ cancelled: 1, lateReplies: 0, held: 0, inFlight: 0 });
+});
+
+it('bounds a call by timeoutMs, and says what is wrong when nobody answers', async () => {
+  const { url } = await serve(() => {});
+  await using slow = createKeyValueClient({ url, windowMs: 1, timeoutMs: 20 });
+  await expect(slow.read('foo')).rejects.toMatchObject({ code: 'TIMEOUT' });
+  const port = await freedPort();
+  await using nobody = createKeyValueClient({ url: `http://127.0.0.1:${port}`, windowMs: 1 });
+  const error = await nobody.read('foo').catch((thrown: Error) => thrown);
+  expect(error).toMatchObject({ code: 'UNREACHABLE', class: 'transient' });
+  expect((error as Error).message).toContain('ECONNREFUSED');
+});
+
+it('refuses a url that is none, or of another kind', () => {
+  expect(() => createKeyValueClient({ url: 'localhost:8080' })).toThrow(/url must be http or https/);
+  expect(() => createKeyValueClient({ url: '/read' })).toThrow(/absolute URL/);
+  expect(() => createKeyValueClient({ url: 'http://h', window: 5 } as never)).toThrow(/did you mean windowMs|has no option/);
+});
+
+it('encodes and splits keys for a server that cuts the raw value at its commas', () => {
+  expect(encodeKeys(['a,b', 'é', '100%'])).toBe('a%2Cb,%C3%A9,100%25');
+  expect(splitKeys(['aa', 'bb', 'é', 'cccccccccc', 'd'], 6)).toEqual([['aa', 'bb'], ['é'], ['cccccccccc'], ['d']]);
+  expect(splitKeys([], 6)).toEqual([]);
+  expect(() => encodeKeys(['\ud800'])).toThrow(URIError);
+});
+
+it('reads Retry-After as seconds or as a date', () => {
+  const wallMs = Date.UTC(2024, 0, 1);
+  expect(retryAfterMs('3', wallMs)).toBe(3000);
+  expect(retryAfterMs('Mon, 01 Jan 2024 00:00:05 GMT', wallMs)).toBe(5000);
+  expect(retryAfterMs('Sun, 31 Dec 2023 00:00:00 GMT', wallMs)).toBe(0);
+  expect([retryAfterMs(null, wallMs), retryAfterMs('soon', wallMs), retryAfterMs(' ', wallMs)]).toEqual([
+    undefined,
+    undefined,
+    undefined,
+  ]);
+});
+
+/** A port on which nobody listens any more. */
+async function freedPort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
