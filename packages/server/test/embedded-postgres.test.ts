@@ -186,6 +186,7 @@ describe('a server of ours', () => {
 describe('what cannot work says so in a sentence', () => {
   test('no programs', async () => {
     const dataDir = join(folder, 'none');
+    await mkdir(dataDir);
     homes.add((await choosePlace(dataDir)).home);
     await expect(startEmbeddedPostgres({ dataDir, binDir: '/nowhere' })).rejects.toMatchObject({
       code: 'POSTGRES_UNSUPPORTED',

@@ -19,5 +19,15 @@ export type { SettledCounts } from './engine/barrier.js';
 export type { DrainReport } from './engine/engine.js';
 export type { Cancel, Clock, Env, Random } from './env/env.js';
 export { systemEnv } from './env/system.js';
-export { createKeyFetcher, type KeyFetcher, type KeyFetcherOptions } from './loader/key-fetcher.js';
-export { createLoader, type Loader, type LoaderOptions } from './loader/loader.js';
+export type { BatchContext, BatchFunction, BatchResult } from './loader/batch-call.js';
+export type { CallOptions, LoaderStats } from './loader/key-engine.js';
+export {
+  createKeyFetcher,
+  type KeyCallback,
+  type KeyFetcher,
+  type KeyFetcherOptions,
+  type KeyFetcherStats,
+} from './loader/key-fetcher.js';
+export { createLoader, type Loader, type LoaderOptions, type PrimitiveKey } from './loader/loader.js';
+export type { ParseKvs } from './loader/read-reply.js';
+export type { HttpGetAsync } from './loader/transport.js';

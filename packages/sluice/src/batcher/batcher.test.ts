@@ -247,6 +247,18 @@ describe('bounds (R-78)', () => {
   });
 });
 
+describe('room', () => {
+  it('is given to the next in line when an item that was held is cancelled', async () => {
+    const { batcher } = world({ maxHeldItems: 1, window: { maxDelayMs: 1e6 } });
+    const controller = new AbortController();
+    const left = code(batcher.push(0, { signal: controller.signal }));
+    const next = code(batcher.add(1));
+    expect(batcher.stats()).toMatchObject({ held: 1, waiting: 1 });
+    controller.abort();
+    expect(await Promise.all([left, next])).toEqual(['CANCELLED', 'ok']);
+  });
+});
+
 describe('close (R-65, R-66, R-67, R-79)', () => {
   it('R-65: is idempotent, and closes the sink once', async () => {
     let closed = 0;
@@ -749,6 +761,18 @@ describe('a layer that breaks the laws', () => {
     await env.clock.advance(100);
     expect(new Set(await Promise.all(ends)).has('ok')).toBe(false);
     expect(batcher.stats()).toMatchObject({ failed: 2, inFlight: 0 });
+  });
+
+  it('by one whose advice rejects is asked again', async () => {
+    let asked = 0;
+    const shy: Layer<number, void> = (inner) => ({
+      ready: () => (asked++ === 0 ? Promise.reject(new Error('broken')) : true),
+      dispatch: (batch, context) => inner.dispatch(batch, context),
+    });
+    const { env, sink, batcher } = world({ layers: [shy] });
+    batcher.offer(1);
+    await env.clock.advance(100);
+    expect(wrote(sink)).toEqual([[1]]);
   });
 
   it('an observer that throws harms nobody', async () => {

@@ -143,6 +143,14 @@ describe('a lane', () => {
     expect(world.sent).toEqual(['0 tick ab']);
   });
 
+  it('keeps its timer when it is looked at again before it is due', () => {
+    const world = laneOf({ maxDelayMs: 100 });
+    world.add('a');
+    world.lane.raise(-1, 'manual');
+    world.lane.pump();
+    expect([world.clock.timers, world.clock.timersStarted]).toEqual([1, 1]);
+  });
+
   it('stops its timer when everybody has left', () => {
     const world = laneOf({ maxDelayMs: 100 });
     const item = world.add('a');

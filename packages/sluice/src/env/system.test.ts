@@ -31,6 +31,22 @@ describe('afterTurn', () => {
     expect(order.at(-1)).toBe('after the turn');
   });
 
+  it('lets promise jobs go first even where nextTick would not: in a callback of the event loop', async () => {
+    const order: string[] = [];
+    await new Promise<void>((resolve) => {
+      setImmediate(() => {
+        clock.afterTurn(() => {
+          order.push('after the turn');
+          resolve();
+        });
+        void Promise.resolve()
+          .then(() => order.push('job'))
+          .then(() => order.push('its job'));
+      });
+    });
+    expect(order).toEqual(['job', 'its job', 'after the turn']);
+  });
+
   it('runs before any timer', async () => {
     const order: string[] = [];
     await new Promise<void>((resolve) => {

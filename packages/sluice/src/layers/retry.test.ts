@@ -1,5 +1,6 @@
 /** Tests of retry: what is tried again, when, and under which id. */
 
+import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import type { DispatchContext, Sink } from '../core/dispatcher.js';
 import { failure } from '../core/errors.js';
@@ -169,6 +170,15 @@ describe('retry', () => {
     expect(await ended).toMatchObject([{ failure: { code: 'DOWN' } }]);
     expect(env.clock.timers).toBe(0);
     expect(sink.calls).toHaveLength(1);
+  });
+
+  it('leaves no listener on the signal after its pauses', async () => {
+    const { signal } = new AbortController();
+    const { env, run } = beneath<string, void>({ write: () => Promise.reject(transient()) }, { maxAttempts: 5 });
+    const ended = run(batchOf('a'), { signal });
+    await env.clock.advance(1e6);
+    await ended;
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0);
   });
 
   it('skips the items that nobody waits for any more', async () => {
