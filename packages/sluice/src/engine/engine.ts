@@ -286,7 +286,6 @@ export class Engine<I, R, E extends EngineItem<I>> {
     const counts = { ok: 0, failed: 0, dead: 0, cancelled: 0 };
     // A settled waiter may call in again and meet the bounds: everything is counted before anyone is told.
     this.#change(flight, () => flight.settle());
-    const told: number[] = [];
     for (let i = 0; i < items.length; i++) {
       const item = items[i]!;
       if (item.phase === 'settled') {
@@ -297,9 +296,9 @@ export class Engine<I, R, E extends EngineItem<I>> {
       this.#tally.inFlight--;
       counts[outcomes[i]!.kind]++;
       this.#count(outcomes[i]!.kind, item);
-      told.push(i);
     }
-    for (const i of told) settle(items[i]!, outcomes[i]!);
+    // Whoever left before is gone; nobody can any more.
+    for (let i = 0; i < items.length; i++) if (!items[i]!.gone) settle(items[i]!, outcomes[i]!);
     onSettled?.();
     this.#observe({
       type: 'settled',

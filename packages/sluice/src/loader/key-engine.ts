@@ -9,7 +9,7 @@ import type { Window } from '../core/window.js';
 import { type DrainReport, Engine } from '../engine/engine.js';
 import { onAbort } from '../engine/signals.js';
 import type { Env } from '../env/env.js';
-import { byArrival } from './arrival.js';
+import { tellByArrival } from './arrival.js';
 import { KeyItem, type Waiter } from './key-item.js';
 
 /** Options of one call. */
@@ -217,7 +217,7 @@ export class KeyEngine<K, V> {
   #tellAll(): void {
     const told = this.#told;
     this.#told = [];
-    for (const waiter of byArrival(told)) this.#tell(waiter, waiter.item!);
+    tellByArrival(told, (waiter) => this.#tell(waiter, waiter.item!));
   }
 
   #tell(waiter: Waiter<K, V>, item: KeyItem<K, V>): void {

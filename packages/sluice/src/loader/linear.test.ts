@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { scriptedHttp } from '../../test/support/scripted-http.js';
 import { testEnv } from '../testing/index.js';
-import { byArrival } from './arrival.js';
+import { tellByArrival } from './arrival.js';
 import { createKeyFetcher } from './key-fetcher.js';
 import { KeyItem, Waiter } from './key-item.js';
 
@@ -62,6 +62,8 @@ it('tells waiters in order of arrival, whether their arrivals lie close or far a
       waiter.arrival = arrival * stride;
       items[(arrival * 7) % 3]!.join(waiter);
     }
-    expect(byArrival(items).map((waiter) => waiter.arrival / stride)).toEqual(Array.from({ length: 30 }, (_, i) => i));
+    const told: number[] = [];
+    tellByArrival(items, (waiter) => told.push(waiter.arrival / stride));
+    expect(told).toEqual(Array.from({ length: 30 }, (_, i) => i));
   }
 });
