@@ -9,7 +9,7 @@ export interface UpSurroundings {
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
   /** Calls `fn` on SIGTERM and SIGINT; returns how to stop that. */
-  readonly onSignal: (fn: (signal: 'SIGTERM' | 'SIGINT') => void) => () => void;
+  readonly onSignal: (fn: (signal: Signal) => void) => () => void;
   /** Ends the process at once. */
   readonly exit: (code: number) => void;
 }
@@ -37,48 +37,71 @@ const process_: UpSurroundings = {
  * the process at once, with 143 (SIGTERM) or 130 (SIGINT).
  */
 export async function up(settings: Settings, surroundings: UpSurroundings = process_): Promise<number> {
-  const { out, err, onSignal } = surroundings;
-  const stopWish = firstSignal(onSignal);
-  let service: Service;
-  const startedAt = performance.now();
+  const { out, err } = surroundings;
+  const signals = listenForSignals(surroundings.onSignal);
   try {
-    service = await startService(settings);
+    const startedAt = performance.now();
+    const service = await startService(settings);
+    out(banner(service, performance.now() - startedAt));
+    const { databaseProblem } = service;
+    if (databaseProblem !== undefined) err(`sluice: ${cannotYet(databaseProblem)}\n`);
+    const cause = await Promise.race([signals.first, service.broken]);
+    signals.onNext((signal) => surroundings.exit(stopAtOnce(service, signal, err)));
+    return await stopInOrder(service, settings, cause, surroundings);
   } catch (error) {
-    stopWish.cancel();
     err(`sluice: ${sentence(error)}\n`);
     return 1;
+  } finally {
+    signals.stop();
   }
-  out(banner(service, performance.now() - startedAt));
-  const { databaseProblem } = service;
-  if (databaseProblem !== undefined)
-    err(`sluice: PostgreSQL cannot be used yet: ${databaseProblem}. Events are kept in the log, and delivered once it can.\n`);
-  const cause = await Promise.race([stopWish.signal, service.broken]);
-  stopWish.cancel();
+}
+
+async function stopInOrder(
+  service: Service,
+  { deadlineMs }: Settings,
+  cause: string,
+  { out, err }: UpSurroundings,
+): Promise<number> {
   const wanted = cause === 'SIGTERM' || cause === 'SIGINT';
   if (!wanted) err(`sluice: ${cause}\n`);
   out(
-    `\n${wanted ? cause : 'Stopping'}: taking no more events, delivering what is in the log (at most ${settings.deadlineMs / 1000} s) …\n`,
+    `\n${wanted ? cause : 'Stopping'}: taking no more events, delivering what is in the log (at most ${deadlineMs / 1000} s) …\n`,
   );
-  const stopListening = onSignal((signal) => {
-    const { memoryOnly } = service.abandon();
-    err(
-      `${signal} again: stopped at once. ${count(memoryOnly, 'event')} existed in memory alone and ${memoryOnly === 1 ? 'is' : 'are'} lost; everything else is in the log.\n`,
-    );
-    surroundings.exit(signal === 'SIGTERM' ? 143 : 130);
-  });
-  const report = await service.stop(settings.deadlineMs);
-  stopListening();
+  const report = await service.stop(deadlineMs);
   out(reportText(report));
   return report.lost === 0 && wanted ? 0 : 1;
 }
 
-/** The first signal, even when it comes during the start. */
-function firstSignal(onSignal: UpSurroundings['onSignal']): { readonly signal: Promise<'SIGTERM' | 'SIGINT'>; cancel(): void } {
-  let cancel!: () => void;
-  const signal = new Promise<'SIGTERM' | 'SIGINT'>((resolve) => {
-    cancel = onSignal(resolve);
+function stopAtOnce(service: Service, signal: Signal, err: (text: string) => void): number {
+  const { memoryOnly } = service.abandon();
+  const lost = `${memoryOnly} ${memoryOnly === 1 ? 'event' : 'events'} existed in memory alone and ${memoryOnly === 1 ? 'is' : 'are'} lost`;
+  err(`${signal} again: stopped at once. ${lost}; everything else is in the log.\n`);
+  return signal === 'SIGTERM' ? 143 : 130;
+}
+
+type Signal = 'SIGTERM' | 'SIGINT';
+
+/** One listener from the start to the end: between two, a signal would end the process. */
+function listenForSignals(onSignal: UpSurroundings['onSignal']) {
+  let onNext: ((signal: Signal) => void) | undefined;
+  let stop!: () => void;
+  const first = new Promise<Signal>((resolve) => {
+    stop = onSignal((signal) => {
+      onNext?.(signal);
+      resolve(signal);
+    });
   });
-  return { signal, cancel };
+  return {
+    first,
+    stop,
+    onNext(fn: (signal: Signal) => void) {
+      onNext = fn;
+    },
+  };
+}
+
+function cannotYet(problem: string): string {
+  return `PostgreSQL cannot be used yet: ${problem.replace(/\.$/, '')}. Events are kept in the log, and delivered once it can.`;
 }
 
 function sentence(error: unknown): string {
@@ -115,10 +138,6 @@ function reportText({ delivered, dead, leftInLog, lost, durationMs }: StopReport
   left in the log                           ${leftInLog}${leftInLog === 0 ? '' : '   (safe: delivered after the next start)'}
   lost                                      ${lost}${lost === 0 ? '' : '   (they existed in memory alone)'}
 `;
-}
-
-function count(n: number, noun: string): string {
-  return `${n} ${noun}${n === 1 ? '' : 's'}`;
 }
 
 /** A password that we did not make is not ours to print. */
