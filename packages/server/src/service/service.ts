@@ -95,7 +95,7 @@ async function start(settings: Settings, undo: Undo): Promise<Service> {
   const sink = eventsSink(database.url, maxInFlight);
   undo.add(() => sink.close());
   const databaseProblem = await prepared(sink, env);
-  const consumer = await createConsumer({ log, stream, group, sink, maxInFlight, env });
+  const consumer = await createConsumer({ log, stream, group, sink, maxInFlight, window: { maxDelayMs: 20 }, env });
   planes.attach(consumer);
 
   const running = { settings, env, log, consumer, ...planes, reads, backend, database, sink, folder };

@@ -176,6 +176,30 @@ describe('consumer', () => {
     await drained(consumer, env);
   });
 
+  it('gathers settlements for 25 ms before it writes them, tells of those that the sink took at once, and of dead ones when they are parked', async () => {
+    const { env, log, sink, start } = await world({ maxItems: 1, window: 'whileBusy' });
+    await append(log, 0, 3);
+    const writes: number[] = [];
+    const settle = log.settle.bind(log);
+    log.settle = (...args) => {
+      writes.push(args[4].length);
+      return settle(...args);
+    };
+    const consumer = await start();
+    await env.clock.advance(1);
+    const told: string[] = [];
+    for (const offset of [0, 1, 2]) void consumer.settled(offset, never).then((how) => told.push(`${offset} ${how}`));
+    sink.calls[0]!.reply();
+    sink.calls[1]!.fail(failure('bad row', { class: 'permanent' }));
+    await env.clock.advance(1);
+    expect({ told, writes }).toEqual({ told: ['0 ok'], writes: [] });
+    sink.calls[2]!.reply();
+    await env.clock.advance(25);
+    expect({ told, writes }).toEqual({ told: ['0 ok', '2 ok', '1 dead'], writes: [3] });
+    await drained(consumer, env);
+    expect(await log.position('g', 'events', 0)).toEqual({ cursor: 3, settledAbove: [] });
+  });
+
   it('drains what is in the log without waiting for its window', async () => {
     const { env, log, sink, start } = await world({ answer: () => undefined, window: { maxDelayMs: 60_000 } });
     await append(log, 0, 3000);
@@ -223,7 +247,7 @@ describe('consumer', () => {
     await env.clock.advance(1000);
     expect(sink.calls.map((call) => call.items[0]!.offset)).toEqual(Array.from({ length: 20 }, (_, offset) => offset));
     sink.calls[0]!.reply();
-    await env.clock.advance(1);
+    await env.clock.advance(30);
     expect(sink.calls.length).toBeGreaterThan(20);
     await drained(consumer, env, 10);
   });

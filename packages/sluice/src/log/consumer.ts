@@ -110,7 +110,7 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
   if (typeof options.sink?.write !== 'function') throw invalidOption('createConsumer needs a sink with a write(items) function.');
   const { log, stream, group, env = systemEnv() } = options;
   const maxAhead = numberOption('createConsumer: maxAhead', options.maxAhead, 50_000, { least: 1, whole: true });
-  const settler = createSettler(log, group, stream, await log.position(group, stream, onlyPartition));
+  const settler = createSettler(log, group, stream, await log.position(group, stream, onlyPartition), env.clock);
   let state: ConsumerStatus['state'] = 'running';
   let problem: ConsumerStatus['problem'];
   let next = settler.watermark.cursor;
@@ -162,7 +162,10 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
   }
 
   async function leftInLog(): Promise<number> {
-    return Math.max(0, (await endOffset()) - settler.watermark.cursor - settler.watermark.settledAbove.length);
+    return Math.max(
+      0,
+      (await endOffset()) - settler.watermark.cursor - settler.watermark.settledAbove.length + settler.unwritten,
+    );
   }
 
   function stop(): void {
