@@ -176,7 +176,7 @@ describe('sluice up', () => {
     const second = await sluice(['up', '--data', dataDir, '--port', '0', '--control-port', '0']);
     expect(second.code).toBe(1);
     expect(second.err).toMatch(
-      /^sluice: the data folder .* is in use by another instance \(process \d+\): stop that, or choose another folder with --data DIR\n$/,
+      /^sluice: the data folder .* is in use by another instance \(process \d+\): stop that, or choose another folder with --data DIR\.\n$/,
     );
     const busy = await sluice([
       'up',
@@ -194,7 +194,7 @@ describe('sluice up', () => {
     const impossible = await sluice(['up', '--data', `${process.execPath}/data`, '--port', '0', '--control-port', '0']);
     expect(impossible.code).toBe(1);
     expect(impossible.err).toMatch(
-      /^sluice: cannot use the data folder .*: there is a file in its place; choose another with --data DIR, or change its permissions\n$/,
+      /^sluice: cannot use the data folder .*: there is a file in its place; choose another with --data DIR, or change its permissions\.\n$/,
     );
   });
 
@@ -202,7 +202,7 @@ describe('sluice up', () => {
     const service = await services.up(await services.dataDir());
     await post(service.url, ndjson(0, 50), 'committed');
     expect((await fetch(`${service.controlUrl}/healthz`)).status).toBe(200);
-    expect(await (await fetch(`${service.controlUrl}/readyz`)).json()).toEqual({ ok: true, reasons: [] });
+    expect(await (await fetch(`${service.controlUrl}/readyz`)).json()).toEqual({ status: 'ready', reasons: [] });
     const metrics = await (await fetch(`${service.controlUrl}/metrics`)).text();
     expect(metrics).toMatch(/^sluice_tally_imbalance 0$/m);
     expect(metrics).toMatch(/^sluice_items_total\{outcome="ok"\} 50$/m);
@@ -239,8 +239,8 @@ describe('sluice up with DATABASE_URL', () => {
     const service = await services.up(await services.dataDir(), [], { DATABASE_URL: asReader.href });
     await post(service.url, ndjson(0, 20), 'durable');
     const notReady = await eventually(
-      async () => (await (await fetch(`${service.controlUrl}/readyz`)).json()) as { ok: boolean; reasons: string[] },
-      (readiness) => !readiness.ok,
+      async () => (await (await fetch(`${service.controlUrl}/readyz`)).json()) as { status: string; reasons: string[] },
+      (readiness) => readiness.status === 'not ready',
     );
     expect(notReady.reasons[0]).toMatch(/PG_42501.*kept in the log/);
     await query(databaseUrl, 'grant select, insert on events to reader');

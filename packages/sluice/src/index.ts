@@ -10,7 +10,7 @@ export {
 } from './batcher/batcher.js';
 export { CloseError } from './batcher/close-sink.js';
 export type { CutReason, Item } from './core/batch.js';
-export type { Sink, SinkContext } from './core/dispatcher.js';
+export type { Sink, SinkAnswer, SinkContext } from './core/dispatcher.js';
 export { type ErrorCode, type FailureClass, type FailureOptions, failure, SluiceError } from './core/errors.js';
 export type { OutcomeCounts, SluiceEvent } from './core/event.js';
 export { type Tally, tallyImbalance } from './core/tally.js';

@@ -1,14 +1,19 @@
 /** `sluice up`: runs the service until a signal, then drains it and says exactly what became of everything. */
 
 import type { SluiceError } from 'sluice';
-import { type Service, type StopReport, startService } from '../service/service.js';
+import { type Service, startService } from '../service/service.js';
 import type { Settings } from '../service/settings.js';
+import type { StopReport } from '../service/stop.js';
+
+const signals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+
+type Signal = (typeof signals)[number];
 
 /** Where a command writes, and what it listens to; a test gives its own. */
 export interface UpSurroundings {
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
-  /** Calls `fn` on SIGTERM and SIGINT; returns how to stop that. */
+  /** Calls `fn` on SIGTERM, SIGINT and SIGHUP; returns how to stop that. */
   readonly onSignal: (fn: (signal: Signal) => void) => () => void;
   /** Ends the process at once. */
   readonly exit: (code: number) => void;
@@ -18,41 +23,37 @@ const process_: UpSurroundings = {
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
   onSignal(fn) {
-    const onTerm = () => fn('SIGTERM');
-    const onInt = () => fn('SIGINT');
-    process.on('SIGTERM', onTerm);
-    process.on('SIGINT', onInt);
+    for (const signal of signals) process.on(signal, fn);
     return () => {
-      process.off('SIGTERM', onTerm);
-      process.off('SIGINT', onInt);
+      for (const signal of signals) process.off(signal, fn);
     };
   },
   exit: (code) => process.exit(code),
 };
 
 /**
- * Runs the service until SIGTERM or SIGINT, then drains it.
+ * Runs the service until SIGTERM, SIGINT or SIGHUP (its terminal was closed), then drains it.
  *
  * @returns the exit code: 0 when nothing was lost, 1 when something was, or when it could not start or go on. A second signal ends
- * the process at once, with 143 (SIGTERM) or 130 (SIGINT).
+ * the process at once, with 128 and its number: 143, 130, 129.
  */
 export async function up(settings: Settings, surroundings: UpSurroundings = process_): Promise<number> {
   const { out, err } = surroundings;
-  const signals = listenForSignals(surroundings.onSignal);
+  const stopWish = listenForSignals(surroundings.onSignal);
   try {
     const startedAt = performance.now();
     const service = await startService(settings);
     out(banner(service, performance.now() - startedAt));
     const { databaseProblem } = service;
     if (databaseProblem !== undefined) err(`sluice: ${cannotYet(databaseProblem)}\n`);
-    const cause = await Promise.race([signals.first, service.broken]);
-    signals.onNext((signal) => surroundings.exit(stopAtOnce(service, signal, err)));
+    const cause = await Promise.race([stopWish.first, service.broken]);
+    stopWish.onNext((signal) => surroundings.exit(stopAtOnce(service, signal, err)));
     return await stopInOrder(service, settings, cause, surroundings);
   } catch (error) {
     err(`sluice: ${sentence(error)}\n`);
     return 1;
   } finally {
-    signals.stop();
+    stopWish.stop();
   }
 }
 
@@ -62,7 +63,7 @@ async function stopInOrder(
   cause: string,
   { out, err }: UpSurroundings,
 ): Promise<number> {
-  const wanted = cause === 'SIGTERM' || cause === 'SIGINT';
+  const wanted = (signals as readonly string[]).includes(cause);
   if (!wanted) err(`sluice: ${cause}\n`);
   out(
     `\n${wanted ? cause : 'Stopping'}: taking no more events, delivering what is in the log (at most ${deadlineMs / 1000} s) …\n`,
@@ -76,10 +77,8 @@ function stopAtOnce(service: Service, signal: Signal, err: (text: string) => voi
   const { memoryOnly } = service.abandon();
   const lost = `${memoryOnly} ${memoryOnly === 1 ? 'event' : 'events'} existed in memory alone and ${memoryOnly === 1 ? 'is' : 'are'} lost`;
   err(`${signal} again: stopped at once. ${lost}; everything else is in the log.\n`);
-  return signal === 'SIGTERM' ? 143 : 130;
+  return { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 }[signal];
 }
-
-type Signal = 'SIGTERM' | 'SIGINT';
 
 /** One listener from the start to the end: between two, a signal would end the process. */
 function listenForSignals(onSignal: UpSurroundings['onSignal']) {

@@ -30,10 +30,10 @@ export interface Control {
 export async function createControl(options: ControlOptions): Promise<Control> {
   const { log, consumer, ready, metrics, host, port } = options;
   const app = fastify({ forceCloseConnections: true });
-  app.get('/healthz', async () => ({ ok: true }));
+  app.get('/healthz', async () => ({ status: 'ok' }));
   app.get('/readyz', async (_request, reply) => {
-    const readiness = ready();
-    return reply.code(readiness.ok ? 200 : 503).send(readiness);
+    const { ok, reasons } = ready();
+    return reply.code(ok ? 200 : 503).send({ status: ok ? 'ready' : 'not ready', reasons });
   });
   app.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()));
   app.get('/v1/streams', async () => ({ streams: await log.streams() }));

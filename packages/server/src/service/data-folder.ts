@@ -24,7 +24,8 @@ export function takeDataFolder(folder: string): DataFolder {
   const path = resolve(folder);
   const lockPath = join(path, 'sluice.lock');
   try {
-    mkdirSync(path, { recursive: true });
+    // It will hold payloads and a password: nobody else's to read.
+    mkdirSync(path, { recursive: true, mode: 0o700 });
     for (let attempt = 0; attempt < 3; attempt++) {
       if (writeLock(lockPath)) return { path, release: () => rmSync(lockPath, { force: true }) };
       const holder = readHolder(lockPath);
@@ -91,7 +92,7 @@ function startOf(pid: number): string | undefined {
 
 function inUse(path: string, pid: number | undefined): SluiceError {
   const who = pid === undefined ? 'another instance' : `another instance (process ${pid})`;
-  return failure(`the data folder ${path} is in use by ${who}: stop that, or choose another folder with --data DIR`, {
+  return failure(`the data folder ${path} is in use by ${who}: stop that, or choose another folder with --data DIR.`, {
     code: 'DATA_FOLDER_IN_USE',
     class: 'blocked',
   });
@@ -106,7 +107,7 @@ function unwritable(path: string, error: NodeJS.ErrnoException): SluiceError {
         : error.code === 'ENOTDIR' || error.code === 'EEXIST'
           ? 'there is a file in its place'
           : error.message;
-  return failure(`cannot use the data folder ${path}: ${why}; choose another with --data DIR, or change its permissions`, {
+  return failure(`cannot use the data folder ${path}: ${why}; choose another with --data DIR, or change its permissions.`, {
     code: 'DATA_FOLDER_UNWRITABLE',
     class: 'blocked',
     cause: error,

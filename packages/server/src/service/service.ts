@@ -2,18 +2,21 @@
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Env, systemEnv } from 'sluice';
+import { pino } from 'pino';
+import { systemEnv } from 'sluice';
 import { createKeyValueClient } from 'sluice/http';
 import { openLmdbLog } from 'sluice/lmdb';
 import { type Consumer, createConsumer, type Log } from 'sluice/log';
 import { startBackend } from '../backend/backend.js';
-import { type Control, createControl } from '../control/control.js';
-import { startEmbeddedPostgres } from '../embedded/postgres.js';
-import { createGateway, type Gateway, type Readiness } from '../gateway/gateway.js';
-import { createMetrics, type Metrics } from '../metrics/metrics.js';
+import { createMetrics } from '../metrics/metrics.js';
 import { eventsSink } from '../pipelines/events-table.js';
+import { createAlarms } from './alarms.js';
 import { takeDataFolder } from './data-folder.js';
+import { startDatabase } from './database.js';
+import { startPlanes } from './planes.js';
+import { prepareSink } from './preparation.js';
 import type { Settings } from './settings.js';
+import { type StopReport, stopService } from './stop.js';
 import { createUndo, type Undo } from './undo.js';
 
 /** The one stream that has a pipeline, and the name of its cursor. */
@@ -22,18 +25,6 @@ const group = 'postgres';
 
 /** Sink calls, and so connections, at once. */
 const maxInFlight = 4;
-
-/** What a stop reports. */
-export interface StopReport {
-  /** Records delivered to the database, and parked as dead letters, since the start. */
-  readonly delivered: number;
-  readonly dead: number;
-  /** Records that stay in the log: safe, delivered after the next start. */
-  readonly leftInLog: number;
-  /** Events that existed in memory alone when time was up: lost. */
-  readonly lost: number;
-  readonly durationMs: number;
-}
 
 /** A service that runs. */
 export interface Service {
@@ -72,11 +63,19 @@ export async function startService(settings: Settings): Promise<Service> {
 }
 
 async function start(settings: Settings, undo: Undo): Promise<Service> {
+  // To standard error: standard output is for people.
+  const logger = pino({ name: 'sluice', level: process.env.LOG_LEVEL ?? 'warn' }, pino.destination({ dest: 2, sync: true }));
   const metrics = createMetrics();
-  const env = systemEnv({ observe: metrics.observe });
+  const alarm = createAlarms(logger, () => env.clock);
+  const env = systemEnv({
+    observe(event) {
+      metrics.observe(event);
+      alarm(event);
+    },
+  });
   const folder = takeDataFolder(settings.dataDir);
   undo.add(async () => folder.release());
-  mkdirSync(join(folder.path, 'log'), { recursive: true });
+  mkdirSync(join(folder.path, 'log'), { recursive: true, mode: 0o700 });
   const log = await openLmdbLog({ path: join(folder.path, 'log'), env });
   undo.add(() => log.close());
 
@@ -86,7 +85,8 @@ async function start(settings: Settings, undo: Undo): Promise<Service> {
   const reads = createKeyValueClient({ url: backendUrl, windowMs: settings.readWindowMs, maxAttempts: 3, env });
   undo.add(async () => void (await reads.close({ deadlineMs: 0 })));
 
-  const planes = await startPlanes(settings, { log, metrics, reads: (keys, signal) => reads.readMany(keys, { signal }) });
+  const read = (keys: readonly string[], signal: AbortSignal) => reads.readMany(keys, { signal });
+  const planes = await startPlanes({ settings, log, metrics, logger, read, stream });
   undo.add(() => planes.gateway.close());
   undo.add(() => planes.control.close());
 
@@ -94,11 +94,13 @@ async function start(settings: Settings, undo: Undo): Promise<Service> {
   undo.add(() => database.stop(0));
   const sink = eventsSink(database.url, maxInFlight);
   undo.add(() => sink.close());
-  const databaseProblem = await prepared(sink, env);
+  const preparation = prepareSink(sink, env);
+  undo.add(async () => preparation.stop());
+  await preparation.firstTry;
   const consumer = await createConsumer({ log, stream, group, sink, maxInFlight, window: { maxDelayMs: 20 }, env });
-  planes.attach(consumer);
+  planes.attach({ consumer, preparation });
 
-  const running = { settings, env, log, consumer, ...planes, reads, backend, database, sink, folder };
+  const running = { env, log, consumer, ...planes, preparation, reads, backend, database, sink, folder };
   let stopping: Promise<StopReport> | undefined;
   return {
     url: `http://${urlHost(settings.host)}:${planes.gateway.port}`,
@@ -106,7 +108,7 @@ async function start(settings: Settings, undo: Undo): Promise<Service> {
     backendUrl,
     databaseUrl: database.url,
     databaseIsEmbedded: database.embedded,
-    databaseProblem,
+    databaseProblem: preparation.problem,
     dataDir: folder.path,
     log,
     consumer,
@@ -115,7 +117,7 @@ async function start(settings: Settings, undo: Undo): Promise<Service> {
       consumer.failed.then((error) => `the pipeline has stopped: ${error.message}`),
     ]),
     stop(deadlineMs) {
-      stopping ??= stopAll(running, deadlineMs);
+      stopping ??= stopService(running, deadlineMs);
       return stopping;
     },
     abandon() {
@@ -136,162 +138,7 @@ async function startReferenceBackend() {
   }
 }
 
-interface Planes {
-  readonly gateway: Gateway;
-  readonly control: Control;
-  attach(consumer: Consumer): void;
-}
-
-interface PlaneParts {
-  readonly log: Log;
-  readonly metrics: Metrics;
-  readonly reads: (keys: readonly string[], signal: AbortSignal) => Promise<ReadonlyMap<string, number>>;
-}
-
-async function startPlanes(settings: Settings, { log, metrics, reads }: PlaneParts): Promise<Planes> {
-  let consumer: Consumer | undefined;
-  let gateway: Gateway | undefined;
-  let attach!: (consumer: Consumer) => void;
-  const attached = new Promise<Consumer>((resolve) => {
-    attach = (started) => {
-      consumer = started;
-      resolve(started);
-    };
-  });
-  const ready = (): Readiness => readiness(consumer);
-  gateway = await createGateway({
-    log,
-    host: settings.host,
-    port: settings.port,
-    read: reads,
-    ready,
-    settled: (name) =>
-      name === stream ? async (_partition, offset, signal) => (await attached).settled(offset, signal) : undefined,
-  });
-  try {
-    const sources = { log, consumer: () => consumer, gateway: () => gateway };
-    const control = await createControl({
-      log,
-      consumer: () => consumer,
-      ready,
-      metrics: { contentType: metrics.contentType, text: () => metrics.text(sources) },
-      host: '127.0.0.1',
-      port: settings.controlPort,
-    });
-    return { gateway, control, attach };
-  } catch (error) {
-    await gateway.close();
-    throw error;
-  }
-}
-
-function readiness(consumer: Consumer | undefined): Readiness {
-  if (consumer === undefined) return { ok: false, reasons: ['the pipeline has not started yet; events are kept in the log'] };
-  const { problem, state } = consumer.status();
-  if (state !== 'running') return { ok: false, reasons: [`the pipeline is ${state}`] };
-  if (problem === undefined) return { ok: true, reasons: [] };
-  return {
-    ok: false,
-    reasons: [`PostgreSQL does not take events (${problem.code}: ${problem.message}); they are kept in the log`],
-  };
-}
-
-interface Database {
-  readonly url: string;
-  readonly embedded: boolean;
-  stop(deadlineMs: number): Promise<void>;
-  kill(): void;
-}
-
-async function startDatabase(settings: Settings, dataDir: string): Promise<Database> {
-  if (settings.databaseUrl !== undefined) {
-    return { url: settings.databaseUrl, embedded: false, stop: async () => {}, kill: () => {} };
-  }
-  const server = await startEmbeddedPostgres({ dataDir });
-  return {
-    url: server.connectionString,
-    embedded: true,
-    stop: (deadlineMs) => server.stop({ deadlineMs }),
-    kill: () => process.kill(server.pid, 'SIGQUIT'),
-  };
-}
-
-/** How long the start waits for the database; the pipeline goes on trying. */
-const prepareMs = 3_000;
-
-/** Creates the table now, so that it is there before the first event; the problem, if it cannot. */
-async function prepared(sink: { prepare(): Promise<void> }, env: Env): Promise<string | undefined> {
-  let problem: string | undefined = `no answer within ${prepareMs / 1000} s`;
-  const preparing = sink.prepare().then(
-    () => {
-      problem = undefined;
-    },
-    (error: unknown) => {
-      problem = (error as Error).message;
-    },
-  );
-  await settledWithin(env, prepareMs, preparing);
-  return problem;
-}
-
-interface Running extends Planes {
-  readonly env: Env;
-  readonly log: Log;
-  readonly consumer: Consumer;
-  readonly reads: { close(options: { readonly deadlineMs: number }): Promise<unknown> };
-  readonly backend: { close(): Promise<void> } | undefined;
-  readonly database: Database;
-  readonly sink: { close(): Promise<void> };
-  readonly folder: { release(): void };
-}
-
-/** Part of the deadline that requests under way may use; the rest is for the records. */
-const intakeShare = 1 / 3;
-
-/** What closing may take beyond the deadline, for all parts together. */
-const closingMs = 900;
-
-async function stopAll(running: Running, deadlineMs: number): Promise<StopReport> {
-  const { env, gateway, log, consumer, reads, control, backend, database, sink, folder } = running;
-  const { clock } = env;
-  const startedAt = clock.now();
-  const left = () => Math.max(0, deadlineMs - (clock.now() - startedAt));
-  const within = (ms: number, work: Promise<unknown>) => settledWithin(env, ms, work);
-
-  await within(left(), gateway.stopIntake(Math.min(10_000, deadlineMs * intakeShare)));
-  // What was accepted in memory goes into the log before anything else: from then on it is safe.
-  await within(left(), log.flushed());
-  const report = await consumer.drain({ deadlineMs: left() });
-  const closeBy = clock.now() + Math.max(left(), closingMs);
-  const share = (part: number) => Math.max(0, closeBy - clock.now()) * part;
-  await within(
-    share(0.3),
-    Promise.all([gateway.close(), control.close(), reads.close({ deadlineMs: 0 }), backend?.close(), sink.close()]),
-  );
-  await within(share(0.5), log.close());
-  await within(share(1), database.stop(share(0.5)));
-  folder.release();
-  return {
-    delivered: report.ok,
-    dead: report.dead,
-    leftInLog: report.leftInLog,
-    lost: log.memoryOnly,
-    durationMs: clock.now() - startedAt,
-  };
-}
-
-/** Waits for work that may hang, and no longer than that; what it fails with does not stop the stop. */
-function settledWithin(env: Env, ms: number, work: Promise<unknown>): Promise<void> {
-  return new Promise((resolve) => {
-    const cancel = env.clock.after(ms, resolve);
-    const done = () => {
-      cancel();
-      resolve();
-    };
-    work.then(done, done);
-  });
-}
-
 function urlHost(host: string): string {
-  return host === '0.0.0.0' || host === '::' ? 'localhost' : host.includes(':') ? `[${host}]` : host;
+  if (host === '0.0.0.0' || host === '::') return 'localhost';
+  return host.includes(':') ? `[${host}]` : host;
 }

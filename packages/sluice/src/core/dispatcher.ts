@@ -42,6 +42,9 @@ export interface SinkContext extends DispatchContext {
   readonly entries: readonly Item<unknown>[];
 }
 
+/** What a sink answers: nothing (all done), or one entry per item: its value, or the error that fails it. */
+export type SinkAnswer<R> = void | readonly (R | Error)[];
+
 /**
  * Where writes end. Structural: a third-party sink need not import us.
  *
@@ -54,6 +57,6 @@ export interface Sink<T, R = void> {
   readonly idempotent?: boolean;
   /** All of the batch is written, or nothing. Default false. */
   readonly atomic?: boolean;
-  write(items: readonly T[], context: SinkContext): Promise<void | readonly (R | Error)[]>;
+  write(items: readonly T[], context: SinkContext): SinkAnswer<R> | Promise<SinkAnswer<R>>;
   close?(): Promise<void>;
 }

@@ -161,11 +161,9 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
     return (await log.streams()).find((info) => info.stream === stream && info.partition === onlyPartition)?.nextOffset ?? 0;
   }
 
-  async function leftInLog(): Promise<number> {
-    return Math.max(
-      0,
-      (await endOffset()) - settler.watermark.cursor - settler.watermark.settledAbove.length + settler.unwritten,
-    );
+  /** Records that are not settled. */
+  async function behind(): Promise<number> {
+    return Math.max(0, (await endOffset()) - settler.watermark.cursor - settler.watermark.settledAbove.length);
   }
 
   function stop(): void {
@@ -190,7 +188,8 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
     stopListening();
     await settler.idle();
     const { ok, dead } = settler.counts;
-    return { ok, dead, leftInLog: await leftInLog() };
+    // What the log does not know to be settled, it delivers again.
+    return { ok, dead, leftInLog: (await behind()) + settler.unwritten };
   }
 
   let draining: Promise<ConsumerReport> | undefined;
@@ -202,7 +201,7 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
     status: () => ({ state, cursor: settler.watermark.cursor, tally: engine.tally(), problem }),
     async lag() {
       const [oldest] = await log.read(stream, onlyPartition, settler.watermark.cursor, { maxItems: 1, maxBytes: 1 });
-      return { items: await leftInLog(), oldestMs: oldest === undefined ? 0 : Math.max(0, env.clock.wall() - oldest.receivedAt) };
+      return { items: await behind(), oldestMs: oldest === undefined ? 0 : Math.max(0, env.clock.wall() - oldest.receivedAt) };
     },
     drain({ deadlineMs }) {
       draining ??= drain(deadlineMs);

@@ -91,7 +91,7 @@ function connectionFailure(thrown: unknown, claims: Claims, progress: WriteProgr
   const options = { code: 'PG_CONNECTION', cause: thrown } as const;
   if (progress.commitSent) return failure(`PostgreSQL: ${message}${mayBeWritten}`, { ...options, class: 'unknown' });
   const refused = /^SASL|password must be a string/.test(message) || /CERT|SELF_SIGNED|ERR_TLS/.test(String(claims.code ?? ''));
-  return failure(`PostgreSQL cannot be used: ${message}`, { ...options, class: refused ? 'blocked' : 'transient' });
+  return failure(`no connection to PostgreSQL: ${message}`, { ...options, class: refused ? 'blocked' : 'transient' });
 }
 
 /** An attempt on several addresses fails with an AggregateError whose own message is empty. */

@@ -1,7 +1,7 @@
 /** sink: batches into a PostgreSQL table, one transaction each, through COPY. */
 
 import pg, { type Pool, type PoolClient } from 'pg';
-import type { Sink } from '../core/dispatcher.js';
+import type { Sink, SinkAnswer, SinkContext } from '../core/dispatcher.js';
 import { failure, SluiceError } from '../core/errors.js';
 import { numberOption } from '../core/options.js';
 import { systemEnv } from '../env/system.js';
@@ -15,6 +15,7 @@ import { createTableIfAbsent } from './table.js';
 
 /** A {@link Sink} that writes to PostgreSQL. */
 export interface PostgresSink<T> extends Sink<T> {
+  write(items: readonly T[], context: SinkContext): Promise<SinkAnswer<void>>;
   /** True when a `conflict` rule was given. */
   readonly idempotent: boolean;
   /** Always: a batch is one transaction. Items refused before it (`INVALID_VALUE`) are not part of the batch. */

@@ -1,0 +1,78 @@
+/** Stop: the drain of a service, in order, within a deadline. */
+
+import type { Env } from 'sluice';
+import type { Consumer, Log } from 'sluice/log';
+import type { Database } from './database.js';
+import type { Planes } from './planes.js';
+
+/** What a stop reports. */
+export interface StopReport {
+  /** Records delivered to the database, and parked as dead letters, since the start. */
+  readonly delivered: number;
+  readonly dead: number;
+  /** Records that stay in the log: safe, delivered after the next start. */
+  readonly leftInLog: number;
+  /** Events that existed in memory alone when time was up: lost. */
+  readonly lost: number;
+  readonly durationMs: number;
+}
+
+/** The parts of a service that runs. */
+export interface Running extends Pick<Planes, 'gateway' | 'control'> {
+  readonly env: Env;
+  readonly log: Log;
+  readonly consumer: Consumer;
+  readonly preparation: { stop(): void };
+  readonly reads: { close(options: { readonly deadlineMs: number }): Promise<unknown> };
+  readonly backend: { close(): Promise<void> } | undefined;
+  readonly database: Database;
+  readonly sink: { close(): Promise<void> };
+  readonly folder: { release(): void };
+}
+
+/** Part of the deadline that requests under way may use; the rest is for the records. */
+const intakeShare = 1 / 3;
+
+/** What closing may take beyond the deadline, for all parts together. */
+const closingMs = 900;
+
+/**
+ * Stops a service: intake, memory into the log, log into the database, then everything else, the database last. Nothing that hangs
+ * holds it up beyond the deadline and the {@link closingMs} after it.
+ */
+export async function stopService(running: Running, deadlineMs: number): Promise<StopReport> {
+  const { env, gateway, log, consumer, preparation, reads, control, backend, database, sink, folder } = running;
+  const { clock } = env;
+  const startedAt = clock.now();
+  const left = () => Math.max(0, deadlineMs - (clock.now() - startedAt));
+  const within = (ms: number, work: Promise<unknown>) => settledWithin(env, ms, work);
+
+  preparation.stop();
+  await within(left(), gateway.stopIntake(Math.min(10_000, deadlineMs * intakeShare)));
+  // What was accepted in memory goes into the log before anything else: from then on it is safe.
+  await within(left(), log.flushed());
+  const report = await consumer.drain({ deadlineMs: left() });
+  const closeBy = clock.now() + Math.max(left(), closingMs);
+  const share = (part: number) => Math.max(0, closeBy - clock.now()) * part;
+  await within(
+    share(0.3),
+    Promise.all([gateway.close(), control.close(), reads.close({ deadlineMs: 0 }), backend?.close(), sink.close()]),
+  );
+  await within(share(0.5), log.close());
+  const lost = log.memoryOnly;
+  await within(share(1), database.stop(share(0.5)));
+  folder.release();
+  return { delivered: report.ok, dead: report.dead, leftInLog: report.leftInLog, lost, durationMs: clock.now() - startedAt };
+}
+
+/** Waits for work that may hang, and no longer than that; what it fails with does not stop the stop. */
+function settledWithin(env: Env, ms: number, work: Promise<unknown>): Promise<void> {
+  return new Promise((resolve) => {
+    const cancel = env.clock.after(ms, resolve);
+    const done = () => {
+      cancel();
+      resolve();
+    };
+    work.then(done, done);
+  });
+}
