@@ -1,6 +1,10 @@
-import { expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { terminal } from '../test/support/printed.js';
 import { run } from './cli.js';
+
+afterEach(() => {
+  vi.unstubAllEnvs();
+});
 
 async function sluice(...args: string[]) {
   const io = terminal();
@@ -23,14 +27,35 @@ test('the version is that of the package', async () => {
 
 test('an unknown command is a wrong call, with a suggestion', async () => {
   const { code, text } = await sluice('pusch');
-  expect([code, text]).toEqual([2, expect.stringContaining('Did you mean push?')]);
+  expect([code, text]).toEqual([2, expect.stringContaining("unknown command 'pusch'.\n(Did you mean push?)\n")]);
 });
 
 test.each([
   [['--port', '8o80'], 'Expected a port from 0 to 65535, in digits.'],
   [['--control-port', '65536'], 'Expected a port from 0 to 65535'],
   [['--deadline', 'soon'], 'Expected seconds from 0 to 86400.'],
+  [['--read-upstream', 'foo'], 'expected --read-upstream to be an http or https address such as'],
+  [['--read-upstream', 'localhost:9000'], 'without a user name; got "localhost:9000".\n'],
 ])('up %j is a wrong call', async (args, sentence) => {
   const { code, text } = await sluice('up', ...args);
   expect([code, text]).toEqual([2, expect.stringContaining(sentence)]);
 });
+
+test.each(['--nonsense', '--read-upstream=http://me:s3cret@host', '--read-upstream=ftp://s3cret@host'])(
+  'up %s is one sentence with a full stop, and prints no password',
+  async (flag) => {
+    const { code, text } = await sluice('up', flag);
+    expect([code, text]).toEqual([2, expect.stringMatching(/[^.]\.\n/)]);
+    expect(text).not.toContain('s3cret');
+  },
+);
+
+test.each(['mysql://me:s3cret@db/app', 'me:s3cret@db/app', 'postgres:me:s3cret', 'postgres://me:s3cret#1@db/app'])(
+  'up with a DATABASE_URL that is none is a wrong call, and prints no password',
+  async (url) => {
+    vi.stubEnv('DATABASE_URL', url);
+    const { code, text } = await sluice('up');
+    expect([code, text]).toEqual([2, expect.stringMatching(/^sluice up: expected DATABASE_URL to be .*\.\n$/)]);
+    expect(text).not.toContain('s3cret');
+  },
+);

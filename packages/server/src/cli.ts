@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { type CommandIo, processIo, UsageError } from './commands/command-io.js';
+import { type CommandIo, processIo, sentence, UsageError } from './commands/command-io.js';
 import type { AckLevel } from './gateway/receipt.js';
 
 const exitCodes = `
@@ -28,7 +28,7 @@ export async function run(args: readonly string[], io: CommandIo = processIo()):
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     const name = program.args[0] ?? '';
-    io.stderr.write(`sluice ${name}: ${error instanceof Error ? error.message : String(error)}\n`);
+    io.stderr.write(`sluice ${name}: ${sentence(error instanceof Error ? error.message : String(error))}\n`);
     if (process.env.SLUICE_DEBUG !== undefined && error instanceof Error) io.stderr.write(`${error.stack}\n`);
     return error instanceof UsageError ? 2 : 1;
   }
@@ -51,7 +51,11 @@ function createProgram(io: CommandIo, done: (code: number) => void): Command {
     .description('Batches events into PostgreSQL, and reads into one call.')
     .version(version())
     .exitOverride()
-    .configureOutput({ writeOut: (text) => void io.stdout.write(text), writeErr: (text) => void io.stderr.write(text) })
+    .configureOutput({
+      writeOut: (text) => void io.stdout.write(text),
+      writeErr: (text) => void io.stderr.write(text),
+      outputError: (text, write) => write(`${text.trimEnd().split('\n').map(fullLine).join('\n')}\n`),
+    })
     .showHelpAfterError('(add --help for the options)')
     .addHelpText(
       'after',
@@ -87,7 +91,7 @@ Environment:
   DATABASE_URL  use this PostgreSQL in place of the embedded one
 
 Examples:
-  sluice up --data /var/lib/sluice --port 8080
+  sluice up --data /srv/sluice --port 8080
   DATABASE_URL=postgres://me@db/app sluice up
 ${exitCodes}`,
     )
@@ -102,11 +106,29 @@ ${exitCodes}`,
           host: options.host,
           deadlineMs: options.deadline * 1_000,
           readWindowMs: options.readWindow,
-          ...(options.readUpstream === undefined ? {} : { readUpstream: options.readUpstream }),
-          ...(databaseUrl === undefined || databaseUrl === '' ? {} : { databaseUrl }),
+          ...(options.readUpstream === undefined ? {} : { readUpstream: checkReadUpstream(options.readUpstream) }),
+          ...(databaseUrl === undefined || databaseUrl === '' ? {} : { databaseUrl: checkDatabaseUrl(databaseUrl) }),
         }),
       );
     });
+}
+
+function checkReadUpstream(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url !== undefined && ['http:', 'https:'].includes(url.protocol) && url.username === '' && url.hash === '') return text;
+  // What stands before an @ may be a password.
+  const got = text.includes('@') ? 'an address with a user name, or none at all' : JSON.stringify(text.slice(0, 100));
+  throw new UsageError(
+    `expected --read-upstream to be an http or https address such as http://127.0.0.1:9000/read, without a user name; got ${got}`,
+  );
+}
+
+/** Whatever is wrong with it, it is never printed: it holds a password. */
+function checkDatabaseUrl(text: string): string {
+  if (/^postgres(ql)?:\/\//i.test(text) && URL.canParse(text)) return text;
+  throw new UsageError(
+    'expected DATABASE_URL to be an address such as postgres://user:password@host:5432/database, with @ : / # ? and % in the password percent-encoded (it is not printed here); correct it, or unset it to use the embedded PostgreSQL',
+  );
 }
 
 interface UpFlags {
@@ -129,9 +151,9 @@ function addPush(program: Command, io: CommandIo, done: (code: number) => void):
     .addOption(
       new Option('--ack <level>', 'wait until events are').choices(['accepted', 'durable', 'committed']).default('durable'),
     )
-    .option('--id <field>', 'the field that holds the id of an event, or: hash (default: id)')
+    .option('--id <field>', 'the field that holds the id of each event, or: hash (default: id, where there is one)')
     .option('--lines', 'each line is text: wrap it as { "id", "line" }, with an id that is the same each time')
-    .option('--source <name>', 'name of the source, part of the ids of --lines (default: the file name, or stdin)')
+    .option('--source <name>', 'with --lines: name of the source, part of the ids (default: the file name, or stdin)')
     .option('--batch <n>', 'items a request', whole('a number of items', 1, 10_000), 500)
     .option('--concurrency <n>', 'requests in flight', whole('a number of requests', 1, 64), 4)
     .option('--retries <n>', 'how often a request is sent again', whole('a number of times', 0, 1_000), 10)
@@ -212,6 +234,11 @@ interface BackendFlags {
   readonly fail: number;
   readonly dropKeys?: readonly string[];
   readonly status: number;
+}
+
+/** A hint in parentheses stays as it is. */
+function fullLine(line: string): string {
+  return line === '' || line.endsWith(')') ? line : sentence(line);
 }
 
 function whole(what: string, least: number, most: number): (text: string) => number {

@@ -21,6 +21,11 @@ export function processIo(): CommandIo {
   return { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr };
 }
 
+/** A message as a sentence: with one full stop, unless it ends as a sentence already. */
+export function sentence(text: string): string {
+  return /[.?!…]$/.test(text) ? text : `${text}.`;
+}
+
 /** The command was called wrongly: one sentence that says what to do. Exit code 2. */
 export class UsageError extends Error {
   constructor(message: string) {

@@ -1,5 +1,5 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,7 +21,7 @@ afterEach(async () => {
 
 async function gateway(options: Partial<GatewayOptions> = {}) {
   const log = options.log ?? createMemoryLog();
-  const running = await createGateway({ port: 0, ...options, log });
+  const running = await createGateway({ port: 0, settled: () => async () => 'ok', ...options, log });
   open.push(
     () => log.close(),
     () => running.close(),
@@ -121,6 +121,47 @@ describe('push of NDJSON', () => {
     expect([code, stdout.slice(0, 48)]).toEqual([1, '3 items: 2 accepted, 0 duplicates, 1 rejected in']);
   });
 
+  test('with --id, an event without that field is refused and not sent', async () => {
+    const { url, stored } = await gateway();
+    const { code, stdout, stderr } = await pushText('{"k":1}\n{"id":2}\n[]\n{"k":null}\n{"a":{"k":1}}', { url, id: 'k' });
+    expect(await stored()).toEqual(['{"k":1}']);
+    expect(stderr.split('\n').map((line) => line.slice(0, 21))).toEqual([
+      'line 2: NO_ID: the ev',
+      'line 3: NOT_AN_OBJECT',
+      'line 4: INVALID_ID: t',
+      'line 5: NO_ID: the ev',
+      '',
+    ]);
+    expect(stderr).toContain('no field "k", which --id names; give it one, or push all of them with --id hash');
+    expect([code, stdout.slice(0, 46)]).toEqual([1, '5 items: 1 accepted, 0 duplicates, 4 rejected ']);
+  });
+
+  test('without --id, events without an id are sent, counted and told', async () => {
+    const { url, stored } = await gateway();
+    const { code, stdout, stderr } = await pushText('{"id":1}\n{"a":1}\nnope\n{"a":2}', { url });
+    expect(await stored()).toHaveLength(3);
+    expect(stderr).toMatch(
+      /\nsluice push: 2 events had no id: pushing this again adds them again; --id FIELD or --id hash makes that safe\.\n$/,
+    );
+    expect([code, stdout.slice(0, 46)]).toEqual([1, '4 items: 3 accepted, 0 duplicates, 1 rejected ']);
+    const one = await pushText('{"a":1}', { url, json: true });
+    expect(one.stderr).toContain('1 event had no id: pushing this again adds it again;');
+    expect(JSON.parse(one.stdout)).toMatchObject({ accepted: 1, withoutId: 1 });
+  });
+
+  test('a stream that no pipeline reads is told once', async () => {
+    const { url } = await gateway({ settled: () => undefined });
+    const { code, stderr } = await pushText('{"id":1}\n{"id":2}\n{"id":3}', { url, stream: 'evnets', batch: 1 });
+    expect([code, stderr]).toEqual([0, 'sluice push: no pipeline reads the stream evnets: its events stay in the log.\n']);
+  });
+
+  test('a short push names no rate, and one duplicate is one', async () => {
+    const { url } = await gateway();
+    await pushText('{"id":1}', { url });
+    const { stdout } = await pushText('{"id":1}\n{"id":2}', { url });
+    expect(stdout).toMatch(/^2 items: 1 accepted, 1 duplicate, 0 rejected in 0\.\d\d s\n$/);
+  });
+
   test('only the first errors are printed, and the rest is counted', async () => {
     const { url } = await gateway();
     const { stderr } = await pushText('x\n'.repeat(50), { url });
@@ -137,7 +178,7 @@ describe('push of NDJSON', () => {
     const { url } = await gateway();
     const { code, stdout, stderr } = await pushText(`{"id":1}\n${'x'.repeat(9 * 1024 * 1024)}\n{"id":2}`, { url });
     expect([code, stdout.slice(0, 45)]).toEqual([1, '3 items: 2 accepted, 0 duplicates, 1 rejected']);
-    expect(stderr).toMatch(/^line 2: ITEM_TOO_LARGE/);
+    expect(stderr).toBe('line 2: ITEM_TOO_LARGE: expected an item of at most 1048576 bytes (1 MiB); this line is longer\n');
   });
 
   test('a batch that is too large for the gateway is cut in two', async () => {
@@ -154,7 +195,7 @@ describe('push of NDJSON', () => {
     const { url } = await gateway({ ackTimeoutMs: 5, settled });
     const { code, stdout, stderr } = await pushText('{"id":1}\n{"id":2}', { url, ack: 'committed' });
     expect(code).toBe(1);
-    expect(stdout).toContain('1 parked as dead letters, 2 durable but not committed in time');
+    expect(stdout).toContain('1 parked as dead letter, 2 durable but not committed in time');
     expect(stderr).toMatch(/^line 1: DEAD_LETTERED/);
   });
 });
@@ -171,7 +212,41 @@ describe('push against trouble', () => {
     const { url } = await gateway({ log });
     const { code, stderr } = await pushText('{"id":1}', { url });
     expect(code).toBe(0);
-    expect(stderr).toMatch(/trying again in/);
+    expect(stderr).toMatch(
+      /^sluice push: too many events wait for the disk; nothing of this request was stored; .*; trying again in \d\.\d s\.\n$/,
+    );
+  });
+
+  test('a full disk is not called a full memory', async () => {
+    const full = failure('the disk is full', { code: 'LOG_FULL', class: 'rejected' });
+    const log: Log = { ...createMemoryLog(), append: () => Promise.reject(full) };
+    const { url } = await gateway({ log });
+    const { code, stderr } = await pushText('{"id":1}', { url, retries: 0 });
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /^sluice push: the disk of the log is full; nothing of this request was stored; free some space there/,
+    );
+  });
+
+  test('a service that is down is one line, not one for each request and attempt', async () => {
+    const { url, running } = await gateway();
+    await running.close();
+    const lines = Array.from({ length: 40 }, (_, id) => `{"id":${id}}`).join('\n');
+    const { code, stderr } = await pushText(lines, { url, batch: 5, id: 'id' });
+    expect(code).toBe(1);
+    expect(stderr.match(/trying again/g)).toHaveLength(1);
+    expect(stderr).toContain('Run the same command again: nothing is added twice.');
+  });
+
+  test.each([
+    ['https', '; if it speaks plain http, give --url http://127.0.0.1'],
+    ['http', ' was lost. No line is acknowledged. Run the same command again'],
+  ])('a server that cuts the connection is one sentence without codes, over %s', async (scheme, expected) => {
+    const url = await answering((request) => request.socket.destroy());
+    const { code, stderr } = await pushText('{"id":1}', { url: url.replace('http', scheme), retries: 0 });
+    expect(code).toBe(1);
+    expect(stderr).toContain(expected);
+    expect(stderr).not.toMatch(/UND_ERR|ECONN/);
   });
 
   test('after a lost reply events with ids are sent again, and none is added twice', async () => {
@@ -219,16 +294,20 @@ describe('push against trouble', () => {
     await running.close();
     const { code, stderr } = await pushText('{"id":1}', { url, retries: 0 });
     expect(code).toBe(1);
-    expect(stderr).toContain(`Nothing answers at ${url} (ECONNREFUSED); is \`sluice up\` running there?`);
+    expect(stderr).toBe(
+      `sluice push: nothing answers at ${url}; start \`sluice up\` there, or give another address with --url. ` +
+        'No line is acknowledged. Run the same command again: events without an id that had arrived would be added again.\n',
+    );
   });
 
   test('an answer that is not a gateway’s is one sentence', async () => {
-    const server = createServer((_request, response) => response.writeHead(404).end('<html>')).listen(0, '127.0.0.1');
-    await new Promise((resolve) => server.once('listening', resolve));
-    open.push(() => new Promise((resolve) => server.close(resolve)));
-    const { code, stderr } = await pushText('{"id":1}', { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` });
+    const url = await answering((_request, response) => response.writeHead(404).end('<html>'));
+    const { code, stdout, stderr } = await pushText('{"id":1}', { url });
     expect(code).toBe(1);
-    expect(stderr).toContain('is the address that of a sluice gateway?');
+    expect(stderr).toBe(
+      `sluice push: ${url} is not a Sluice gateway (it answered 404); give the gateway's address with --url. No line is acknowledged.\n`,
+    );
+    expect(stdout).toMatch(/^1 line read: 0 accepted, 0 duplicates, 0 rejected, 1 not delivered in 0\.\d\d s\n$/);
   });
 
   test('an interrupt ends it after what is in flight, though the input goes on', async () => {
@@ -242,7 +321,7 @@ describe('push against trouble', () => {
     interrupt.abort();
     const { code, stderr } = await pushing;
     expect(code).toBe(1);
-    expect(stderr).toContain('Interrupted.');
+    expect(stderr).toContain('sluice push: interrupted. ');
     expect(input.destroyed).toBe(true);
   });
 
@@ -250,7 +329,8 @@ describe('push against trouble', () => {
     const { url } = await gateway();
     const { code, stderr } = await pushText(gzipSync('{"id":1}\n'.repeat(1_000)).subarray(0, 40), { url });
     expect(code).toBe(1);
-    expect(stderr).toContain('cannot be inflated');
+    expect(stderr).toContain('sluice push: standard input is gzip, but is cut off: its end is missing.');
+    expect(stderr).not.toContain('again');
   });
 });
 
@@ -264,6 +344,7 @@ describe('the command line of push', () => {
   test.each([
     [['events', '--url', 'localhost'], 'expected --url to be an address such as http://127.0.0.1:8080'],
     [['events', '--lines', '--id', 'x'], '--id cannot be used with --lines'],
+    [['events', '--source', 'x'], 'add --lines, or leave it away.\n'],
     [['a/b'], 'expected a stream name'],
     [['events', '/no/such/file'], 'there is no file /no/such/file'],
     [['events', '/'], 'is a folder'],
@@ -277,10 +358,18 @@ describe('the command line of push', () => {
   });
 });
 
+/** A server that is no gateway; resolves with its address. */
+async function answering(answer: (request: IncomingMessage, response: ServerResponse) => void): Promise<string> {
+  const server = createServer(answer).listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  open.push(() => new Promise((resolve) => server.close(resolve)));
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
 /** A proxy that passes requests on and cuts the connection in place of the first replies. */
 async function losingReplies(target: string, losses: number): Promise<string> {
   let left = losses;
-  const proxy = createServer(async (request, response) => {
+  return answering(async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const answer = await fetch(`${target}${request.url}`, {
@@ -291,8 +380,5 @@ async function losingReplies(target: string, losses: number): Promise<string> {
     const text = await answer.text();
     if (left-- > 0) request.socket.destroy();
     else response.writeHead(answer.status).end(text);
-  }).listen(0, '127.0.0.1');
-  await new Promise((resolve) => proxy.once('listening', resolve));
-  open.push(() => new Promise((resolve) => proxy.close(resolve)));
-  return `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  });
 }

@@ -1,18 +1,18 @@
 /** `sluice push`: a file or standard input into a stream, batched, with ids that make it safe to repeat. */
 
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
-import { basename } from 'node:path';
-import type { Readable } from 'node:stream';
-import { createBatcher } from 'sluice';
-import { findId, idSource } from '../gateway/event-id.js';
+import { createBatcher, type SluiceError } from 'sluice';
+import { idSource } from '../gateway/event-id.js';
+import { defaultLimits } from '../gateway/limits.js';
 import type { AckLevel } from '../gateway/receipt.js';
 import { type CommandIo, processIo, UsageError } from './command-io.js';
 import { createDelivery } from './push/deliver.js';
+import { countMadeIds, lacksId } from './push/ids.js';
+import { counted, type Input, openInput, readFailure } from './push/input.js';
 import { createLedger, type Ledger, type PushItem } from './push/ledger.js';
 import { inflated, maxLineBytes, readLines } from './push/lines.js';
 import { createProgress } from './push/progress.js';
-import { printResult } from './push/result.js';
+import { type PushProblem, printResult } from './push/result.js';
+import { createRetryNotes } from './push/retry-notes.js';
 import { wrapLines } from './push/wrap.js';
 
 /** Options of {@link push}. */
@@ -24,11 +24,14 @@ export interface PushOptions {
   readonly url?: string;
   /** Default `'durable'`. */
   readonly ack?: AckLevel;
-  /** The field that holds the id of each event, or `hash`. Default: the gateway's, the field `id`. Not with `lines`. */
+  /**
+   * The field that holds the id of each event, or `hash`; an event without that field is refused (`NO_ID`). Default: the field `id`,
+   * and events without it are sent and counted. Not with `lines`.
+   */
   readonly id?: string;
   /** Each line is text, and is wrapped as `{ "id", "line" }`. Default false: each line is an event. */
   readonly lines?: boolean;
-  /** Part of the ids of wrapped lines. Default: the base name of the file, or `stdin`. */
+  /** Part of the ids of wrapped lines. With `lines` alone. Default: the base name of the file, or `stdin`. */
   readonly source?: string;
   /** Items a request, 1 to 10,000. Default 500. A request also ends at 1 MiB. */
   readonly batch?: number;
@@ -59,7 +62,7 @@ export async function push(options: PushOptions): Promise<number> {
   const io = options.io ?? processIo();
   const ack = options.ack ?? 'durable';
   const target = targetOf(options, ack);
-  const input = await openInput(options, io);
+  const input = await openInput(options.file ?? '-', options.source, io);
   const stop = new AbortController();
   const onStop = (): void => stop.abort();
   options.signal?.addEventListener('abort', onStop, { once: true });
@@ -78,17 +81,10 @@ export async function push(options: PushOptions): Promise<number> {
     summary: ledger.summary(),
     ack,
     seconds: (performance.now() - startedAt) / 1_000,
-    problem: problem ?? (interrupted ? 'interrupted' : undefined),
+    problem: problem ?? (interrupted ? { message: 'interrupted', againHelps: true } : undefined),
     repeatable: options.lines === true || options.id !== undefined,
     json: options.json ?? false,
   });
-}
-
-interface Input {
-  readonly stream: Readable;
-  readonly source: string;
-  readonly totalBytes: number | undefined;
-  bytesRead: number;
 }
 
 interface Run {
@@ -101,21 +97,27 @@ interface Run {
 }
 
 /** Reads, batches and sends; resolves with what ended it early, if anything did. */
-async function run(options: PushOptions, { url, path, ledger, input, stop, progress }: Run): Promise<string | undefined> {
+async function run(options: PushOptions, { url, path, ledger, input, stop, progress }: Run): Promise<PushProblem | undefined> {
   const { concurrency = 4, retries = 10, batch = 500 } = options;
-  let problem: string | undefined;
-  const fail = (error: unknown): void => {
-    problem ??= (error as Error).message;
+  const ids = idSource(options.id);
+  let problem: PushProblem | undefined;
+  const fail = ({ message, class: kind }: SluiceError): void => {
+    problem ??= { message, againHelps: kind !== 'permanent' };
     stop.abort();
   };
+  let saidNoPipeline = false;
   const delivery = createDelivery({
     url,
     path,
     concurrency,
     retries,
-    repeatable: (items) => items.every((item) => hasId(item, options)),
+    repeatable: (items) => options.lines === true || !items.some(({ json }) => lacksId(ids, json)),
     signal: stop.signal,
-    onRetry: (reason, delayMs) => progress.note(`${reason}; trying again in ${(delayMs / 1_000).toFixed(1)} s`),
+    onRetry: createRetryNotes(progress.note),
+    onNoPipeline() {
+      if (!saidNoPipeline) progress.note(`no pipeline reads the stream ${options.stream}: its events stay in the log.`);
+      saidNoPipeline = true;
+    },
   });
   let settled = 0;
   const batcher = createBatcher<PushItem>({
@@ -125,11 +127,11 @@ async function run(options: PushOptions, { url, path, ledger, input, stop, progr
         if (stop.signal.aborted) return;
         try {
           await delivery.send(items, (part, receipt) => {
-            ledger.settled(part, receipt);
+            ledger.settled(part, receipt, countMadeIds(ids, part, receipt));
             settled += part.length;
           });
         } catch (error) {
-          fail(error);
+          fail(error as SluiceError);
         }
         progress.update({ settled, bytesRead: input.bytesRead });
       },
@@ -147,22 +149,27 @@ async function run(options: PushOptions, { url, path, ledger, input, stop, progr
   try {
     for await (const item of itemsOf(options, input, ledger)) await batcher.add(item, { signal: stop.signal });
   } catch (error) {
-    if (!stop.signal.aborted) fail(readError(error, input.source));
+    if (!stop.signal.aborted) fail(readFailure(error, input.name));
   }
   await batcher.close({ deadlineMs: Number.POSITIVE_INFINITY });
   await delivery.close();
   return problem;
 }
 
+const tooLong = `expected an item of at most ${defaultLimits.maxItemBytes} bytes (1 MiB); this line is longer`;
+
 async function* itemsOf(options: PushOptions, input: Input, ledger: Ledger): AsyncGenerator<PushItem, void, undefined> {
   const wrap = options.lines === true ? wrapLines(input.source) : undefined;
+  const { id } = options;
+  const noId = `the event has no field ${JSON.stringify(id)}, which --id names; give it one, or push all of them with --id hash`;
+  const needsId = (json: Buffer): boolean => id !== undefined && lacksId(idSource(id), json);
   const first = options.fromLine ?? 1;
   let after = first - 1;
   for await (const { number: line, bytes } of readLines(inflated(counted(input)))) {
     if (bytes === undefined) {
       if (line < first) continue;
       ledger.read();
-      ledger.refused({ line, after }, 'ITEM_TOO_LARGE', `the line is longer than ${maxLineBytes} bytes`);
+      ledger.refused({ line, after }, 'ITEM_TOO_LARGE', tooLong);
       after = line;
       continue;
     }
@@ -171,15 +178,9 @@ async function* itemsOf(options: PushOptions, input: Input, ledger: Ledger): Asy
     if (line < first || (wrap === undefined && isBlank(bytes))) continue;
     ledger.read();
     if ('code' in json) ledger.refused({ line, after }, json.code, json.message);
+    else if (needsId(json)) ledger.refused({ line, after }, 'NO_ID', noId);
     else yield { line, after, json };
     after = line;
-  }
-}
-
-async function* counted(input: Input): AsyncGenerator<Buffer, void, undefined> {
-  for await (const chunk of input.stream as AsyncIterable<Buffer>) {
-    input.bytesRead += chunk.length;
-    yield chunk;
   }
 }
 
@@ -187,17 +188,8 @@ function isBlank(line: Buffer): boolean {
   return line.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0d);
 }
 
-function hasId({ json }: PushItem, options: PushOptions): boolean {
-  try {
-    return findId(idSource(options.id), JSON.parse(json.toString('utf8')) as Record<string, unknown>, json).kind !== 'absent';
-  } catch {
-    // The gateway refuses it each time.
-    return true;
-  }
-}
-
 function targetOf(
-  { stream, url = 'http://127.0.0.1:8080', id, lines = false }: PushOptions,
+  { stream, url = 'http://127.0.0.1:8080', id, lines = false, source }: PushOptions,
   ack: AckLevel,
 ): { url: URL; path: string } {
   if (!/^[A-Za-z0-9_.-]{1,128}$/.test(stream)) {
@@ -207,6 +199,10 @@ function targetOf(
   }
   if (lines && id !== undefined)
     throw new UsageError('--id cannot be used with --lines, which makes the ids itself; leave one of them away');
+  if (source !== undefined && !lines)
+    throw new UsageError(
+      '--source is part of the ids that --lines makes, and means nothing without it; add --lines, or leave it away',
+    );
   if (id === '') throw new UsageError('--id needs the name of a field, or hash');
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   if (parsed === undefined || !['http:', 'https:'].includes(parsed.protocol)) {
@@ -214,29 +210,4 @@ function targetOf(
   }
   const query = new URLSearchParams({ ack, ...(id === undefined ? {} : { id }) });
   return { url: parsed, path: `${parsed.pathname.replace(/\/$/, '')}/v1/streams/${stream}/events?${query}` };
-}
-
-async function openInput({ file = '-', source }: PushOptions, io: CommandIo): Promise<Input> {
-  if (file === '-') {
-    if (io.stdin.isTTY === true) io.stderr.write('sluice push: reading from the terminal; end with Ctrl-D\n');
-    return { stream: io.stdin, source: source ?? 'stdin', totalBytes: undefined, bytesRead: 0 };
-  }
-  const info = await stat(file).catch((error: unknown) => {
-    throw new UsageError(readError(error, file).message);
-  });
-  if (info.isDirectory()) throw new UsageError(`${file} is a folder; name a file, or - for standard input`);
-  const stream = createReadStream(file, { highWaterMark: 256 * 1024 });
-  await new Promise<void>((resolve, reject) => {
-    stream.once('open', () => resolve());
-    stream.once('error', (error) => reject(new UsageError(readError(error, file).message)));
-  });
-  return { stream, source: source ?? basename(file), totalBytes: info.isFile() ? info.size : undefined, bytesRead: 0 };
-}
-
-function readError(error: unknown, name: string): Error {
-  const { code, message } = error as Error & { code?: string };
-  if (code === 'ENOENT') return new Error(`there is no file ${name}; check the path, or use - for standard input`);
-  if (code === 'EACCES') return new Error(`${name} may not be read by this user`);
-  if (code?.startsWith('Z_') === true) return new Error(`${name} starts as gzip does, but cannot be inflated: ${message}`);
-  return new Error(`${name} could not be read: ${message}`);
 }

@@ -4,6 +4,7 @@ import type { SluiceError } from 'sluice';
 import { type Service, startService } from '../service/service.js';
 import type { Settings } from '../service/settings.js';
 import type { StopReport } from '../service/stop.js';
+import { sentence } from './command-io.js';
 
 const signals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
@@ -50,7 +51,7 @@ export async function up(settings: Settings, surroundings: UpSurroundings = proc
     stopWish.onNext((signal) => surroundings.exit(stopAtOnce(service, signal, err)));
     return await stopInOrder(service, settings, cause, surroundings);
   } catch (error) {
-    err(`sluice: ${sentence(error)}\n`);
+    err(`sluice: ${problem(error)}\n`);
     return 1;
   } finally {
     stopWish.stop();
@@ -64,13 +65,13 @@ async function stopInOrder(
   { out, err }: UpSurroundings,
 ): Promise<number> {
   const wanted = (signals as readonly string[]).includes(cause);
-  if (!wanted) err(`sluice: ${cause}\n`);
+  if (!wanted) err(`sluice: ${sentence(cause)}\n`);
   out(
     `\n${wanted ? cause : 'Stopping'}: taking no more events, delivering what is in the log (at most ${deadlineMs / 1000} s) …\n`,
   );
   const report = await service.stop(deadlineMs);
   out(reportText(report));
-  return report.lost === 0 && wanted ? 0 : 1;
+  return report.lost === 0 && wanted && report.pipelineProblem === undefined ? 0 : 1;
 }
 
 function stopAtOnce(service: Service, signal: Signal, err: (text: string) => void): number {
@@ -103,9 +104,11 @@ function cannotYet(problem: string): string {
   return `PostgreSQL cannot be used yet: ${problem.replace(/\.$/, '')}. Events are kept in the log, and delivered once it can.`;
 }
 
-function sentence(error: unknown): string {
+function problem(error: unknown): string {
   const { message, code } = error as SluiceError;
-  return code === 'LISTEN_FAILED' ? `${message} (--port N for the data plane, --control-port N for the control plane).` : message;
+  return sentence(
+    code === 'LISTEN_FAILED' ? `${message} (--port N for the data plane, --control-port N for the control plane)` : message,
+  );
 }
 
 function banner(service: Service, startedInMs: number): string {
@@ -130,13 +133,24 @@ Stop with Ctrl-C: it delivers what is in the log first.
 `;
 }
 
-function reportText({ delivered, dead, leftInLog, lost, durationMs }: StopReport): string {
-  return `Stopped after ${(durationMs / 1000).toFixed(1)} s.
-  delivered to PostgreSQL since the start   ${delivered}
-  parked as dead letters since the start    ${dead}
-  left in the log                           ${leftInLog}${leftInLog === 0 ? '' : '   (safe: delivered after the next start)'}
-  lost                                      ${lost}${lost === 0 ? '' : '   (they existed in memory alone)'}
-`;
+function reportText({ delivered, dead, leftInLog, unread, lost, pipelineProblem, durationMs }: StopReport): string {
+  const lines: [string, number, string][] = [
+    ['delivered to PostgreSQL since the start', delivered, ''],
+    ['parked as dead letters since the start', dead, ''],
+    [
+      'left in the log',
+      leftInLog,
+      pipelineProblem === undefined ? '(safe: delivered after the next start)' : '(kept: the pipeline had stopped)',
+    ],
+    ['in streams that no pipeline reads', unread, '(safe: kept in the log)'],
+    ['lost', lost, '(they existed in memory alone)'],
+  ];
+  const always = lines.filter(([label, n]) => n > 0 || !label.startsWith('in streams'));
+  const text = always
+    .map(([label, n, note]) => `  ${label.padEnd(42)}${n}${n === 0 || note === '' ? '' : `   ${note}`}\n`)
+    .join('');
+  const problem = pipelineProblem === undefined ? '' : `The pipeline had stopped: ${pipelineProblem}\n`;
+  return `Stopped after ${(durationMs / 1000).toFixed(1)} s.\n${text}${problem}`;
 }
 
 /** A password that we did not make is not ours to print. */

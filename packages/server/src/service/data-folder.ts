@@ -1,6 +1,7 @@
 /** The data folder: made when absent, checked for writing, and held by one instance at a time. */
 
-import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
 import { join, resolve } from 'node:path';
 import { failure, type SluiceError } from 'sluice';
 
@@ -15,31 +16,53 @@ export interface DataFolder {
 /**
  * Takes a data folder for this process.
  *
- * The lock is a file that names the process and when it started, so that after a crash, or a process id used again, the next start
- * takes it over at once.
+ * On Linux the lock is a name in the kernel (an abstract socket, named by the folder's device and inode): two cannot have it, and it
+ * is gone with the process, however that ends. The file `sluice.lock` says who holds it, and keeps out an instance in another
+ * network namespace; elsewhere it is the lock.
  *
  * @throws SluiceError `DATA_FOLDER_UNWRITABLE`, `DATA_FOLDER_IN_USE`
  */
-export function takeDataFolder(folder: string): DataFolder {
+export async function takeDataFolder(folder: string): Promise<DataFolder> {
   const path = resolve(folder);
   const lockPath = join(path, 'sluice.lock');
+  let name: Server | 'taken' | undefined;
   try {
     // It will hold payloads and a password: nobody else's to read.
     mkdirSync(path, { recursive: true, mode: 0o700 });
-    for (let attempt = 0; attempt < 3; attempt++) {
-      if (writeLock(lockPath)) return { path, release: () => rmSync(lockPath, { force: true }) };
-      const holder = readHolder(lockPath);
-      if (holder !== undefined && isRunning(holder)) throw inUse(path, holder.pid);
-      // Renamed before it is removed: of two that find the same stale lock, one only removes it.
-      const stale = `${lockPath}.${process.pid}.stale`;
-      renameSync(lockPath, stale);
-      rmSync(stale, { force: true });
-    }
+    name = await takeName(path);
+    const holder = readHolder(lockPath);
+    const runs = holder !== undefined && isRunning(holder);
+    if (name === 'taken' || runs) throw inUse(path, runs ? holder.pid : undefined);
+    const self: Holder = { pid: process.pid, startedAt: startOf(process.pid)?.startedAt ?? '' };
+    writeFileSync(lockPath, JSON.stringify(self), { mode: 0o600 });
   } catch (error) {
+    if (typeof name === 'object') name.close();
     if ((error as { code?: string }).code === 'DATA_FOLDER_IN_USE') throw error;
     throw unwritable(path, error as NodeJS.ErrnoException);
   }
-  throw inUse(path, undefined);
+  let held = true;
+  return {
+    path,
+    release() {
+      if (!held) return;
+      held = false;
+      // The file before the name: whoever takes the name next writes a file of its own.
+      rmSync(lockPath, { force: true });
+      if (typeof name === 'object') name.close();
+    },
+  };
+}
+
+/** The kernel's name for the folder; undefined where the platform has no such names. */
+function takeName(path: string): Promise<Server | 'taken' | undefined> {
+  if (process.platform !== 'linux') return Promise.resolve(undefined);
+  const { dev, ino } = statSync(path, { bigint: true });
+  const server = createServer((connection) => connection.destroy());
+  server.unref();
+  return new Promise((taken, failed) => {
+    server.once('error', (error: NodeJS.ErrnoException) => (error.code === 'EADDRINUSE' ? taken('taken') : failed(error)));
+    server.listen(`\0sluice-data-${dev}-${ino}`, () => taken(server));
+  });
 }
 
 interface Holder {
@@ -47,44 +70,35 @@ interface Holder {
   readonly startedAt: string;
 }
 
-function writeLock(lockPath: string): boolean {
-  let file: number;
-  try {
-    file = openSync(lockPath, 'wx', 0o600);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw error;
-  }
-  const holder: Holder = { pid: process.pid, startedAt: startOf(process.pid) ?? '' };
-  writeSync(file, JSON.stringify(holder));
-  closeSync(file);
-  return true;
-}
-
 function readHolder(lockPath: string): Holder | undefined {
   try {
-    return JSON.parse(readFileSync(lockPath, 'utf8')) as Holder;
+    const { pid, startedAt } = JSON.parse(readFileSync(lockPath, 'utf8')) as Partial<Holder>;
+    return Number.isSafeInteger(pid) && pid! > 0 ? { pid: pid!, startedAt: String(startedAt ?? '') } : undefined;
   } catch {
     return undefined;
   }
 }
 
 function isRunning({ pid, startedAt }: Holder): boolean {
+  if (pid === process.pid) return false;
   try {
     process.kill(pid, 0);
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
   }
   const start = startOf(pid);
-  return start === undefined || startedAt === '' || start === startedAt;
+  if (start === undefined) return true;
+  // A process that ended but was not waited for still has its id.
+  return start.state !== 'Z' && start.state !== 'X' && (startedAt === '' || start.startedAt === startedAt);
 }
 
-/** Field 22 of /proc/<pid>/stat: clock ticks after boot at which the process started. Absent outside Linux. */
-function startOf(pid: number): string | undefined {
+/** Fields 3 and 22 of /proc/<pid>/stat: the state, and when it started in clock ticks after boot. Absent outside Linux. */
+function startOf(pid: number): { readonly state: string | undefined; readonly startedAt: string | undefined } | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     // The second field is the command in parentheses, which may hold blanks.
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return { state: fields[0], startedAt: fields[19] };
   } catch {
     return undefined;
   }
@@ -98,15 +112,17 @@ function inUse(path: string, pid: number | undefined): SluiceError {
   });
 }
 
+const reasons: Readonly<Record<string, string>> = {
+  EACCES: 'this user may not write there',
+  EPERM: 'this user may not write there',
+  EROFS: 'its file system is read-only',
+  ENOTDIR: 'there is a file in its place',
+  EEXIST: 'there is a file in its place',
+  ENOSPC: 'the disk is full',
+};
+
 function unwritable(path: string, error: NodeJS.ErrnoException): SluiceError {
-  const why =
-    error.code === 'EACCES' || error.code === 'EPERM'
-      ? 'this user may not write there'
-      : error.code === 'EROFS'
-        ? 'its file system is read-only'
-        : error.code === 'ENOTDIR' || error.code === 'EEXIST'
-          ? 'there is a file in its place'
-          : error.message;
+  const why = reasons[error.code ?? ''] ?? error.message;
   return failure(`cannot use the data folder ${path}: ${why}; choose another with --data DIR, or change its permissions.`, {
     code: 'DATA_FOLDER_UNWRITABLE',
     class: 'blocked',

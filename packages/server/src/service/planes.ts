@@ -79,7 +79,8 @@ export async function startPlanes({ settings, log, metrics, logger, read, stream
 function readiness(pipeline: Pipeline | undefined): Readiness {
   const notReady = (reason: string) => ({ ok: false, reasons: [`${reason}; events are kept in the log`] });
   if (pipeline === undefined) return notReady('the pipeline has not started yet');
-  const { problem, state } = pipeline.consumer.status();
+  const { problem, state, broken } = pipeline.consumer.status();
+  if (broken !== undefined) return notReady(`the pipeline has stopped (${broken.message})`);
   if (state !== 'running') return notReady(`the pipeline is ${state}`);
   if (problem !== undefined) return notReady(`PostgreSQL does not take events (${problem.code}: ${problem.message})`);
   if (pipeline.preparation.problem !== undefined)

@@ -38,7 +38,7 @@ export interface Service {
   readonly dataDir: string;
   readonly log: Log;
   readonly consumer: Consumer;
-  /** Resolves with a sentence when something it cannot work without has stopped. */
+  /** Resolves with a sentence when it cannot take events any more. */
   readonly broken: Promise<string>;
   /** Stops the intake, puts what was accepted into the log, delivers it until the deadline, and closes everything. Idempotent. */
   stop(deadlineMs: number): Promise<StopReport>;
@@ -73,7 +73,7 @@ async function start(settings: Settings, undo: Undo): Promise<Service> {
       alarm(event);
     },
   });
-  const folder = takeDataFolder(settings.dataDir);
+  const folder = await takeDataFolder(settings.dataDir);
   undo.add(async () => folder.release());
   mkdirSync(join(folder.path, 'log'), { recursive: true, mode: 0o700 });
   const log = await openLmdbLog({ path: join(folder.path, 'log'), env });
@@ -100,6 +100,10 @@ async function start(settings: Settings, undo: Undo): Promise<Service> {
   const consumer = await createConsumer({ log, stream, group, sink, maxInFlight, window: { maxDelayMs: 20 }, env });
   planes.attach({ consumer, preparation });
 
+  void consumer.failed.then((error) =>
+    logger.error({ code: error.code }, `the pipeline has stopped: ${error.message} Events are still kept in the log.`),
+  );
+
   const running = { env, log, consumer, ...planes, preparation, reads, backend, database, sink, folder };
   let stopping: Promise<StopReport> | undefined;
   return {
@@ -112,10 +116,7 @@ async function start(settings: Settings, undo: Undo): Promise<Service> {
     dataDir: folder.path,
     log,
     consumer,
-    broken: Promise.race([
-      log.stopped.then((error) => `the log has stopped: ${error.message}`),
-      consumer.failed.then((error) => `the pipeline has stopped: ${error.message}`),
-    ]),
+    broken: log.stopped.then((error) => `the log has stopped: ${error.message}`),
     stop(deadlineMs) {
       stopping ??= stopService(running, deadlineMs);
       return stopping;

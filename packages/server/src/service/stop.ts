@@ -12,6 +12,10 @@ export interface StopReport {
   readonly dead: number;
   /** Records that stay in the log: safe, delivered after the next start. */
   readonly leftInLog: number;
+  /** Records of streams that no pipeline reads: safe, and never delivered. */
+  readonly unread: number;
+  /** Why the pipeline had stopped before, if it had: then what is left in the log is kept, but not delivered by a start alone. */
+  readonly pipelineProblem: string | undefined;
   /** Events that existed in memory alone when time was up: lost. */
   readonly lost: number;
   readonly durationMs: number;
@@ -52,6 +56,10 @@ export async function stopService(running: Running, deadlineMs: number): Promise
   // What was accepted in memory goes into the log before anything else: from then on it is safe.
   await within(left(), log.flushed());
   const report = await consumer.drain({ deadlineMs: left() });
+  const unread = (await log.streams()).reduce(
+    (sum, info) => sum + (info.stream === consumer.stream ? 0 : info.nextOffset - info.firstOffset),
+    0,
+  );
   const closeBy = clock.now() + Math.max(left(), closingMs);
   const share = (part: number) => Math.max(0, closeBy - clock.now()) * part;
   await within(
@@ -62,7 +70,15 @@ export async function stopService(running: Running, deadlineMs: number): Promise
   const lost = log.memoryOnly;
   await within(share(1), database.stop(share(0.5)));
   folder.release();
-  return { delivered: report.ok, dead: report.dead, leftInLog: report.leftInLog, lost, durationMs: clock.now() - startedAt };
+  return {
+    delivered: report.ok,
+    dead: report.dead,
+    leftInLog: report.leftInLog,
+    unread,
+    lost,
+    pipelineProblem: consumer.status().broken?.message,
+    durationMs: clock.now() - startedAt,
+  };
 }
 
 /** Waits for work that may hang, and no longer than that; what it fails with does not stop the stop. */

@@ -17,6 +17,8 @@ export class Barrier {
   readonly index: number;
   unsettled = 0;
   readonly counts: Record<Ending, number> = { ok: 0, failed: 0, dead: 0, cancelled: 0, dropped: 0 };
+  /** What became of its items and of those of all barriers before it, once they are all settled. */
+  finals: SettledCounts | undefined;
   readonly #whenSettled: (() => void)[] = [];
 
   constructor(index: number) {
@@ -40,27 +42,53 @@ export class Barrier {
   }
 }
 
-/** All barriers that still have unsettled items, and the one that newcomers join. */
+/** The barrier that newcomers join, and the flushes that wait for those before it. */
 export class Barriers {
   current = new Barrier(0);
-  #earlier: Barrier[] = [];
+  /** What became of the items of all barriers that are settled, with all before them. */
+  readonly #finals: Record<Ending, number> = { ok: 0, failed: 0, dead: 0, cancelled: 0, dropped: 0 };
+  /** Each flush waits for the one before it, then for its own barrier: constant work for each, however many wait. */
+  #lastFlush: Promise<void> | undefined;
 
   /**
    * Closes the current barrier: later items join a new one.
    *
+   * @param totals what has become of all items up to now, whichever barrier they joined.
    * @returns the index up to which items are now due, and the counts of everything that was unsettled, once it is settled.
    */
-  raise(): { readonly index: number; readonly settled: Promise<SettledCounts> | undefined } {
-    const index = this.current.index;
-    this.#earlier = [...this.#earlier, this.current].filter((barrier) => barrier.unsettled > 0);
+  raise(totals: SettledCounts): { readonly index: number; readonly settled: Promise<SettledCounts> | undefined } {
+    const closed = this.current;
+    const { index } = closed;
     this.current = new Barrier(index + 1);
-    return { index, settled: this.#earlier.length === 0 ? undefined : countWhenSettled(this.#earlier) };
+    if (this.#lastFlush === undefined && closed.unsettled === 0) {
+      this.#conclude(closed);
+      return { index, settled: undefined };
+    }
+    const { ok, failed, dead, cancelled, dropped } = totals;
+    const flush = this.#flush(this.#lastFlush, closed);
+    this.#lastFlush = flush;
+    const settled = flush.then(() => {
+      if (this.#lastFlush === flush) this.#lastFlush = undefined;
+      const now = closed.finals!;
+      return {
+        ok: now.ok - ok,
+        failed: now.failed - failed,
+        dead: now.dead - dead,
+        cancelled: now.cancelled - cancelled,
+        dropped: now.dropped - dropped,
+      };
+    });
+    return { index, settled };
   }
-}
 
-async function countWhenSettled(barriers: readonly Barrier[]): Promise<SettledCounts> {
-  const before = barriers.map((barrier) => ({ ...barrier.counts }));
-  await Promise.all(barriers.map((barrier) => barrier.settled()));
-  const sum = (ending: Ending) => barriers.reduce((total, barrier, i) => total + barrier.counts[ending] - before[i]![ending], 0);
-  return { ok: sum('ok'), failed: sum('failed'), dead: sum('dead'), cancelled: sum('cancelled'), dropped: sum('dropped') };
+  async #flush(before: Promise<void> | undefined, closed: Barrier): Promise<void> {
+    await before;
+    await closed.settled();
+    this.#conclude(closed);
+  }
+
+  #conclude(closed: Barrier): void {
+    for (const ending of Object.keys(closed.counts) as Ending[]) this.#finals[ending] += closed.counts[ending];
+    closed.finals = { ...this.#finals };
+  }
 }

@@ -175,7 +175,7 @@ export class Engine<I, R, E extends EngineItem<I>> {
 
   /** Cuts now and resolves once everything held, in flight or waiting at this moment is settled. Never rejects. */
   async flush(): Promise<SettledCounts> {
-    const { index, settled } = this.#barriers.raise();
+    const { index, settled } = this.#barriers.raise(this.#tally);
     this.#lane.raise(index, this.#drain === undefined ? 'manual' : 'shutdown');
     return (await settled) ?? { ok: 0, failed: 0, dead: 0, cancelled: 0, dropped: 0 };
   }

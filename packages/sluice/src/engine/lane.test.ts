@@ -173,7 +173,7 @@ describe('a lane', () => {
     const world = laneOf({ maxDelayMs: 100 }, 2);
     world.busy(true);
     for (const name of 'abc') world.add(name);
-    world.lane.raise(world.barriers.raise().index, 'manual');
+    world.lane.raise(world.barriers.raise({ ok: 0, failed: 0, dead: 0, cancelled: 0, dropped: 0 }).index, 'manual');
     world.add('d');
     world.busy(false);
     await world.clock.settle();

@@ -69,7 +69,8 @@ export class Lane<I, E extends EngineItem<I>> {
   /** Everything that is still held, taken out unsent. */
   takeAll(): E[] {
     const taken: E[] = [];
-    for (let cut = this.#held.cut(); cut !== undefined; cut = this.#held.cut()) taken.push(...cut.items);
+    // One by one: a batch without a bound would not fit on the stack as arguments.
+    for (let cut = this.#held.cut(); cut !== undefined; cut = this.#held.cut()) for (const item of cut.items) taken.push(item);
     this.#disarm();
     return taken;
   }

@@ -85,7 +85,7 @@ export interface Chunk {
 export function openChunk(bytes: Buffer, stream: string, partition: number, base: number): Chunk {
   const damaged = () =>
     new SluiceError(
-      `stream ${JSON.stringify(stream)}, partition ${partition}: the chunk at offset ${base} is damaged on disk; restore the log from a backup, or settle past it`,
+      `stream ${JSON.stringify(stream)}, partition ${partition}: the chunk at offset ${base} is damaged on disk; what lies before it can be read. Restore the log from a backup.`,
       { code: 'LOG_CORRUPT', class: 'permanent' },
     );
   if (bytes.length < headerBytes || crc32(bytes.subarray(4)) !== bytes.readUInt32BE(0) || bytes.readUIntBE(4, 6) !== base)

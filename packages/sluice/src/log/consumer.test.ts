@@ -124,6 +124,61 @@ describe('consumer', () => {
     await drained(consumer, env);
   });
 
+  it('parks the bad records alone, however many a batch holds', async () => {
+    const isBad = (record: LogRecord) => record.offset % 7 === 3;
+    const { env, log, sink, start } = await world({
+      answer: (records) => {
+        if (records.some(isBad)) throw failure('bad row', { code: 'PG_22P02', class: 'permanent' });
+      },
+    });
+    await append(log, 0, 2000);
+    const consumer = await start();
+    await env.clock.advance(1000);
+    expect(consumer.status().cursor).toBe(2000);
+    const parked = (await log.deadLetters({ limit: 2000 })).map((letter) => letter.record);
+    expect(parked.filter((record) => !isBad(record))).toEqual([]);
+    expect(parked).toHaveLength(Math.ceil((2000 - 3) / 7));
+    expect(sink.calls.length).toBeLessThanOrEqual(2 * 2000);
+    await drained(consumer, env);
+  });
+
+  it('delivers what it can read before it stops at a place that it cannot read, and keeps what it delivered', async () => {
+    const env = testEnv();
+    const log = createMemoryLog({ env });
+    await log.append('events', events(0, 5));
+    const damaged = failure('the chunk at offset 5 is damaged', { code: 'LOG_CORRUPT', class: 'permanent' });
+    const broken: Log = Object.assign(Object.create(log), {
+      read: (stream: string, partition: number, from: number, bounds: { maxItems: number; maxBytes: number }) =>
+        from >= 5 ? Promise.reject(damaged) : log.read(stream, partition, from, bounds),
+    });
+    const { sink, start } = await world({ log: broken, env, answer: () => undefined });
+    const consumer = await start();
+    await env.clock.advance(1);
+    await log.append('events', events(5, 3));
+    await env.clock.advance(500);
+    expect(await consumer.failed).toMatchObject({ code: 'LOG_CORRUPT' });
+    expect(consumer.status()).toMatchObject({ state: 'stopped', broken: { code: 'LOG_CORRUPT' } });
+    expect(written(sink)).toEqual(events(0, 5).map((event) => event.id));
+    expect(await log.position('g', 'events', 0)).toMatchObject({ cursor: 5 });
+    expect(await drained(consumer, env)).toEqual({ ok: 5, dead: 0, leftInLog: 3 });
+  });
+
+  it('is back within four seconds of an outage, however long that was', async () => {
+    let down = true;
+    const { env, log, start } = await world({
+      answer: () => {
+        if (down) throw failure('connection refused', { code: 'PG_CONNECTION', class: 'transient' });
+      },
+    });
+    await append(log, 0, 10);
+    const consumer = await start();
+    await env.clock.advance(60 * 60_000);
+    down = false;
+    await env.clock.advance(4_000);
+    expect(consumer.status().cursor).toBe(10);
+    await drained(consumer, env);
+  });
+
   it('holds on through transient failures, however many, and loses nothing', async () => {
     const { env, log, sink, start } = await world({
       answer: (_, call) => {

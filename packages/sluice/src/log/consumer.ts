@@ -36,7 +36,7 @@ export interface ConsumerOptions {
   readonly maxAhead?: number;
   /** Longest time of one sink call, in milliseconds. Default 30,000. */
   readonly timeoutMs?: number;
-  /** Pauses between attempts. Transient and blocked failures are tried until they succeed: the records are safe in the log. */
+  /** Pauses between attempts. Transient and blocked failures are tried until they succeed: the records are safe in the log. Default `maxDelayMs`: 1,000. */
   readonly retry?: Pick<RetryOptions, 'baseMs' | 'maxDelayMs' | 'jitter'>;
   readonly env?: Env;
 }
@@ -60,6 +60,8 @@ export interface ConsumerStatus {
   readonly problem:
     | { readonly code: string; readonly class: string; readonly message: string; readonly since: number }
     | undefined;
+  /** What stopped it for good, if anything did: it cannot read the log, or not settle in it. The records stay in the log. */
+  readonly broken: SluiceError | undefined;
 }
 
 /** Reads one stream for one group. */
@@ -114,6 +116,7 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
   let state: ConsumerStatus['state'] = 'running';
   let problem: ConsumerStatus['problem'];
   let next = settler.watermark.cursor;
+  let broken: SluiceError | undefined;
 
   const engine = recordEngine(options, env, settler, (event) => {
     if (event.type === 'retry') {
@@ -130,8 +133,17 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
   const wakeUp = signalBell();
   const stopListening = log.onAppended(stream, wakeUp.ring);
   settler.onMoved(wakeUp.ring);
-  void settler.failed.then(stop);
-  const reading = readOn().catch((thrown) => settler.fail(asFailure(thrown, 'unknown')));
+  void settler.failed.then((failure) => {
+    broken = failure;
+    stop();
+  });
+  const reading = readOn().catch(async (thrown) => {
+    broken = asFailure(thrown, 'unknown');
+    // What could be read is delivered before it stops.
+    await engine.flush();
+    await settler.idle();
+    settler.fail(broken);
+  });
 
   /** Reads pages, one ahead of what the engine holds, until it is told to stop. */
   async function readOn(): Promise<void> {
@@ -198,7 +210,7 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
     group,
     failed: settler.failed,
     settled: (offset, signal) => settler.settled(offset, signal),
-    status: () => ({ state, cursor: settler.watermark.cursor, tally: engine.tally(), problem }),
+    status: () => ({ state, cursor: settler.watermark.cursor, tally: engine.tally(), problem, broken }),
     async lag() {
       const [oldest] = await log.read(stream, onlyPartition, settler.watermark.cursor, { maxItems: 1, maxBytes: 1 });
       return { items: await behind(), oldestMs: oldest === undefined ? 0 : Math.max(0, env.clock.wall() - oldest.receivedAt) };

@@ -3,6 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { failure, type SluiceError } from 'sluice';
 import { Pool } from 'undici';
+import { type Answer, readLoss, readReply } from './answer.js';
 import type { PartReceipt, PushItem } from './ledger.js';
 
 /** Where batches go, and how stubbornly. */
@@ -20,7 +21,9 @@ export interface DeliverOptions {
   /** Ends the waits between retries. */
   readonly signal: AbortSignal;
   /** Told of every wait. */
-  readonly onRetry?: (reason: string, delayMs: number) => void;
+  readonly onRetry?: (problem: string, delayMs: number) => void;
+  /** Told with each receipt that says that no pipeline reads the stream. */
+  readonly onNoPipeline?: () => void;
 }
 
 /** Sends batches. */
@@ -28,16 +31,12 @@ export interface Delivery {
   /**
    * Sends items and tells each run of them its receipt.
    *
-   * @throws SluiceError when it gave up: `UNREACHABLE`, `REPLY_LOST`, `REFUSED`, `OVERLOADED`.
+   * @throws SluiceError when it gave up: `UNREACHABLE`, `REPLY_LOST`, `NOT_A_GATEWAY`, or the code that the gateway gave. The class
+   * is `permanent` when the same command again cannot help.
    */
   send(items: readonly PushItem[], settled: (run: readonly PushItem[], receipt: PartReceipt) => void): Promise<void>;
   close(): Promise<void>;
 }
-
-type Answer =
-  | { readonly kind: 'receipt'; readonly receipt: PartReceipt }
-  | { readonly kind: 'tooLarge'; readonly code: string; readonly message: string }
-  | { readonly kind: 'failed'; readonly failure: SluiceError };
 
 /** Tries before anything was ever answered: enough for a service that is just starting, not so many that a wrong address takes long. */
 const firstTries = 3;
@@ -61,7 +60,10 @@ export function createDelivery(options: DeliverOptions): Delivery {
   const send: Delivery['send'] = async (items, settled) => {
     for (let attempt = 0; ; attempt++) {
       const answer = await sendOnce(items);
-      if (answer.kind === 'receipt') return settled(items, answer.receipt);
+      if (answer.kind === 'receipt') {
+        if (!answer.hasPipeline) options.onNoPipeline?.();
+        return settled(items, answer.receipt);
+      }
       if (answer.kind === 'tooLarge') {
         if (items.length === 1) {
           const { code, message } = answer;
@@ -101,53 +103,11 @@ async function request(pool: Pool, { path, url }: DeliverOptions, items: readonl
   const body = Buffer.concat(items.flatMap(({ json }) => [json, newline]));
   try {
     const response = await pool.request({ method: 'POST', path, headers: { 'content-type': 'application/x-ndjson' }, body });
-    const text = await response.body.text();
-    return readAnswer(response.statusCode, response.headers['retry-after'], text);
+    const { statusCode: status, headers } = response;
+    return readReply({ status, headers, text: await response.body.text() }, url.origin);
   } catch (error) {
-    return { kind: 'failed', failure: connectionFailure(error, url) };
+    return readLoss(error, url.origin);
   }
-}
-
-function readAnswer(status: number, retryAfter: string | string[] | undefined, text: string): Answer {
-  const body = parse(text);
-  if (isReceipt(body)) return { kind: 'receipt', receipt: body };
-  const error = errorOf(body);
-  const code = error?.code ?? `HTTP_${status}`;
-  const said = error?.message ?? `the gateway answered ${status}: ${text.slice(0, 200)}`;
-  if (status === 413) return { kind: 'tooLarge', code, message: said };
-  if (status === 429 || status === 503) {
-    const seconds = Math.min(Number(retryAfter ?? 0), 60);
-    const retryAfterMs = Number.isFinite(seconds) ? seconds * 1_000 : 0;
-    return { kind: 'failed', failure: failure(said, { code, class: 'transient', retryAfterMs }) };
-  }
-  // 5xx and time-outs say nothing about whether the events were stored.
-  if (status >= 500 || status === 408) return { kind: 'failed', failure: failure(said, { code, class: 'unknown' }) };
-  const hint = error === undefined ? '; is the address that of a sluice gateway?' : '';
-  return { kind: 'failed', failure: failure(`${said}${hint}`, { code, class: 'permanent' }) };
-}
-
-const neverSent = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT']);
-
-function connectionFailure(error: unknown, url: URL): SluiceError {
-  const { code = '', message } = (error instanceof AggregateError ? (error.errors[0] ?? error) : error) as Error & {
-    code?: string;
-  };
-  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
-    return failure(`the host name ${url.hostname} cannot be resolved; check --url`, {
-      code: 'UNREACHABLE',
-      class: 'transient',
-      cause: error,
-    });
-  }
-  if (neverSent.has(code)) {
-    const sentence = `nothing answers at ${url.origin} (${code}); is \`sluice up\` running there? Otherwise give its address with --url`;
-    return failure(sentence, { code: 'UNREACHABLE', class: 'transient', cause: error });
-  }
-  return failure(`the connection to ${url.origin} was lost (${code === '' ? message : code})`, {
-    code: 'REPLY_LOST',
-    class: 'unknown',
-    cause: error,
-  });
 }
 
 function replyLost(items: readonly PushItem[], problem: SluiceError): SluiceError {
@@ -157,22 +117,4 @@ function replyLost(items: readonly PushItem[], problem: SluiceError): SluiceErro
       'Look whether they have arrived; with --id hash, or an id in each event, a push can simply be repeated',
     { code: 'REPLY_LOST', class: 'unknown', cause: problem },
   );
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-function isReceipt(body: unknown): body is PartReceipt {
-  const { accepted, duplicates, rejected, errors } = (body ?? {}) as Partial<PartReceipt>;
-  return [accepted, duplicates, rejected].every((count) => typeof count === 'number') && Array.isArray(errors);
-}
-
-function errorOf(body: unknown): { code: string; message: string } | undefined {
-  const { code, message } = ((body as { error?: unknown } | undefined)?.error ?? {}) as { code?: unknown; message?: unknown };
-  return typeof code === 'string' && typeof message === 'string' ? { code, message } : undefined;
 }

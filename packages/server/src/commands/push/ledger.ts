@@ -29,6 +29,8 @@ export interface PushSummary {
   readonly dead: number;
   /** Taken, but below the level asked for when the gateway stopped waiting. */
   readonly belowAck: number;
+  /** Taken with an id that the gateway made: sent again, they are added again. */
+  readonly withoutId: number;
   /** Read, and not known to have arrived. */
   readonly undelivered: number;
   /** Every line up to this one has its answer. */
@@ -43,6 +45,8 @@ export interface PartReceipt {
   readonly accepted: number;
   readonly duplicates: number;
   readonly rejected: number;
+  /** Only there when the gateway made at least one; `null` where an item was refused. */
+  readonly ids?: readonly (string | null)[];
   readonly errors: readonly { readonly index: number; readonly code: string; readonly message: string }[];
 }
 
@@ -52,8 +56,8 @@ export interface Ledger {
   read(): void;
   /** An item was refused here, without being sent. */
   refused(item: { readonly line: number; readonly after: number }, code: string, message: string): void;
-  /** A run of items, one after the other in the input, has its receipt. */
-  settled(items: readonly PushItem[], receipt: PartReceipt): void;
+  /** A run of items, one after the other in the input, has its receipt; for `withoutId` of them the gateway made an id. */
+  settled(items: readonly PushItem[], receipt: PartReceipt, withoutId: number): void;
   summary(): PushSummary;
 }
 
@@ -61,7 +65,7 @@ const maxErrors = 20;
 
 /** A ledger that starts after line `after`. */
 export function createLedger(after: number, asked: AckLevel): Ledger {
-  const counts = { items: 0, accepted: 0, duplicates: 0, rejected: 0, dead: 0, belowAck: 0 };
+  const counts = { items: 0, accepted: 0, duplicates: 0, rejected: 0, dead: 0, belowAck: 0, withoutId: 0 };
   const errors: LineError[] = [];
   const runs = new Map<number, number>();
   let settledLine = after;
@@ -85,7 +89,8 @@ export function createLedger(after: number, asked: AckLevel): Ledger {
       addError({ line: item.line, code, message });
       settle(item.after, item.line);
     },
-    settled(items, receipt) {
+    settled(items, receipt, withoutId) {
+      counts.withoutId += withoutId;
       counts.accepted += receipt.accepted;
       counts.duplicates += receipt.duplicates;
       counts.rejected += receipt.rejected;

@@ -1,0 +1,101 @@
+/** Answer: what a reply to one request means, or the lack of one. */
+
+import { failure, type SluiceError } from 'sluice';
+import type { PartReceipt } from './ledger.js';
+
+/** What became of one request. */
+export type Answer =
+  | {
+      readonly kind: 'receipt';
+      readonly receipt: PartReceipt;
+      /** False when the gateway says that no pipeline reads the stream. */
+      readonly hasPipeline: boolean;
+    }
+  | { readonly kind: 'tooLarge'; readonly code: string; readonly message: string }
+  | { readonly kind: 'failed'; readonly failure: SluiceError };
+
+/** A reply that arrived whole. */
+export interface Reply {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly text: string;
+}
+
+/**
+ * Reads a reply of `address`. The class of a failure says how to go on: `transient` nothing was stored, try again; `unknown` it may
+ * have been stored; `permanent` the same command again cannot help.
+ */
+export function readReply({ status, headers, text }: Reply, address: string): Answer {
+  const body = parse(text);
+  if (isReceipt(body)) return { kind: 'receipt', receipt: body, hasPipeline: headers['sluice-pipeline'] !== 'none' };
+  const error = errorOf(body);
+  const code = error?.code ?? `HTTP_${status}`;
+  const said = error?.message ?? `${address} answered ${status}, without saying why`;
+  if (status === 413) return { kind: 'tooLarge', code, message: said };
+  if (status === 429 || status === 503) {
+    const seconds = Math.min(Number(headers['retry-after'] ?? 0), 60);
+    const retryAfterMs = Number.isFinite(seconds) ? seconds * 1_000 : 0;
+    return failed(said, { code, class: 'transient', retryAfterMs });
+  }
+  // 5xx and time-outs say nothing about whether the events were stored.
+  if (status >= 500 || status === 408) return failed(said, { code, class: 'unknown' });
+  // The control plane answers 404 in the same form as a gateway, which has none for the events of a stream.
+  if (error === undefined || status === 404) {
+    return failed(`${address} is not a Sluice gateway (it answered ${status}); give the gateway's address with --url`, {
+      code: 'NOT_A_GATEWAY',
+      class: 'permanent',
+    });
+  }
+  return failed(said, { code, class: 'permanent' });
+}
+
+/** Reads why a request to `address` has no reply. */
+export function readLoss(error: unknown, address: string): Answer {
+  const { code = '', message } = (error instanceof AggregateError ? (error.errors[0] ?? error) : error) as Error & {
+    code?: string;
+  };
+  const host = new URL(address).hostname;
+  const unreachable = (sentence: string, again: 'transient' | 'permanent'): Answer =>
+    failed(sentence, { code: 'UNREACHABLE', class: again, cause: error });
+  if (code === 'ENOTFOUND') return unreachable(`there is no host ${host}; check --url`, 'permanent');
+  if (code === 'EAI_AGAIN') return unreachable(`the name of the host ${host} cannot be resolved now`, 'transient');
+  if (neverConnected.has(code))
+    return unreachable(
+      `nothing answers at ${address}; start \`sluice up\` there, or give another address with --url`,
+      'transient',
+    );
+  if (code === 'EPROTO' || code.startsWith('ERR_SSL_')) {
+    const plain = address.replace('https:', 'http:');
+    return unreachable(`there is no secure connection to ${address}; if it speaks plain http, give --url ${plain}`, 'permanent');
+  }
+  if (/^(ERR_TLS_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/.test(code))
+    return unreachable(`the certificate of ${address} is not accepted: ${message}`, 'permanent');
+  if (code.startsWith('HPE_')) return unreachable(`${address} does not speak HTTP; check --url`, 'permanent');
+  const late = code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT';
+  const sentence = late ? `${address} did not answer in time` : `the connection to ${address} was lost`;
+  return failed(sentence, { code: 'REPLY_LOST', class: 'unknown', cause: error });
+}
+
+const neverConnected = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT']);
+
+function failed(message: string, options: Parameters<typeof failure>[1]): Answer {
+  return { kind: 'failed', failure: failure(message, options) };
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function isReceipt(body: unknown): body is PartReceipt {
+  const { accepted, duplicates, rejected, errors } = (body ?? {}) as Partial<PartReceipt>;
+  return [accepted, duplicates, rejected].every((count) => typeof count === 'number') && Array.isArray(errors);
+}
+
+function errorOf(body: unknown): { code: string; message: string } | undefined {
+  const { code, message } = ((body as { error?: unknown } | undefined)?.error ?? {}) as { code?: unknown; message?: unknown };
+  return typeof code === 'string' && typeof message === 'string' ? { code, message } : undefined;
+}
