@@ -20,8 +20,8 @@ export interface DispatchContext {
  * Hands a batch on. Three laws:
  *
  * 1. `dispatch` resolves to one outcome per item, in item order, and never rejects.
- * 2. `ready(lane)` is advice: `true` when a dispatch begun in this same turn would start at once, else a promise to ask again.
- *    It reserves nothing, so nothing can leak. No layer awaits between `dispatch` and the permit.
+ * 2. `ready(lane)` is advice: `true` when a dispatch begun in this same turn would start, or be refused, at once, else a promise to
+ *    ask again. It reserves nothing, so nothing can leak. No layer awaits between `dispatch` and the permit.
  * 3. After resolving, a dispatcher reads and settles nothing. A call that still runs is *abandoned*: counted, its bytes still
  *    held, at most `maxAbandoned` of them, beyond which `ready` waits.
  */
@@ -30,7 +30,7 @@ export interface Dispatcher<I, R> {
   dispatch(batch: Batch<I>, context: DispatchContext): Promise<readonly Outcome<R>[]>;
 }
 
-/** One policy: a function from dispatcher to dispatcher. Layer order, outermost first: retry · bisect · limit · timeout · sink. */
+/** One policy: a function from dispatcher to dispatcher. Layer order, outermost first: see `sluice/layers`. */
 export type Layer<I, R> = (inner: Dispatcher<I, R>, env: Env) => Dispatcher<I, R>;
 
 /** What a sink is told beside the items. */

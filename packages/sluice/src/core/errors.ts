@@ -15,8 +15,11 @@ export type FailureClass = 'transient' | 'permanent' | 'rejected' | 'unknown' | 
 export type ErrorCode =
   | 'BAD_RESPONSE'
   | 'BAD_RESULT'
+  | 'BREAKER_OPEN'
   | 'CANCELLED'
   | 'CLOSED'
+  | 'DEAD_LETTERS_FULL'
+  | 'DUPLICATE_IN_FLIGHT'
   | 'FAILED'
   | 'INVALID_KEY'
   | 'INVALID_OPTION'
@@ -27,7 +30,10 @@ export type ErrorCode =
   | 'LOG_STOPPED'
   | 'OVERLOADED'
   | 'RESULT_LENGTH_MISMATCH'
+  | 'RETRY_BUDGET'
+  | 'RETRY_OVERFLOW'
   | 'SHUTDOWN_TIMEOUT'
+  | 'STORE_FAILED'
   | 'TIMEOUT'
   | (string & {});
 

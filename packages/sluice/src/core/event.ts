@@ -1,7 +1,7 @@
 /** Events: everything worth observing, typed. Logs, metrics and traces are derived from these. */
 
 import type { CutReason } from './batch.js';
-import type { FailureClass } from './errors.js';
+import type { FailureClass, SluiceError } from './errors.js';
 
 /** How many items of one batch ended in each way. */
 export interface OutcomeCounts {
@@ -36,10 +36,12 @@ export type SluiceEvent =
       readonly durationMs: number;
       readonly outcomes: OutcomeCounts;
     }
-  /** One call of the sink ended. */
+  /** One call of the sink ended. `attempt`: 1 for the first try. */
   | {
       readonly type: 'called';
       readonly batchId: string;
+      readonly lane: string;
+      readonly attempt: number;
       readonly items: number;
       readonly durationMs: number;
       readonly ok: boolean;
@@ -47,6 +49,7 @@ export type SluiceEvent =
   /** A batch, or what failed of it, will be tried again. */
   | {
       readonly type: 'retry';
+      readonly lane: string;
       readonly batchId: string;
       readonly items: number;
       readonly attempt: number;
@@ -58,6 +61,54 @@ export type SluiceEvent =
     }
   /** A batch failed as a whole and was split to find the bad items. */
   | { readonly type: 'bisect'; readonly batchId: string; readonly items: number; readonly code: string }
+  /** A batch passed the `observe` layer named `label`. `slotWaitMs`: how long its lane had been told to wait before. */
+  | {
+      readonly type: 'begun';
+      readonly label: string;
+      readonly lane: string;
+      readonly batchId: string;
+      readonly items: number;
+      readonly bytes: number;
+      readonly attempt: number;
+      readonly slotWaitMs: number;
+    }
+  /** What lies beneath the `observe` layer named `label` is done with a batch. `code` and `failureClass`: of its first failure. */
+  | {
+      readonly type: 'ended';
+      readonly label: string;
+      readonly lane: string;
+      readonly batchId: string;
+      readonly items: number;
+      readonly durationMs: number;
+      readonly outcomes: OutcomeCounts;
+      readonly failureClass?: FailureClass;
+      readonly code?: string;
+    }
+  /** A layer refused items, or gave up on them, by its own rule; `code` names it, such as `BREAKER_OPEN` or `RETRY_OVERFLOW`. */
+  | {
+      readonly type: 'refused';
+      readonly layer: 'breaker' | 'retry';
+      readonly lane: string;
+      readonly batchId: string;
+      readonly items: number;
+      readonly code: string;
+    }
+  /** A breaker changed its state. `lane` is `''` when one breaker serves all lanes. `code`: of the failure that opened it. */
+  | { readonly type: 'breaker'; readonly lane: string; readonly state: 'closed' | 'open' | 'halfOpen'; readonly code?: string }
+  /** An adaptive limit changed. `latencyMs` and `baselineMs`: of a call with one item, now and without load. */
+  | { readonly type: 'limit'; readonly limit: number; readonly latencyMs: number; readonly baselineMs: number }
+  /** Items were not sent again: their idempotency key is known. */
+  | { readonly type: 'duplicates'; readonly lane: string; readonly batchId: string; readonly items: number }
+  /** Items became dead letters. */
+  | { readonly type: 'parked'; readonly lane: string; readonly batchId: string; readonly items: number }
+  /** A store of dead letters or of idempotency keys failed; no item was lost by it: each keeps an outcome of its own. */
+  | {
+      readonly type: 'storeFailed';
+      readonly layer: 'deadLetter' | 'idempotency';
+      readonly batchId: string;
+      readonly items: number;
+      readonly error: SluiceError;
+    }
   /** A call ran past its time-out and goes on unobserved; its bytes are still held. */
   | { readonly type: 'abandoned'; readonly batchId: string; readonly items: number; readonly bytes: number }
   /** An abandoned call ended after all; its result was ignored. */
@@ -70,3 +121,6 @@ export type SluiceEvent =
   | { readonly type: 'dropped'; readonly name: string; readonly items: number; readonly reason: 'shutdown' }
   /** A caller's callback threw, or rejected; no other caller was affected. */
   | { readonly type: 'callbackError'; readonly name: string; readonly error: unknown };
+
+/** Told of events. Must not throw; what it throws is ignored. */
+export type Observer = (event: SluiceEvent) => void;

@@ -2,10 +2,18 @@
 
 import { failure, type SluiceError } from './errors.js';
 
+/** How often an item was tried before it failed for good, as the retry layer counted. */
+export interface Tries {
+  /** Calls that this item was part of, the first included. */
+  readonly attempts: number;
+  /** When it first failed, in epoch milliseconds. */
+  readonly firstFailedAt: number;
+}
+
 /** What became of one item: done, failed, or parked as a dead letter. */
 export type Outcome<R> =
   | { readonly kind: 'ok'; readonly value: R }
-  | { readonly kind: 'failed'; readonly failure: SluiceError }
+  | { readonly kind: 'failed'; readonly failure: SluiceError; readonly tries?: Tries }
   | { readonly kind: 'dead'; readonly failure: SluiceError; readonly deadLetterId: string };
 
 /** The outcome `ok` of an item whose sink returns nothing; shared, so that a batch of 500 allocates none. */

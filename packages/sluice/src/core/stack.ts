@@ -28,7 +28,15 @@ async function call<I, R>(sink: Sink<I, R>, env: Env, batch: Batch<I>, context: 
     outcomes = allFailed(batch.items.length, asFailure(thrown, 'transient'));
   }
   const ok = outcomes.every((outcome) => outcome.kind === 'ok');
-  env.observe({ type: 'called', batchId: batch.id, items: batch.items.length, durationMs: env.clock.now() - startedAt, ok });
+  env.observe({
+    type: 'called',
+    batchId: batch.id,
+    lane: batch.lane,
+    attempt: context.attempt,
+    items: batch.items.length,
+    durationMs: env.clock.now() - startedAt,
+    ok,
+  });
   return outcomes;
 }
 

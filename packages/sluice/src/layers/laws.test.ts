@@ -10,7 +10,9 @@ import { batchOf, contextOf } from '../testing/made-batch.js';
 import { type ScriptedSink, scriptedSink } from '../testing/scripted-sink.js';
 import { type TestEnv, testEnv } from '../testing/test-env.js';
 import { bisect } from './bisect.js';
+import { breaker } from './breaker.js';
 import { limit } from './limit.js';
+import { rate } from './rate.js';
 import { retry } from './retry.js';
 import { timeout } from './timeout.js';
 
@@ -24,6 +26,12 @@ const layers: Record<string, () => Doubler> = {
   'limit 3': () => limit({ maxInFlight: 3 }),
   'timeout 1': () => timeout({ timeoutMs: 50, maxAbandoned: 1 }),
   'timeout 2': () => timeout({ timeoutMs: 80, maxAbandoned: 2 }),
+  'retry, bounded': () => retry({ maxAttempts: 4, baseMs: 10, maxWaiting: 1, budget: { burst: 2, minPerSecond: 5 } }),
+  breaker: () => breaker({ maxFailures: 2, cooldownMs: 30 }),
+  'breaker by rate, rejecting': () =>
+    breaker({ failureRate: { ratio: 0.5, minCalls: 2, windowMs: 200 }, cooldownMs: 40, open: 'reject' }),
+  'rate by calls': () => rate({ perSecond: 50, burst: 2 }),
+  'rate by items': () => rate({ perSecond: 100, burst: 3, by: 'items' }),
 };
 
 /** What a test does to a stack, step by step. */
@@ -46,7 +54,7 @@ function answer(call: ScriptedSink<number, number>['calls'][number], n: number):
     item % 7 === n % 7 ? failure('bad', { class: n % 2 === 0 ? 'permanent' : 'transient' }) : item * 2,
   );
   if (n % 5 === 0)
-    call.fail(failure('whole', { class: (['permanent', 'transient', 'unknown', 'blocked', 'rejected'] as const)[n % 5]! }));
+    call.fail(failure('whole', { class: (['permanent', 'transient', 'unknown', 'blocked', 'rejected'] as const)[(n / 5) % 5]! }));
   else if (n % 11 === 0) call.fail('not an error');
   else if (n % 13 === 0) call.reply(results.slice(1));
   else call.reply(results);
@@ -73,8 +81,16 @@ async function obeysTheLaws(
     const controller = new AbortController();
     controllers.push(controller);
     const promise = dispatcher.dispatch(batchOf(...values), contextOf({ signal: controller.signal, idempotent: true }));
-    // Second law: advice is true only if the call begins in this same turn.
-    if (advised) expect(sink.calls.length).toBe(callsBefore + 1);
+    // Second law: advice is true only if the call begins in this same turn, or is refused in it.
+    let refused = false;
+    if (advised && sink.calls.length !== callsBefore + 1) {
+      void promise.then((outcomes) => {
+        refused = outcomes.every((outcome) => outcome.kind === 'failed' && outcome.failure.class === 'rejected');
+      });
+      void env.clock.settle().then(() => {
+        if (!refused) problems.push(new Error('ready said true, and the call did not begin'));
+      });
+    }
     const check = (outcomes: readonly Outcome<number>[]) => {
       // First law: one outcome per item, in item order.
       expect(outcomes).toHaveLength(count);
@@ -117,7 +133,15 @@ async function obeysTheLaws(
   // Third law: what was resolved has not been touched since; and at rest nothing runs.
   for (const { outcomes, copy } of settled) expect(outcomes).toEqual(copy);
   expect([env.clock.timers, sink.open]).toEqual([0, 0]);
-  expect(dispatcher.ready('')).toBe(true);
+  // And it is ready again, at once or after a while (an open breaker, a bucket that fills).
+  let ready = dispatcher.ready('');
+  for (let i = 0; i < 100 && ready !== true; i++) {
+    await env.clock.advance(20);
+    ready = dispatcher.ready('');
+  }
+  expect(ready).toBe(true);
+  await env.clock.advance(2000);
+  expect(env.clock.timers).toBe(0);
 }
 
 const steps = fc.array(step, { maxLength: 40 });

@@ -5,9 +5,10 @@ import { describe, expect, it } from 'vitest';
 import type { DispatchContext, Sink } from '../core/dispatcher.js';
 import { failure } from '../core/errors.js';
 import { sinkDispatcher, stack } from '../core/stack.js';
-import { batchOf, contextOf } from '../testing/made-batch.js';
+import { batchOf, contextOf, laneBatchOf } from '../testing/made-batch.js';
 import { scriptedSink } from '../testing/scripted-sink.js';
 import { testEnv } from '../testing/test-env.js';
+import { limit } from './limit.js';
 import { type RetryOptions, retry } from './retry.js';
 
 const transient = () => failure('down', { class: 'transient', code: 'DOWN' });
@@ -237,4 +238,135 @@ describe('retry', () => {
       expect(() => retry(options as RetryOptions)).toThrow(expect.objectContaining({ code: 'INVALID_OPTION' }));
     },
   );
+});
+
+/** Batches that all fail, under the bounds that they share. */
+function failing(options: RetryOptions, problem: () => Error = transient) {
+  const env = testEnv();
+  const sink = scriptedSink<string>({
+    answer: () => {
+      throw problem();
+    },
+  });
+  const dispatcher = stack([retry<string, void>(options)], sinkDispatcher(sink, env), env);
+  return { env, sink, run: (lane = '') => dispatcher.dispatch(laneBatchOf(lane, 'a'), contextOf()) };
+}
+
+describe('the bounds of retry', () => {
+  it('R-173: a cap of 10 and 15 failing batches leave 10 waiting, and give up 5 with RETRY_OVERFLOW (S4)', async () => {
+    const { env, sink, run } = failing({ maxWaiting: 10, maxAttempts: 2 });
+    const ended: string[] = [];
+    for (let i = 0; i < 15; i++) {
+      void run().then(([outcome]) => ended.push(outcome!.kind === 'failed' ? outcome!.failure.code : outcome!.kind));
+    }
+    await env.clock.settle();
+    expect(ended).toEqual(new Array(5).fill('RETRY_OVERFLOW'));
+    expect(env.clock.timers).toBe(10);
+    expect(env.eventsOf('refused')).toHaveLength(5);
+    await env.clock.advance(1000);
+    expect(sink.calls).toHaveLength(25);
+    expect(ended.slice(5)).toEqual(new Array(10).fill('DOWN'));
+  });
+
+  it('R-173: batches that wait for a retry do not hold fresh ones back', async () => {
+    const env = testEnv();
+    const sink = scriptedSink<string>();
+    const layers = [retry<string, void>({ baseMs: 1000 }), limit<string, void>({ maxInFlight: 1 })];
+    const dispatcher = stack(layers, sinkDispatcher(sink, env), env);
+    void dispatcher.dispatch(batchOf('failing'), contextOf());
+    sink.calls[0]!.fail(transient());
+    await env.clock.settle();
+    expect(dispatcher.ready('')).toBe(true);
+    void dispatcher.dispatch(batchOf('fresh'), contextOf());
+    expect(sink.calls[1]!.items).toEqual(['fresh']);
+  });
+
+  it('what is given up keeps the class and the cause of its last failure', async () => {
+    const { run } = failing({ maxWaiting: 0 });
+    const [outcome] = await run();
+    expect(outcome).toMatchObject({
+      failure: { code: 'RETRY_OVERFLOW', class: 'transient', cause: { code: 'DOWN' } },
+      tries: { attempts: 1 },
+    });
+  });
+
+  it('a budget keeps retries to its share of first calls while the sink is down', async () => {
+    const { env, sink, run } = failing({ maxAttempts: 5, budget: { ratio: 0.2, minPerSecond: 0, burst: 10 } });
+    const codes: unknown[] = [];
+    for (let i = 0; i < 1000; i++) {
+      void run().then(([outcome]) => codes.push(outcome!.kind === 'failed' && outcome!.failure.code));
+      await env.clock.advance(1);
+    }
+    await env.clock.advance(1e6);
+    expect(codes).toHaveLength(1000);
+    expect(sink.calls.length - 1000).toBeLessThanOrEqual(210);
+    expect(sink.calls.length - 1000).toBeGreaterThanOrEqual(200);
+    expect(codes.filter((code) => code === 'RETRY_BUDGET').length).toBeGreaterThan(700);
+  });
+
+  it('a budget allows some retries a second however few calls there are', async () => {
+    const { env, sink, run } = failing({ maxAttempts: 2, baseMs: 1, budget: { ratio: 0, minPerSecond: 2, burst: 1 } });
+    for (let i = 0; i < 10; i++) {
+      void run();
+      await env.clock.advance(1000);
+    }
+    expect(sink.calls).toHaveLength(20);
+  });
+
+  it('R-108: one a lane, a tenant that fails uses up its own room only', async () => {
+    const { env, run } = failing({ maxWaiting: 1, perLane: true });
+    void run('A');
+    await env.clock.settle();
+    expect(await run('A')).toMatchObject([{ failure: { code: 'RETRY_OVERFLOW' } }]);
+    const other = run('B');
+    await env.clock.settle();
+    expect(env.eventsOf('retry').map((event) => event.lane)).toEqual(['A', 'B']);
+    await env.clock.advance(1e6);
+    expect(await other).toMatchObject([{ failure: { code: 'DOWN' } }]);
+  });
+
+  it('an item is not tried again past its own deadline; the others are', async () => {
+    const { env, run } = beneath<string, void>(scriptedSink({ answer: (items) => items.map(transient) }), { baseMs: 100 });
+    const batch = batchOf('short', 'long');
+    (batch.items[0] as { deadlineAt: number }).deadlineAt = 50;
+    const ended = run(batch);
+    await env.clock.advance(1e6);
+    expect(await ended).toMatchObject([
+      { failure: { code: 'DOWN' }, tries: { attempts: 1 } },
+      { failure: { code: 'DOWN' }, tries: { attempts: 4 } },
+    ]);
+    expect(env.eventsOf('retry').map((event) => event.items)).toEqual([1, 1, 1]);
+  });
+
+  it('says how often each item was tried, and when it first failed', async () => {
+    const { env, run } = beneath<string, void>({ write: () => Promise.reject(transient()) }, { maxAttempts: 3 });
+    await env.clock.advance(5);
+    const ended = run(batchOf('a', 'b'));
+    await env.clock.advance(1e6);
+    const outcomes = await ended;
+    const firstFailedAt = Date.UTC(2024, 0, 1) + 5;
+    expect(outcomes).toMatchObject([{ tries: { attempts: 3, firstFailedAt } }, { tries: { attempts: 3, firstFailedAt } }]);
+    // A batch that failed as a whole is still seen to have done so.
+    expect(outcomes[0]).toBe(outcomes[1]);
+  });
+
+  it('R-82: of 1,000 clients that fail together, no 10 ms see more than 5 % of the first retries, at a base of 1 s', async () => {
+    const buckets = new Map<number, number>();
+    for (let seed = 1; seed <= 1000; seed++) {
+      const [first] = await pauses({ maxAttempts: 2, baseMs: 1000 }, seed);
+      const bucket = Math.floor(first! / 10);
+      buckets.set(bucket, (buckets.get(bucket) ?? 0) + 1);
+    }
+    expect(Math.max(...buckets.values())).toBeLessThanOrEqual(50);
+  });
+
+  it.each([
+    { maxWaiting: -1 },
+    { maxWaiting: 1.5 },
+    { budget: { ratio: -1 } },
+    { budget: { burst: 0 } },
+    { budget: { rate: 1 } },
+  ])('refuse %o', (options) => {
+    expect(() => retry(options as RetryOptions)).toThrow(expect.objectContaining({ code: 'INVALID_OPTION' }));
+  });
 });

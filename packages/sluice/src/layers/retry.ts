@@ -2,10 +2,13 @@
 
 import type { Batch } from '../core/batch.js';
 import type { DispatchContext, Dispatcher, Layer } from '../core/dispatcher.js';
-import { failure, invalidOption, type SluiceError } from '../core/errors.js';
+import { invalidOption, type SluiceError } from '../core/errors.js';
 import { checkNames, numberOption } from '../core/options.js';
-import { failed, type Outcome } from '../core/outcome.js';
+import type { Outcome } from '../core/outcome.js';
 import type { Env } from '../env/env.js';
+import { laneStates } from './lanes.js';
+import { retryCourse } from './retry-course.js';
+import { type RetryBudgetOptions, type RetryRoom, retryBudget, retryRoom } from './retry-room.js';
 
 /** Options of {@link retry}. */
 export interface RetryOptions {
@@ -24,27 +27,55 @@ export interface RetryOptions {
    * attempts. For pipelines, whose items wait in a log. Default false: blocked items fail at once.
    */
   readonly holdBlocked?: boolean;
+  /**
+   * Batches that may wait for a retry at once: 0 or more; one more is given up with `RETRY_OVERFLOW`, for the dead letters. Default
+   * 1,000.
+   */
+  readonly maxWaiting?: number;
+  /** Bounds retries in relation to first calls; what exceeds it is given up with `RETRY_BUDGET`. Default: none. */
+  readonly budget?: RetryBudgetOptions;
+  /** `maxWaiting` and `budget` for each lane by itself. Default false: shared by all. */
+  readonly perLane?: boolean;
 }
 
 /**
  * Tries transient failures again, and unknown ones where the sink is idempotent; the failed items only, under the id that this
- * subset got. `Retry-After` is a floor. There is no pause after the last attempt, nor one that would end past the deadline. Items
- * whose last waiter left are not tried again.
+ * subset got. `Retry-After` is a floor. There is no pause after the last attempt, nor one that would end past the deadline of the batch or of the item. Items
+ * whose last waiter left are not tried again. Retries reorder batches, unless a lane has only one batch unsettled.
  *
- * Stands above limit: a batch that pauses holds no permit.
+ * Stands above limit: a batch that pauses holds no permit, and fresh batches pass it.
+ *
+ * @throws SluiceError `INVALID_OPTION`
  */
 export function retry<I, R>(options: RetryOptions = {}): Layer<I, R> {
   const policy = retryPolicy(options);
-  return (inner, env) => ({
-    ready: (lane) => inner.ready(lane),
-    dispatch: (batch, context) => attempts(inner, env, policy, batch, context),
-  });
+  return (inner, env) => {
+    const rooms = laneStates(
+      policy.perLane,
+      () => retryRoom(policy.maxWaiting, policy.budget, env.clock),
+      (room) => room.isFresh(),
+    );
+    return {
+      ready: (lane) => inner.ready(lane),
+      dispatch: async (batch, context) => {
+        const room = rooms.of(batch.lane);
+        room.begins();
+        try {
+          return await attempts(inner, env, policy, room, batch, context);
+        } finally {
+          room.ends();
+        }
+      },
+    };
+  };
 }
 
-type Policy = Required<RetryOptions>;
+type Policy = Required<Omit<RetryOptions, 'budget'>> & { readonly budget: Required<RetryBudgetOptions> | undefined };
+
+const optionNames = ['maxAttempts', 'baseMs', 'maxDelayMs', 'jitter', 'holdBlocked', 'maxWaiting', 'budget', 'perLane'];
 
 function retryPolicy(options: RetryOptions): Policy {
-  checkNames('retry', options, ['maxAttempts', 'baseMs', 'maxDelayMs', 'jitter', 'holdBlocked']);
+  checkNames('retry', options, optionNames);
   if (options.jitter !== undefined && options.jitter !== 'half' && options.jitter !== 'full') {
     throw invalidOption(`retry.jitter must be 'half' or 'full'; got ${String(options.jitter)}`);
   }
@@ -54,6 +85,9 @@ function retryPolicy(options: RetryOptions): Policy {
     maxDelayMs: numberOption('retry.maxDelayMs', options.maxDelayMs, 30_000, { least: 0 }),
     jitter: options.jitter ?? 'half',
     holdBlocked: options.holdBlocked ?? false,
+    maxWaiting: numberOption('retry.maxWaiting', options.maxWaiting, 1000, { least: 0, whole: true, infinite: true }),
+    budget: retryBudget(options.budget),
+    perLane: options.perLane ?? false,
   };
 }
 
@@ -61,59 +95,40 @@ async function attempts<I, R>(
   inner: Dispatcher<I, R>,
   env: Env,
   policy: Policy,
+  room: RetryRoom,
   whole: Batch<I>,
   context: DispatchContext,
 ): Promise<readonly Outcome<R>[]> {
-  const settled = new Array<Outcome<R>>(whole.items.length);
+  const first = await inner.dispatch(whole, context);
+  if (first.every((outcome) => outcome.kind === 'ok')) return first;
+  const course = retryCourse<R>(whole, policy, context, env.clock);
   let batch = whole;
-  let indexes = whole.items.map((_, index) => index);
-  const tries = new Array<number>(whole.items.length).fill(0);
-  let counted = 0;
-  for (let pause = 0; ; pause++) {
-    const outcomes = await inner.dispatch(batch, { ...context, attempt: context.attempt + counted });
-    const again: number[] = [];
-    outcomes.forEach((outcome, i) => {
-      const index = indexes[i]!;
-      settled[index] = moreTelling(settled[index], outcome);
-      if (outcome.kind === 'failed' && outcome.failure.class !== 'blocked') counted = Math.max(counted, ++tries[index]!);
-      if (mayRetry(outcome, tries[index]!, policy, context)) again.push(index);
-    });
-    if (again.length === 0) return settled;
-    const failures = again.map((index) => (settled[index] as { failure: SluiceError }).failure);
+  let indexes: readonly number[] = whole.items.map((_, index) => index);
+  let again = course.learn(indexes, first);
+  for (let pause = 0; again.length > 0; pause++) {
+    const failures = course.failures(again);
     const delayMs = pauseMs(policy, pause, env, failures);
-    if (env.clock.now() + delayMs >= context.deadlineAt) return settled;
+    const inTime = course.withTimeAfter(again, env.clock.now() + delayMs);
+    if (inTime.length === 0) break;
+    const entered = room.enter();
+    const about = { lane: whole.lane, batchId: batch.id, items: inTime.length };
+    if (entered !== 'entered') {
+      env.observe({ type: 'refused', layer: 'retry', ...about, code: entered });
+      course.giveUp(inTime, entered);
+      break;
+    }
     const { class: failureClass, code, message } = failures[0]!;
-    env.observe({
-      type: 'retry',
-      batchId: batch.id,
-      items: again.length,
-      attempt: context.attempt + counted,
-      delayMs,
-      failureClass,
-      code,
-      message,
-    });
+    env.observe({ type: 'retry', ...about, attempt: course.attempt, delayMs, failureClass, code, message });
     await sleep(env, delayMs, context.signal);
-    // Only now: who left during the pause needs no further attempt.
-    const staying = again.filter((index) => !whole.items[index]!.gone);
-    for (const index of again) if (whole.items[index]!.gone) settled[index] = failed(gone());
-    if (staying.length === 0 || context.signal.aborted) return settled;
-    batch = sameMembers(indexes, staying) ? batch : whole.only(staying);
+    room.leave();
+    const staying = course.staying(inTime);
+    if (staying.length === 0 || context.signal.aborted) break;
+    // The same members keep the id of the batch that they were sent in.
+    batch = staying.length === indexes.length ? batch : whole.only(staying);
     indexes = staying;
+    again = course.learn(indexes, await inner.dispatch(batch, { ...context, attempt: course.attempt }));
   }
-}
-
-/** An attempt that was not begun says nothing of those before it, which may have happened: their failure stands. */
-function moreTelling<R>(before: Outcome<R> | undefined, now: Outcome<R>): Outcome<R> {
-  return before !== undefined && now.kind === 'failed' && now.failure.class === 'rejected' ? before : now;
-}
-
-function mayRetry(outcome: Outcome<unknown>, tries: number, policy: Policy, context: DispatchContext): boolean {
-  if (outcome.kind !== 'failed' || context.signal.aborted) return false;
-  const { class: failureClass } = outcome.failure;
-  if (failureClass === 'blocked') return policy.holdBlocked;
-  if (tries >= policy.maxAttempts) return false;
-  return failureClass === 'transient' || (failureClass === 'unknown' && context.idempotent);
+  return course.end();
 }
 
 /** Doubling back-off with equal jitter; see "Exponential Backoff and Jitter" (AWS Architecture Blog, 2015) for why jitter. */
@@ -137,12 +152,4 @@ function sleep(env: Env, ms: number, signal: AbortSignal): Promise<void> {
     const cancel = env.clock.after(ms, wake);
     signal.addEventListener('abort', wake);
   });
-}
-
-function sameMembers(before: readonly number[], after: readonly number[]): boolean {
-  return before.length === after.length;
-}
-
-function gone(): SluiceError {
-  return failure('nobody waits for this item any more.', { code: 'CANCELLED', class: 'rejected' });
 }

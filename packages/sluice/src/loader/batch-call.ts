@@ -85,7 +85,8 @@ async function call<K, V>(
     outcomes = allFailed(items.length, asFailure(thrown, 'transient'));
   }
   const ok = outcomes.every((outcome) => outcome.kind === 'ok' || outcome.failure === absent);
-  env.observe({ type: 'called', batchId, items: items.length, durationMs: env.clock.now() - startedAt, ok });
+  const durationMs = env.clock.now() - startedAt;
+  env.observe({ type: 'called', batchId, lane: batch.lane, attempt, items: items.length, durationMs, ok });
   return outcomes;
 }
 

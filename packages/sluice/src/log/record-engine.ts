@@ -38,8 +38,15 @@ export function recordEngine(
   const count = { least: 1, whole: true };
   const maxInFlight = numberOption(at('maxInFlight'), options.maxInFlight, 4, count);
   const layers = [
-    // The pauses stay short: a database that is back is to be used at once, by a drain too.
-    retry<LogRecord, unknown>({ maxDelayMs: 1_000, ...options.retry, maxAttempts: Number.POSITIVE_INFINITY, holdBlocked: true }),
+    // The pauses stay short: a database that is back is to be used at once, by a drain too. What waits for a retry is bounded by
+    // maxHeldItems; given up, it would be parked though the sink may come back.
+    retry<LogRecord, unknown>({
+      maxDelayMs: 1_000,
+      ...options.retry,
+      maxAttempts: Number.POSITIVE_INFINITY,
+      maxWaiting: Number.POSITIVE_INFINITY,
+      holdBlocked: true,
+    }),
     // Without a bound but its own, two calls an item: a good record is never parked for its neighbours.
     bisect<LogRecord, unknown>({ maxExtraCalls: Number.POSITIVE_INFINITY }),
     limit<LogRecord, unknown>({ maxInFlight }),

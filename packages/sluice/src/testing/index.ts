@@ -1,7 +1,7 @@
 /** `sluice/testing`: time that a test moves, randomness that a seed fixes, a backend that a test plays. */
 
 export { exerciseLog, type LogUnderTest, type LogUnderTestOptions, type TestFunctions } from './exercise-log.js';
-export { batchOf, contextOf } from './made-batch.js';
+export { batchOf, contextOf, laneBatchOf } from './made-batch.js';
 export { type ScriptedSink, type SinkCall, scriptedSink } from './scripted-sink.js';
 export { seededRandom } from './seeded-random.js';
 export { TestClock } from './test-clock.js';
