@@ -10,6 +10,7 @@ export type { DeadLetterStore, Letter, LetterFilter, LetterGroup, NewLetter } fr
 export type { DispatchContext, Dispatcher, Layer } from '../core/dispatcher.js';
 export type { Claim, IdempotencyStore, KeySettlement } from '../core/idempotency-store.js';
 export type { Outcome, Tries } from '../core/outcome.js';
+export { type AdaptiveOptions, adaptive } from './adaptive.js';
 export { type BisectOptions, bisect } from './bisect.js';
 export { type BreakerOptions, breaker, type FailureRateOptions } from './breaker.js';
 export { type DeadLetterOptions, deadLetter } from './dead-letter.js';
@@ -25,6 +26,7 @@ export {
   type MemoryIdempotencyStoreOptions,
   memoryIdempotencyStore,
 } from './memory-idempotency-store.js';
+export { type ObserveOptions, observe } from './observe.js';
 export { type RateOptions, rate } from './rate.js';
 export { type RedriveOptions, type RedriveReport, redrive } from './redrive.js';
 export { type RetryOptions, retry } from './retry.js';

@@ -10,6 +10,7 @@ import { sinkDispatcher, stack } from '../core/stack.js';
 import { batchOf, contextOf } from '../testing/made-batch.js';
 import { type ScriptedSink, scriptedSink } from '../testing/scripted-sink.js';
 import { type TestEnv, testEnv } from '../testing/test-env.js';
+import { adaptive } from './adaptive.js';
 import { bisect } from './bisect.js';
 import { breaker } from './breaker.js';
 import { deadLetter } from './dead-letter.js';
@@ -17,6 +18,7 @@ import { idempotency } from './idempotency.js';
 import { limit } from './limit.js';
 import { memoryDeadLetterStore } from './memory-dead-letter-store.js';
 import { memoryIdempotencyStore } from './memory-idempotency-store.js';
+import { observe } from './observe.js';
 import { rate } from './rate.js';
 import { retry } from './retry.js';
 import { timeout } from './timeout.js';
@@ -39,6 +41,9 @@ const layers: Record<string, () => Doubler> = {
   'dead letters without room': () => deadLetter({ store: memoryDeadLetterStore({ maxLetters: 2 }) }),
   idempotency: () => idempotency({ store: memoryIdempotencyStore(), keyOf: String }),
   'idempotency, store later': () => idempotency({ store: laterStore(), keyOf: String }),
+  adaptive: () => adaptive({ initialLimit: 3, maxLimit: 6 }),
+  'adaptive, one to begin with': () => adaptive({ initialLimit: 1 }),
+  observe: () => observe({ label: 'here' }),
   'rate by calls': () => rate({ perSecond: 50, burst: 2 }),
   'rate by items': () => rate({ perSecond: 100, burst: 3, by: 'items' }),
 };

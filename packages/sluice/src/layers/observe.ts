@@ -1,0 +1,94 @@
+/** observe: reports what goes through the stack at its place, and how long it took beneath. */
+
+import type { Batch } from '../core/batch.js';
+import type { Layer } from '../core/dispatcher.js';
+import { invalidOption, type SluiceError } from '../core/errors.js';
+import type { OutcomeCounts } from '../core/event.js';
+import { checkNames } from '../core/options.js';
+import type { Outcome } from '../core/outcome.js';
+import type { Env } from '../env/env.js';
+
+/** Options of {@link observe}. */
+export interface ObserveOptions {
+  /** Names this place in its events, such as `'all'` (outermost) or `'attempt'` (beneath retry). Default `'all'`. */
+  readonly label?: string;
+}
+
+/**
+ * Emits `begun` and `ended` for each batch that passes. Outermost it measures a batch with all its retries; beneath retry, each attempt;
+ * beneath limit, the call alone: the differences are the waits. `slotWaitMs` is how long the lane had been told to wait (by a limit, a
+ * breaker, a rate) before this batch could begin. It changes nothing.
+ *
+ * @throws SluiceError `INVALID_OPTION`
+ */
+export function observe<I, R>(options: ObserveOptions = {}): Layer<I, R> {
+  checkNames('observe', options, ['label']);
+  const { label = 'all' } = options;
+  if (typeof label !== 'string') throw invalidOption(`observe.label must be a string; got ${typeof label}`);
+  return (inner, env) => {
+    // Since when a lane has been told to wait; forgotten as soon as a batch of it begins.
+    const waitingSince = new Map<string, number>();
+    return {
+      ready(lane) {
+        const ready = inner.ready(lane);
+        if (ready !== true && !waitingSince.has(lane)) remember(waitingSince, lane, env.clock.now());
+        return ready;
+      },
+      dispatch(batch, context) {
+        const startedAt = env.clock.now();
+        const slotWaitMs = startedAt - (waitingSince.get(batch.lane) ?? startedAt);
+        waitingSince.delete(batch.lane);
+        const { id: batchId, lane, bytes } = batch;
+        const items = batch.items.length;
+        tell(env, { type: 'begun', label, lane, batchId, items, bytes, attempt: context.attempt, slotWaitMs });
+        const ended = inner.dispatch(batch, context);
+        return ended.then((outcomes) => {
+          report(env, label, batch, outcomes, startedAt);
+          return outcomes;
+        });
+      },
+    };
+  };
+}
+
+/** A lane that asked and then lost its items never begins; so many are remembered, then the oldest is forgotten. */
+const maxLanes = 10_000;
+
+function remember(waitingSince: Map<string, number>, lane: string, now: number): void {
+  if (waitingSince.size >= maxLanes) {
+    for (const oldest of waitingSince.keys()) {
+      waitingSince.delete(oldest);
+      break;
+    }
+  }
+  waitingSince.set(lane, now);
+}
+
+function report(env: Env, label: string, batch: Batch<unknown>, given: readonly Outcome<unknown>[], startedAt: number): void {
+  const counts: { -readonly [K in keyof OutcomeCounts]: number } = { ok: 0, failed: 0, dead: 0, cancelled: 0 };
+  let first: SluiceError | undefined;
+  given.forEach((outcome, i) => {
+    if (outcome.kind === 'failed' && batch.items[i]?.gone) counts.cancelled++;
+    else counts[outcome.kind]++;
+    if (outcome.kind !== 'ok') first ??= outcome.failure;
+  });
+  tell(env, {
+    type: 'ended',
+    label,
+    lane: batch.lane,
+    batchId: batch.id,
+    items: batch.items.length,
+    durationMs: env.clock.now() - startedAt,
+    outcomes: counts,
+    ...(first === undefined ? {} : { failureClass: first.class, code: first.code }),
+  });
+}
+
+/** An observer must not throw; one that does must not break a batch either. */
+function tell(env: Env, event: Parameters<Env['observe']>[0]): void {
+  try {
+    env.observe(event);
+  } catch {
+    // Ignored, as Env.observe says.
+  }
+}
