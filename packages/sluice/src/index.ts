@@ -12,7 +12,7 @@ export { CloseError } from './batcher/close-sink.js';
 export type { CutReason, Item } from './core/batch.js';
 export type { Sink, SinkAnswer, SinkContext } from './core/dispatcher.js';
 export { type ErrorCode, type FailureClass, type FailureOptions, failure, SluiceError } from './core/errors.js';
-export type { OutcomeCounts, SluiceEvent } from './core/event.js';
+export type { Observer, OutcomeCounts, SluiceEvent } from './core/event.js';
 export { type Tally, tallyImbalance } from './core/tally.js';
 export type { Window } from './core/window.js';
 export type { SettledCounts } from './engine/barrier.js';

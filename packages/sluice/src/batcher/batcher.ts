@@ -127,7 +127,11 @@ export function createBatcher<T, R = void>(options: BatcherOptions<T, R>): Batch
   const engine = engineOf(options, env);
   let closing: Promise<DrainReport> | undefined;
 
-  const itemOf = (value: T) => new PushItem<T, R>(value, bytesOf === undefined ? 0 : byteCount(bytesOf(value)));
+  const itemOf = (value: T) => {
+    const item = new PushItem<T, R>(value, bytesOf === undefined ? 0 : byteCount(bytesOf(value)));
+    if (env.origin !== undefined) item.comesFrom(env.origin());
+    return item;
+  };
 
   const enter = (item: PushItem<T, R>): Promise<void> | undefined => {
     if (overflow === 'wait') return engine.accept(item);

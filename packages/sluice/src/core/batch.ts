@@ -12,6 +12,8 @@ export interface Item<I> {
   /** When its last waiter stops waiting, in monotonic milliseconds; `Infinity` when none does. */
   readonly deadlineAt: number;
   readonly idempotencyKey?: string;
+  /** Where its callers came from, as `Env.origin` said; at most 128 of them, and only where the env has an `origin`. */
+  readonly origins?: readonly unknown[];
   /** Its last waiter left: layers skip it before each attempt. */
   readonly gone: boolean;
 }

@@ -21,6 +21,8 @@ export class EngineItem<I> implements Item<I> {
   barrier!: Barrier;
   /** The call that it travels in, while it is in flight. */
   flight: Flight | undefined = undefined;
+  // Declared, not defined: an item that nobody traces has no such slot.
+  declare origins?: unknown[];
   readonly #sequence: number;
 
   constructor(value: I, bytes: number, deadlineAt = Number.POSITIVE_INFINITY) {
@@ -30,9 +32,19 @@ export class EngineItem<I> implements Item<I> {
     this.#sequence = nextSequence++;
   }
 
+  /** Remembers where a caller came from. */
+  comesFrom(origin: unknown): void {
+    if (origin === undefined) return;
+    this.origins ??= [];
+    if (this.origins.length < maxOrigins) this.origins.push(origin);
+  }
+
   get id(): string {
     return this.#sequence.toString(36);
   }
 }
+
+/** As many links as a span of OpenTelemetry takes by default. */
+const maxOrigins = 128;
 
 let nextSequence = 0;

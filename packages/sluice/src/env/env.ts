@@ -29,6 +29,11 @@ export interface Env {
   readonly random: Random;
   /** Told of everything that happens. Must not throw; what it throws is ignored. */
   observe(event: SluiceEvent): void;
+  /**
+   * What a caller's item is to carry of where it came from, such as the context of the active span; asked once a call, in the caller's
+   * own context. Without it, which is the default, items carry nothing and cost nothing.
+   */
+  origin?(): unknown;
   /** Runs `fn` in the asynchronous context in which the loader or batcher was made, never in that of the caller who happened to be first. */
   neutral<T>(fn: () => T): T;
 }

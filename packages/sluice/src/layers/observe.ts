@@ -7,6 +7,7 @@ import type { OutcomeCounts } from '../core/event.js';
 import { checkNames } from '../core/options.js';
 import type { Outcome } from '../core/outcome.js';
 import type { Env } from '../env/env.js';
+import { slotWaits } from './slot-waits.js';
 
 /** Options of {@link observe}. */
 export interface ObserveOptions {
@@ -26,18 +27,12 @@ export function observe<I, R>(options: ObserveOptions = {}): Layer<I, R> {
   const { label = 'all' } = options;
   if (typeof label !== 'string') throw invalidOption(`observe.label must be a string; got ${typeof label}`);
   return (inner, env) => {
-    // Since when a lane has been told to wait; forgotten as soon as a batch of it begins.
-    const waitingSince = new Map<string, number>();
+    const waits = slotWaits(env.clock);
     return {
-      ready(lane) {
-        const ready = inner.ready(lane);
-        if (ready !== true && !waitingSince.has(lane)) remember(waitingSince, lane, env.clock.now());
-        return ready;
-      },
+      ready: (lane) => waits.asked(lane, inner.ready(lane)),
       dispatch(batch, context) {
         const startedAt = env.clock.now();
-        const slotWaitMs = startedAt - (waitingSince.get(batch.lane) ?? startedAt);
-        waitingSince.delete(batch.lane);
+        const slotWaitMs = waits.begun(batch.lane);
         const { id: batchId, lane, bytes } = batch;
         const items = batch.items.length;
         tell(env, { type: 'begun', label, lane, batchId, items, bytes, attempt: context.attempt, slotWaitMs });
@@ -49,19 +44,6 @@ export function observe<I, R>(options: ObserveOptions = {}): Layer<I, R> {
       },
     };
   };
-}
-
-/** A lane that asked and then lost its items never begins; so many are remembered, then the oldest is forgotten. */
-const maxLanes = 10_000;
-
-function remember(waitingSince: Map<string, number>, lane: string, now: number): void {
-  if (waitingSince.size >= maxLanes) {
-    for (const oldest of waitingSince.keys()) {
-      waitingSince.delete(oldest);
-      break;
-    }
-  }
-  waitingSince.set(lane, now);
 }
 
 function report(env: Env, label: string, batch: Batch<unknown>, given: readonly Outcome<unknown>[], startedAt: number): void {

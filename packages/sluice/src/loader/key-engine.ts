@@ -164,6 +164,8 @@ export class KeyEngine<K, V> {
   }
 
   #take(item: KeyItem<K, V>, waiter: Waiter<K, V>): void {
+    const { env } = this.#options;
+    if (env.origin !== undefined) item.comesFrom(env.origin());
     item.join(waiter);
     waiter.arrival = this.#arrivals++;
     this.#tally.accepted++;
