@@ -24,4 +24,11 @@ describe('examples', () => {
       "wrote [ 'c', 'd', 'e' ]\nwrote [ 'f' ]\nwrote [ 'a', 'b' ]\nrefused: the sink refuses \"bad\"\nok 6, failed 1, dropped 0\n",
     );
   });
+
+  it('resilience.js retries, parks the bad item alone, and writes it once it is accepted', async () => {
+    expect(await output('resilience.js')).toBe(
+      "wrote [ 'a' ]\nwrote [ 'c' ]\n1 dead: REFUSED, the sink refuses …\n" +
+        "wrote [ 'bad' ]\n{ matched: 1, redriven: 1, deadAgain: 0, failed: 0, left: 0 }\n",
+    );
+  });
 });

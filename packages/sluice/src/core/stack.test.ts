@@ -88,7 +88,8 @@ describe('the sink dispatcher', () => {
     const dispatched = given(() => new Promise((resolve) => env.clock.after(30, () => resolve(undefined))), env);
     await env.clock.advance(30);
     await dispatched;
-    expect(env.eventsOf('called')).toEqual([{ type: 'called', batchId: 'b', items: 3, durationMs: 30, ok: true }]);
+    const called = { type: 'called', batchId: 'b', lane: '', attempt: 1, items: 3, durationMs: 30, ok: true };
+    expect(env.eventsOf('called')).toEqual([called]);
   });
 });
 
