@@ -25,7 +25,7 @@ export interface Tracing {
   /** A sink whose calls are spans of their own beneath that of the batch; what the sink itself traces lies beneath those. */
   sink<T, R>(sink: Sink<T, R>): Sink<T, R>;
   /** Runs a function as a call of this batch: as `sink` does, for the batch function of a loader. */
-  call<T>(batchId: string, attempt: number, fn: () => Promise<T>): Promise<T>;
+  call<T>(batchId: string, attempt: number, fn: () => T | Promise<T>): Promise<T>;
 }
 
 /**
@@ -70,7 +70,7 @@ export function openTelemetry<C, SC, S extends TracingSpan<SC>>(
     return span;
   };
 
-  const call = async <T>(batchId: string, attempt: number, fn: () => Promise<T>): Promise<T> => {
+  const call = async <T>(batchId: string, attempt: number, fn: () => T | Promise<T>): Promise<T> => {
     const parent = spanOf(batchId);
     if (parent === undefined) return fn();
     const attributes = { ...place(destination, operation), 'sluice.batch.id': batchId, 'sluice.attempt': attempt };
