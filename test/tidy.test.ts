@@ -32,7 +32,7 @@ const librarySrc = librarySources.filter((source) => !isTest(source));
 const layers: { readonly folders: readonly string[]; readonly together: boolean }[] = [
   { folders: ['core', 'env'], together: true },
   { folders: ['engine', 'layers'], together: true },
-  { folders: ['log', 'loader', 'batcher'], together: false },
+  { folders: ['log', 'loader', 'dataloader', 'batcher'], together: false },
   { folders: ['lmdb', 'postgres', 'http', 'observe', 'simulate'], together: false },
   { folders: ['testing'], together: false },
 ];
@@ -44,7 +44,7 @@ describe('who may import whom', () => {
     expect(folders.map((entry) => entry.name).filter((name) => !known.includes(name))).toEqual([]);
   });
 
-  it('core, env ← engine, layers ← log, loader, batcher ← lmdb, postgres, http, observe, simulate ← testing', () => {
+  it('core, env ← engine, layers ← log, loader, dataloader, batcher ← lmdb, postgres, http, observe, simulate ← testing', () => {
     const problems: string[] = [];
     for (const source of librarySrc) {
       for (const target of importsOf(source)) {
@@ -57,7 +57,10 @@ describe('who may import whom', () => {
   });
 
   it('the server uses the public subpaths of the library only: it is its first customer', () => {
-    const subpaths = ['sluice', ...['layers', 'log', 'lmdb', 'postgres', 'http', 'testing'].map((name) => `sluice/${name}`)];
+    const subpaths = [
+      'sluice',
+      ...['layers', 'dataloader', 'log', 'lmdb', 'postgres', 'http', 'testing'].map((name) => `sluice/${name}`),
+    ];
     const problems = serverSources.flatMap((source) =>
       importsOf(source)
         .filter(

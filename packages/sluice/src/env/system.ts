@@ -49,8 +49,12 @@ interface NextTick {
   readonly setImmediate?: (fn: () => void) => unknown;
 }
 
-/** Node runs nextTick callbacks only once the promise jobs are done: a job that schedules one is behind all jobs queued so far. */
-function afterTurn(fn: () => void): Cancel {
+/**
+ * Runs `fn` when this turn and its promise jobs are done: `Clock.afterTurn` of the system.
+ *
+ * Node runs nextTick callbacks only once the promise jobs are done: a job that schedules one is behind all jobs queued so far.
+ */
+export function afterTurn(fn: () => void): Cancel {
   let cancelled = false;
   const run = () => {
     if (!cancelled) fn();
