@@ -17,6 +17,7 @@ export type ErrorCode =
   | 'BAD_RESULT'
   | 'CANCELLED'
   | 'CLOSED'
+  | 'DEPENDENCY_CYCLE'
   | 'FAILED'
   | 'INVALID_KEY'
   | 'INVALID_OPTION'

@@ -5,6 +5,7 @@ import type { DispatchContext, Dispatcher, Layer } from '../core/dispatcher.js';
 import { asFailure, failure, type SluiceError } from '../core/errors.js';
 import { allFailed, type Outcome } from '../core/outcome.js';
 import type { Env } from '../env/env.js';
+import type { LoaderWatch } from './cycles.js';
 import type { KeyItem } from './key-item.js';
 import { absent, isAsyncIterable, Replies, withEarly } from './replies.js';
 
@@ -54,6 +55,7 @@ export interface Caller<K, V> {
   readonly env: Env;
   /** Tells object keys apart in what it answers. */
   readonly keyBy: ((key: K) => unknown) | undefined;
+  readonly cycles?: LoaderWatch;
   /** Told of the keys that are settled before their batch has ended. */
   readonly early: (item: KeyItem<K, V>, outcome: Outcome<V>) => void;
 }
@@ -91,19 +93,26 @@ async function callForTheRest<K, V>(caller: Caller<K, V>, batch: Batch<K>, conte
   return outcomes;
 }
 
-async function call<K, V>({ batchFn, env, keyBy, early }: Caller<K, V>, batch: Batch<K>, context: DispatchContext): Outcomes<V> {
+async function call<K, V>(
+  { batchFn, env, keyBy, cycles, early }: Caller<K, V>,
+  batch: Batch<K>,
+  context: DispatchContext,
+): Outcomes<V> {
   const { id: batchId, items, reason } = batch;
   const { signal, attempt, deadlineAt } = context;
   const startedAt = env.clock.now();
   const unrequested = (keys: number) => env.observe({ type: 'unrequested', batchId, keys });
   const replies = new Replies<K, V>(items as readonly KeyItem<K, V>[], keyBy, unrequested, early, signal);
-  let outcomes: readonly Outcome<V>[];
-  try {
+  const ask = async () => {
     // A fresh array: the function may keep it or change it, a retry sends the batch's own keys again.
     const keys = items.map((item) => item.value);
     const { resolve, reject } = replies;
     const result = await batchFn(keys, { signal, attempt, deadlineAt, batchId, reason, entries: items, resolve, reject });
-    outcomes = isAsyncIterable(result) ? await replies.drain(result) : replies.read(result);
+    return isAsyncIterable(result) ? await replies.drain(result) : replies.read(result);
+  };
+  let outcomes: readonly Outcome<V>[];
+  try {
+    outcomes = await (cycles === undefined ? ask() : cycles.run(items as readonly KeyItem<K, V>[], ask));
   } catch (thrown) {
     outcomes = allFailed(items.length, asFailure(thrown, 'transient'));
   }

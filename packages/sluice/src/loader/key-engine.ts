@@ -6,12 +6,14 @@ import type { SluiceEvent } from '../core/event.js';
 import { failed, type Outcome } from '../core/outcome.js';
 import { type Counts, emptyTally, type Tally } from '../core/tally.js';
 import type { Window } from '../core/window.js';
+import type { Ending } from '../engine/barrier.js';
 import { type DrainReport, Engine } from '../engine/engine.js';
 import type { Flight } from '../engine/flight.js';
 import { onAbort } from '../engine/signals.js';
 import type { Env } from '../env/env.js';
 import { tellByArrival } from './arrival.js';
 import type { Cache, CacheStats } from './cache.js';
+import type { LoaderWatch } from './cycles.js';
 import { Deadlines } from './deadlines.js';
 import { KeyItem, type Waiter } from './key-item.js';
 import { cancelled, identityOf, invalidKey, isIdentity, leftAlready, outOfTime, ownError } from './refusals.js';
@@ -46,6 +48,8 @@ export interface KeyEngineOptions<K, V> {
   readonly cache?: Cache<V>;
   /** What a key counts against `maxBytes` and `maxHeldBytes`, or why it is no key. Default 0. */
   bytesOf?(key: K): number | SluiceError;
+  /** Looks whether a load waits for itself. */
+  readonly cycles?: LoaderWatch;
   /** Which batch a key belongs into, or throws. Default: one for all. */
   partitionOf?(key: K): unknown;
   split?(items: readonly KeyItem<K, V>[]): readonly (readonly KeyItem<K, V>[])[];
@@ -193,6 +197,8 @@ export class KeyEngine<K, V> {
     if (this.#hit(key, identity, waiter)) return undefined;
     this.#engine.expire();
     const open = this.#open.get(identity);
+    const cycle = waiter.prefetches ? undefined : this.#options.cycles?.refusal(key, identity, open);
+    if (cycle !== undefined) return cycle;
     if (open !== undefined) {
       this.#take(open, waiter);
       return undefined;
@@ -237,6 +243,7 @@ export class KeyEngine<K, V> {
 
   #take(item: KeyItem<K, V>, waiter: Waiter<K, V>): void {
     item.join(waiter);
+    if (!waiter.prefetches) this.#options.cycles?.note(item);
     waiter.arrival = this.#arrivals++;
     this.#tally.accepted++;
     this.#tally[item.flight === undefined ? 'held' : 'inFlight']++;
@@ -264,10 +271,10 @@ export class KeyEngine<K, V> {
     const { name, maxHeldWaiters } = this.#options;
     this.observe({ type: 'rejected', name, reason });
     if (reason === 'closed') return failure(`${name} is closed: it loads no more.`, { code: 'CLOSED', class: 'rejected' });
-    return failure(
-      `${name} is full: ${this.waiting} calls wait, maxHeldWaiters is ${maxHeldWaiters}. Load more slowly, or raise the bound.`,
-      { code: 'OVERLOADED', class: 'rejected' },
-    );
+    return failure(`${name} is full: ${this.waiting} calls wait, maxHeldWaiters is ${maxHeldWaiters}.`, {
+      code: 'OVERLOADED',
+      class: 'rejected',
+    });
   }
 
   #watch(waiter: Waiter<K, V>, { signal, timeoutMs }: CallOptions): void {
@@ -343,15 +350,15 @@ export class KeyEngine<K, V> {
   async #drain(deadlineMs: number): Promise<DrainReport> {
     const before = { ...this.#tally };
     const { durationMs } = await this.#engine.close(deadlineMs);
-    const { ok, failed, dead, cancelled, dropped } = this.#tally;
+    const since = (ending: Ending) => this.#tally[ending] - before[ending];
     return {
-      ok: ok - before.ok,
-      failed: failed - before.failed,
-      dead: dead - before.dead,
-      cancelled: cancelled - before.cancelled,
-      dropped: dropped - before.dropped,
+      ok: since('ok'),
+      failed: since('failed'),
+      dead: since('dead'),
+      cancelled: since('cancelled'),
+      dropped: since('dropped'),
       droppedHeld: this.#droppedHeld,
-      droppedInFlight: dropped - before.dropped - this.#droppedHeld,
+      droppedInFlight: since('dropped') - this.#droppedHeld,
       durationMs,
     };
   }

@@ -4,9 +4,12 @@ import type { SluiceError } from '../core/errors.js';
 import type { Outcome } from '../core/outcome.js';
 import { EngineItem } from '../engine/item.js';
 import type { Cancel } from '../env/env.js';
+import type { Frame } from './cycles.js';
 
 /** Whoever is told what became of a key. */
 export interface Told<V> {
+  /** Nobody waits for it. */
+  readonly prefetches?: boolean;
   resolve(value: V | undefined, place: number): void;
   reject(reason: SluiceError, place: number): void;
 }
@@ -17,6 +20,8 @@ export class Waiter<K, V> {
   readonly reject: (reason: SluiceError, place: number) => void;
   /** Resolves with `undefined` where there is no such key, in place of rejecting. */
   readonly finds: boolean;
+  /** Nobody waits: it is asked for in advance. */
+  readonly prefetches: boolean;
   /** Its place among the keys of one call for many. */
   readonly place: number;
   /** Position among all arrivals; set when it is accepted. */
@@ -31,6 +36,7 @@ export class Waiter<K, V> {
   constructor(told: Told<V>, finds: boolean, place = 0) {
     this.resolve = told.resolve;
     this.reject = told.reject;
+    this.prefetches = told.prefetches === true;
     this.finds = finds;
     this.place = place;
   }
@@ -46,6 +52,8 @@ export class KeyItem<K, V> extends EngineItem<K> {
   outcome: Outcome<V> | undefined = undefined;
   /** Which batch it belongs into, where they are divided. */
   partition: unknown = undefined;
+  /** The calls of batch functions that loaded it, where cycles are looked for. */
+  waitedBy: Set<Frame> | undefined = undefined;
   /** Its waiters were told before its batch had ended. */
   toldEarly = false;
 

@@ -6,6 +6,7 @@ import { checkNames } from '../core/options.js';
 import type { Window } from '../core/window.js';
 import type { Env } from '../env/env.js';
 import type { CacheOptions } from './cache.js';
+import type { CycleDetector } from './cycles.js';
 
 /** Values that are told apart by themselves, as a `Map` does it (so that `NaN` is a fine key, and 0 is -0). */
 export type PrimitiveKey = string | number | bigint | boolean | symbol;
@@ -42,6 +43,8 @@ export interface LoaderOptions<K, V = unknown> {
    * Keeps values, and lets callers join a call in flight: a caller may then get a value that was read before it asked. Default none.
    */
   readonly cache?: CacheOptions;
+  /** Finds loads that wait for themselves: `detectCycles()`. Default none; then the time-out ends them. */
+  readonly cycles?: CycleDetector;
   /** Calls of the batch function that run at once, 1 or more. While all run, the open batch grows. Default 1,000. */
   readonly maxInFlight?: number;
   /** Calls that wait at most, for keys held or in flight; one more is refused with `OVERLOADED`. Default 100,000. */
@@ -59,7 +62,7 @@ export interface LoaderOptions<K, V = unknown> {
 }
 
 const optionNames =
-  'keyBy name window maxItems cost maxCost partition cache maxInFlight maxHeldWaiters maxHeldKeys timeoutMs maxAbandoned layers env'.split(
+  'keyBy name window maxItems cost maxCost partition cache cycles maxInFlight maxHeldWaiters maxHeldKeys timeoutMs maxAbandoned layers env'.split(
     ' ',
   );
 

@@ -2,6 +2,7 @@
 
 import { failure, type SluiceError, shorten } from '../core/errors.js';
 import { numberOption } from '../core/options.js';
+import type { Outcome } from '../core/outcome.js';
 import { stack } from '../core/stack.js';
 import type { DrainReport } from '../engine/engine.js';
 import { systemEnv } from '../env/system.js';
@@ -154,9 +155,13 @@ function engineOf<K, V>(batchFn: BatchFunction<K, V>, options: LoaderOptions<K, 
   const maxHeldWaiters = number('maxHeldWaiters', 100_000);
   const bounds = { timeoutMs: number('timeoutMs', 30_000, false), maxAbandoned: number('maxAbandoned', maxInFlight) };
   const layers = [earlyStands<K, V>(), ...(options.layers ?? []), limit<K, V>({ maxInFlight }), timeout<K, V>(bounds)];
+  const [name, env] = [options.name ?? 'loader', options.env ?? systemEnv()];
+  const watch = options.cycles?.watch({ name, maxInFlight, observe: (event) => engine.observe(event) });
+  const cycles = watch === undefined ? {} : { cycles: watch };
   const engine: KeyEngine<K, V> = new KeyEngine<K, V>({
-    name: options.name ?? 'loader',
-    env: options.env ?? systemEnv(),
+    name,
+    env,
+    ...cycles,
     window: options.window ?? 'tick',
     maxItems: number('maxItems', 1000),
     maxBytes: number('maxCost', Number.POSITIVE_INFINITY, false),
@@ -167,8 +172,10 @@ function engineOf<K, V>(batchFn: BatchFunction<K, V>, options: LoaderOptions<K, 
     ...(options.cache === undefined ? {} : { cache: new Cache<V>(options.cache) }),
     ...(cost === undefined ? {} : { bytesOf: (key) => checkedCost(cost(key), key) }),
     ...(partition === undefined ? {} : { partitionOf: partition, split: byPartition }),
-    dispatcher: (env) =>
-      stack(layers, batchDispatcher({ batchFn, env, keyBy, early: (item, outcome) => engine.settleEarly(item, outcome) }), env),
+    dispatcher: (engineEnv) => {
+      const early = (item: KeyItem<K, V>, outcome: Outcome<V>) => engine.settleEarly(item, outcome);
+      return stack(layers, batchDispatcher({ batchFn, env: engineEnv, keyBy, early, ...cycles }), engineEnv);
+    },
   });
   return engine;
 }

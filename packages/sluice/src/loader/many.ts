@@ -47,7 +47,7 @@ export function prefetch<K, V>(engine: KeyEngine<K, V>, keys: readonly K[], opti
   for (const key of keys) engine.join(key, new Waiter<K, V>(nobody, true), options);
 }
 
-const nobody: Told<unknown> = { resolve: () => {}, reject: () => {} };
+const nobody: Told<unknown> = { prefetches: true, resolve: () => {}, reject: () => {} };
 
 function gather<K, V, R extends unknown[]>(
   engine: KeyEngine<K, V>,

@@ -4,16 +4,9 @@ import { failure, invalidOption, type SluiceError, shorten } from '../core/error
 
 /** The error of one caller whose key failed; the failure that all share is its cause. */
 export function ownError(shared: SluiceError, key: unknown): SluiceError {
-  const { code, class: failureClass, retryAfterMs, deadLetterId } = shared;
-  const missing = code === 'KEY_NOT_FOUND' ? `no value for key ${shorten(key)}: ` : '';
-  return failure(`${missing}${shared.message}`, {
-    code,
-    class: failureClass,
-    cause: shared,
-    key: shared.key ?? key,
-    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-    ...(deadLetterId === undefined ? {} : { deadLetterId }),
-  });
+  const missing = shared.code === 'KEY_NOT_FOUND' ? `no value for key ${shorten(key)}: ` : '';
+  // Its members are options, too: code, class, retryAfterMs, deadLetterId.
+  return failure(`${missing}${shared.message}`, { ...shared, cause: shared, key: shared.key ?? key });
 }
 
 /** The error of a caller whose signal was aborted. */
@@ -23,14 +16,14 @@ export function cancelled(signal: AbortSignal): SluiceError {
 
 /** The error of a caller whose own time was up. */
 export function outOfTime(timeoutMs: number): SluiceError {
-  return failure(`no value after ${timeoutMs} ms, the time that this call allowed.`, { code: 'TIMEOUT', class: 'unknown' });
+  return failure(`no value within ${timeoutMs} ms.`, { code: 'TIMEOUT', class: 'unknown' });
 }
 
 /** Why a call with these options cannot even begin, if it cannot. */
 export function leftAlready(signal: AbortSignal | undefined, timeoutMs: number | undefined): SluiceError | undefined {
   if (signal?.aborted) return cancelled(signal);
   if (timeoutMs === undefined || timeoutMs >= 0) return undefined;
-  return invalidOption(`timeoutMs must be a number of milliseconds, 0 or more; got ${shorten(timeoutMs)}`);
+  return invalidOption(`timeoutMs must be 0 ms or more; got ${shorten(timeoutMs)}`);
 }
 
 /** What tells a key apart: itself, or what `keyBy` makes of it; an object when it is no key. */
