@@ -21,7 +21,7 @@ export type { Cancel, Clock, Env, Random } from './env/env.js';
 export { systemEnv } from './env/system.js';
 export type { BatchContext, BatchFunction, BatchResult } from './loader/batch-call.js';
 export type { CacheOptions, CacheStats } from './loader/cache.js';
-export { type CycleDetector, detectCycles } from './loader/cycles.js';
+export type { CycleDetector } from './loader/cycles.js';
 export type { CallOptions, LoaderStats } from './loader/key-engine.js';
 export {
   createKeyFetcher,

@@ -43,7 +43,7 @@ export interface LoaderOptions<K, V = unknown> {
    * Keeps values, and lets callers join a call in flight: a caller may then get a value that was read before it asked. Default none.
    */
   readonly cache?: CacheOptions;
-  /** Finds loads that wait for themselves: `detectCycles()`. Default none; then the time-out ends them. */
+  /** Finds loads that wait for themselves: `detectCycles()` of `sluice/testing`. Default none; then the time-out ends them. */
   readonly cycles?: CycleDetector;
   /** Calls of the batch function that run at once, 1 or more. While all run, the open batch grows. Default 1,000. */
   readonly maxInFlight?: number;
