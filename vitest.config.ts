@@ -7,7 +7,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^sluice$/, replacement: `${library}index.ts` },
-      { find: /^sluice\/(layers|log|lmdb|postgres|http|observe|testing)$/, replacement: `${library}$1/index.ts` },
+      { find: /^sluice\/([a-z]+)$/, replacement: `${library}$1/index.ts` },
     ],
   },
   test: {

@@ -2,6 +2,7 @@
 
 import DataLoader from 'dataloader';
 import { createLoader } from 'sluice';
+import { DataLoader as DropIn } from 'sluice/dataloader';
 import { heading, nanosecondsPerOperation, report } from './support.js';
 
 const loads = 100_000;
@@ -22,8 +23,17 @@ const variants = (keyOf) => ({
   'dataloader, its cache on (default)': () => inRounds(bind(new DataLoader(batch, { maxBatchSize: round })), keyOf),
   'dataloader, cache off (no dedupe either)': () =>
     inRounds(bind(new DataLoader(batch, { cache: false, maxBatchSize: round })), keyOf),
+  'sluice/dataloader, the drop-in': () => inRounds(bind(new DropIn(batch, { maxBatchSize: round })), keyOf),
   'sluice createLoader (dedupe, no cache)': () => inRounds(bind(createLoader(batch, { maxItems: round })), keyOf),
 });
+
+const manyKeys = Array.from({ length: 10_000 }, (_, i) => i);
+
+/** A loader a call: the cache would answer the second. */
+async function many(make) {
+  for (let i = 0; i < 10; i++) await make().loadMany(manyKeys);
+  return 10 * manyKeys.length;
+}
 
 const bind = (loader) => (key) => loader.load(key);
 
@@ -32,4 +42,12 @@ export async function benchLoader() {
   report('ns/load', await nanosecondsPerOperation(variants((i) => i)), 'dataloader, its cache on (default)');
   heading(`load(key), each key 20 times in a round of ${round}`);
   report('ns/load', await nanosecondsPerOperation(variants((i) => Math.floor(i / 20))), 'dataloader, its cache on (default)');
+  heading('loadMany(10,000), unique keys');
+  const reference = 'dataloader, its cache on (default)';
+  const results = await nanosecondsPerOperation({
+    [reference]: () => many(() => new DataLoader(batch)),
+    'sluice/dataloader, the drop-in': () => many(() => new DropIn(batch)),
+    'sluice createLoader (dedupe, no cache)': () => many(() => createLoader(batch, { maxItems: 10_000 })),
+  });
+  report('ns/key', results, reference);
 }

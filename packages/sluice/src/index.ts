@@ -20,6 +20,8 @@ export type { DrainReport } from './engine/engine.js';
 export type { Cancel, Clock, Env, Random } from './env/env.js';
 export { systemEnv } from './env/system.js';
 export type { BatchContext, BatchFunction, BatchResult } from './loader/batch-call.js';
+export type { CacheOptions, CacheStats } from './loader/cache.js';
+export type { CycleDetector } from './loader/cycles.js';
 export type { CallOptions, LoaderStats } from './loader/key-engine.js';
 export {
   createKeyFetcher,
@@ -28,6 +30,7 @@ export {
   type KeyFetcherOptions,
   type KeyFetcherStats,
 } from './loader/key-fetcher.js';
-export { createLoader, type Loader, type LoaderOptions, type PrimitiveKey } from './loader/loader.js';
+export { createLoader, type Loader } from './loader/loader.js';
+export type { LoaderOptions, PrimitiveKey } from './loader/loader-options.js';
 export type { ParseKvs } from './loader/read-reply.js';
 export type { HttpGetAsync } from './loader/transport.js';

@@ -20,6 +20,7 @@ export type ErrorCode =
   | 'CLOSED'
   | 'DEAD_LETTERS_FULL'
   | 'DUPLICATE_IN_FLIGHT'
+  | 'DEPENDENCY_CYCLE'
   | 'FAILED'
   | 'INVALID_KEY'
   | 'INVALID_OPTION'

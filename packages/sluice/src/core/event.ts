@@ -119,6 +119,8 @@ export type SluiceEvent =
   | { readonly type: 'unrequested'; readonly batchId: string; readonly keys: number }
   /** Items left unsettled when the drain deadline passed. */
   | { readonly type: 'dropped'; readonly name: string; readonly items: number; readonly reason: 'shutdown' }
+  /** A batch function loaded what waits for it: the key itself, or a slot that it holds. */
+  | { readonly type: 'cycle'; readonly name: string; readonly closes: 'key' | 'slot' }
   /** A caller's callback threw, or rejected; no other caller was affected. */
   | { readonly type: 'callbackError'; readonly name: string; readonly error: unknown };
 

@@ -35,10 +35,10 @@ export interface Range {
  */
 export function numberOption(where: string, value: number | undefined, fallback: number, range: Range): number {
   if (value === undefined) return fallback;
-  const allowed =
-    typeof value === 'number' && (Number.isFinite(value) || (value === Number.POSITIVE_INFINITY && range.infinite === true));
   const fits =
-    allowed && value >= range.least && (range.whole !== true || Number.isInteger(value) || value === Number.POSITIVE_INFINITY);
+    value === Number.POSITIVE_INFINITY
+      ? range.infinite === true
+      : typeof value === 'number' && value >= range.least && (range.whole !== true || Number.isInteger(value));
   if (fits) return value;
   const kind = range.whole === true ? 'a whole number' : 'a number';
   throw invalidOption(

@@ -49,8 +49,12 @@ interface NextTick {
   readonly setImmediate?: (fn: () => void) => unknown;
 }
 
-/** Node runs nextTick callbacks only once the promise jobs are done: a job that schedules one is behind all jobs queued so far. */
-function afterTurn(fn: () => void): Cancel {
+/**
+ * Runs `fn` when this turn and its promise jobs are done: `Clock.afterTurn` of the system.
+ *
+ * Node runs nextTick callbacks only once the promise jobs are done: a job that schedules one is behind all jobs queued so far.
+ */
+export function afterTurn(fn: () => void): Cancel {
   let cancelled = false;
   const run = () => {
     if (!cancelled) fn();
@@ -85,11 +89,31 @@ export function drainJobs(): Promise<void> {
 const realImmediate = (globalThis as NextTick).setImmediate;
 
 interface AsyncHooks {
-  readonly AsyncLocalStorage: { snapshot?(): <T>(fn: () => T) => T };
+  readonly AsyncLocalStorage: {
+    new (): { run<R>(value: unknown, fn: () => R): R; getStore(): unknown };
+    snapshot?(): <T>(fn: () => T) => T;
+  };
+}
+
+function asyncHooks(): AsyncHooks | undefined {
+  return (globalThis as NextTick).process?.getBuiltinModule?.('node:async_hooks') as AsyncHooks | undefined;
+}
+
+/** A value that goes with an asynchronous flow. */
+export interface ContextVariable<T> {
+  run<R>(value: T, fn: () => R): R;
+  get(): T | undefined;
+}
+
+/** A value that goes with an asynchronous flow; undefined where the platform has no such thing. */
+export function contextVariable<T>(): ContextVariable<T> | undefined {
+  const hooks = asyncHooks();
+  if (hooks === undefined) return undefined;
+  const storage = new hooks.AsyncLocalStorage();
+  return { run: (value, fn) => storage.run(value, fn), get: () => storage.getStore() as T | undefined };
 }
 
 /** Runs functions in the asynchronous context of this call; where the platform has none, just runs them. */
 export function capturedContext(): <T>(fn: () => T) => T {
-  const hooks = (globalThis as NextTick).process?.getBuiltinModule?.('node:async_hooks') as AsyncHooks | undefined;
-  return hooks?.AsyncLocalStorage.snapshot?.() ?? ((fn) => fn());
+  return asyncHooks()?.AsyncLocalStorage.snapshot?.() ?? ((fn) => fn());
 }

@@ -1,13 +1,21 @@
 /** The innermost dispatcher of a loader: calls the batch function, believes nothing that it returns. */
 
 import type { Batch, CutReason, Item } from '../core/batch.js';
-import type { DispatchContext, Dispatcher } from '../core/dispatcher.js';
+import type { DispatchContext, Dispatcher, Layer } from '../core/dispatcher.js';
 import { asFailure, failure, type SluiceError } from '../core/errors.js';
-import { allFailed, failed, type Outcome } from '../core/outcome.js';
+import { allFailed, type Outcome } from '../core/outcome.js';
 import type { Env } from '../env/env.js';
+import type { LoaderWatch } from './cycles.js';
+import type { KeyItem } from './key-item.js';
+import { absent, isAsyncIterable, Replies, withEarly } from './replies.js';
 
-/** What a batch function is told beside the keys. */
-export interface BatchContext {
+/**
+ * What a batch function is told beside the keys.
+ *
+ * `resolve` and `reject` take any value, lest they spoil the inference of the loader's types; annotate the parameter as
+ * `BatchContext<number, User>` to have them checked.
+ */
+export interface BatchContext<K = unknown, V = unknown> {
   /** Aborted when the call is out of time, or when nobody waits for any of its keys any more. Pass it on. */
   readonly signal: AbortSignal;
   /** 1 for the first try. */
@@ -18,43 +26,65 @@ export interface BatchContext {
   readonly batchId: string;
   /** Why the batch was cut. */
   readonly reason: CutReason;
+  /** The items behind the keys, in the same order. */
+  readonly entries: readonly Item<K>[];
+  /**
+   * Tells a key's callers now, before the batch has ended. The first word on a key counts: what the function returns for it later is
+   * ignored, and a retry leaves it out. When every key has been told, the function need not return anything. Unbound: pass it on.
+   */
+  resolve(key: K, value: V): void;
+  /** As `resolve`, with a failure. It is not tried again. */
+  reject(key: K, error: unknown): void;
 }
 
-/** What a batch function returns: a map, or an array with one entry a key, in key order. An `Error` fails that key alone. */
-export type BatchResult<K, E> = ReadonlyMap<K, E> | readonly E[];
+/**
+ * What a batch function returns: a map, or an array with one entry a key, in key order, or an async iterable of keys with their
+ * entries, each told as it comes. An `Error` as entry fails that key alone.
+ */
+export type BatchResult<K, E> = ReadonlyMap<K, E> | readonly E[] | AsyncIterable<readonly [K, E]>;
 
 /** Looks up many keys in one call. */
 export type BatchFunction<K, E> = (
   keys: readonly K[],
-  context: BatchContext,
-) => BatchResult<K, E | Error | undefined> | Promise<BatchResult<K, E | Error | undefined>>;
+  context: BatchContext<K>,
+) => BatchResult<K, E | Error | undefined> | void | Promise<BatchResult<K, E | Error | undefined> | void>;
 
-/** Makes the dispatcher of a batch function. `keyBy` tells object keys apart in the map that it returns. */
-export function batchDispatcher<K, V>(
-  batchFn: BatchFunction<K, V>,
-  env: Env,
-  keyBy: ((key: K) => unknown) | undefined,
-): Dispatcher<K, V> {
+/** A batch function, and what its calls need. */
+export interface Caller<K, V> {
+  readonly batchFn: BatchFunction<K, V>;
+  readonly env: Env;
+  /** Tells object keys apart in what it answers. */
+  readonly keyBy: ((key: K) => unknown) | undefined;
+  readonly cycles?: LoaderWatch;
+  /** Told of the keys that are settled before their batch has ended. */
+  readonly early: (item: KeyItem<K, V>, outcome: Outcome<V>) => void;
+}
+
+type Outcomes<V> = Promise<readonly Outcome<V>[]>;
+
+/** Makes the dispatcher of a batch function. */
+export function batchDispatcher<K, V>(caller: Caller<K, V>): Dispatcher<K, V> {
   return {
     ready: () => true,
     dispatch(batch, context) {
-      if (!batch.items.some((item) => item.gone)) return call(batchFn, env, keyBy, batch, context);
-      return callForTheRest(batchFn, env, keyBy, batch, context);
+      return batch.items.some((item) => item.gone) ? callForTheRest(caller, batch, context) : call(caller, batch, context);
     },
   };
 }
 
+/** The outermost layer: what was told early stands, whatever becomes of the batch. */
+export function earlyStands<K, V>(): Layer<K, V> {
+  return (inner) => ({
+    ready: (lane) => inner.ready(lane),
+    dispatch: async (batch, context) => withEarly(batch.items as readonly KeyItem<K, V>[], await inner.dispatch(batch, context)),
+  });
+}
+
 /** Keys whose last waiter left are not asked for: a retry, or a batch that stood in line, shrinks. */
-async function callForTheRest<K, V>(
-  batchFn: BatchFunction<K, V>,
-  env: Env,
-  keyBy: ((key: K) => unknown) | undefined,
-  batch: Batch<K>,
-  context: DispatchContext,
-): Promise<readonly Outcome<V>[]> {
+async function callForTheRest<K, V>(caller: Caller<K, V>, batch: Batch<K>, context: DispatchContext): Outcomes<V> {
   const rest = batch.items.flatMap((item, index) => (item.gone ? [] : [index]));
   if (rest.length === 0) return allFailed(batch.items.length, nobodyWaits());
-  const answered = await call(batchFn, env, keyBy, batch.only(rest), context);
+  const answered = await call(caller, batch.only(rest), context);
   // Nobody is told of the keys that are gone; with an outcome that others share, a batch that failed as a whole still shows it.
   const outcomes = new Array<Outcome<V>>(batch.items.length).fill(answered[0]!);
   rest.forEach((index, i) => {
@@ -64,84 +94,33 @@ async function callForTheRest<K, V>(
 }
 
 async function call<K, V>(
-  batchFn: BatchFunction<K, V>,
-  env: Env,
-  keyBy: ((key: K) => unknown) | undefined,
+  { batchFn, env, keyBy, cycles, early }: Caller<K, V>,
   batch: Batch<K>,
   context: DispatchContext,
-): Promise<readonly Outcome<V>[]> {
+): Outcomes<V> {
   const { id: batchId, items, reason } = batch;
   const { signal, attempt, deadlineAt } = context;
   const startedAt = env.clock.now();
-  let outcomes: readonly Outcome<V>[];
-  try {
+  const unrequested = (keys: number) => env.observe({ type: 'unrequested', batchId, keys });
+  const replies = new Replies<K, V>(items as readonly KeyItem<K, V>[], keyBy, unrequested, early, signal);
+  const ask = async () => {
     // A fresh array: the function may keep it or change it, a retry sends the batch's own keys again.
     const keys = items.map((item) => item.value);
-    const result = await batchFn(keys, { signal, attempt, deadlineAt, batchId, reason });
-    outcomes = outcomesOf(items, result, keyBy, (unrequested) =>
-      env.observe({ type: 'unrequested', batchId, keys: unrequested }),
-    );
+    const { resolve, reject } = replies;
+    const result = await batchFn(keys, { signal, attempt, deadlineAt, batchId, reason, entries: items, resolve, reject });
+    return isAsyncIterable(result) ? await replies.drain(result) : replies.read(result);
+  };
+  let outcomes: readonly Outcome<V>[];
+  try {
+    outcomes = await (cycles === undefined ? ask() : cycles.run(items as readonly KeyItem<K, V>[], ask));
   } catch (thrown) {
     outcomes = allFailed(items.length, asFailure(thrown, 'transient'));
   }
+  outcomes = replies.close(outcomes);
   const ok = outcomes.every((outcome) => outcome.kind === 'ok' || outcome.failure === absent);
   const durationMs = env.clock.now() - startedAt;
   env.observe({ type: 'called', batchId, lane: batch.lane, attempt, items: items.length, durationMs, ok });
   return outcomes;
-}
-
-function outcomesOf<K, V>(
-  items: readonly Item<K>[],
-  result: unknown,
-  keyBy: ((key: K) => unknown) | undefined,
-  unrequested: (keys: number) => void,
-): readonly Outcome<V>[] {
-  if (result instanceof Map) return fromMap(items, result as ReadonlyMap<unknown, V | Error | undefined>, keyBy, unrequested);
-  if (!Array.isArray(result)) return allFailed(items.length, neitherMapNorArray(result));
-  if (result.length !== items.length) return allFailed(items.length, wrongLength(items.length, result.length));
-  return items.map((_, index) => entryOutcome<V>(result[index]));
-}
-
-function fromMap<K, V>(
-  items: readonly Item<K>[],
-  given: ReadonlyMap<unknown, V | Error | undefined>,
-  keyBy: ((key: K) => unknown) | undefined,
-  unrequested: (keys: number) => void,
-): readonly Outcome<V>[] {
-  // Two objects may stand for one key: both sides are told apart by keyBy.
-  const map = keyBy === undefined ? given : new Map([...given].map(([key, entry]) => [keyBy(key as K), entry]));
-  let asked = 0;
-  const outcomes = items.map((item) => {
-    const key = keyBy === undefined ? item.value : keyBy(item.value);
-    const entry = map.get(key);
-    if (entry !== undefined || map.has(key)) asked++;
-    return entryOutcome<V>(entry);
-  });
-  if (map.size > asked) unrequested(map.size - asked);
-  return outcomes;
-}
-
-/** Shared by all keys that are absent, each in an outcome of its own: a batch of absent keys has not failed as a whole. */
-const absent = failure('there is no such key.', { code: 'KEY_NOT_FOUND' });
-
-function entryOutcome<V>(entry: V | Error | undefined): Outcome<V> {
-  if (entry === undefined) return failed(absent);
-  return entry instanceof Error ? failed(asFailure(entry, 'permanent')) : { kind: 'ok', value: entry };
-}
-
-function neitherMapNorArray(result: unknown): SluiceError {
-  const got = result === null ? 'null' : typeof result;
-  return failure(
-    `the batch function must return a Map, or an array with one entry per key in key order (or a promise of one); it returned ${got}.`,
-    { code: 'BAD_RESULT' },
-  );
-}
-
-function wrongLength(keys: number, results: number): SluiceError {
-  return failure(
-    `the batch function got ${keys} keys and returned ${results} results; return one per key, in key order, or a Map of those found.`,
-    { code: 'RESULT_LENGTH_MISMATCH' },
-  );
 }
 
 function nobodyWaits(): SluiceError {

@@ -1,16 +1,22 @@
 /** KeyEngine: the engine with one item a key and many waiters an item. The loader and the key fetcher are its two faces. */
 
 import type { Dispatcher } from '../core/dispatcher.js';
-import { failure, invalidOption, type SluiceError, shorten } from '../core/errors.js';
+import { asFailure, failure, type SluiceError } from '../core/errors.js';
 import type { SluiceEvent } from '../core/event.js';
-import type { Outcome } from '../core/outcome.js';
+import { failed, type Outcome } from '../core/outcome.js';
 import { type Counts, emptyTally, type Tally } from '../core/tally.js';
 import type { Window } from '../core/window.js';
+import type { Ending } from '../engine/barrier.js';
 import { type DrainReport, Engine } from '../engine/engine.js';
+import type { Flight } from '../engine/flight.js';
 import { onAbort } from '../engine/signals.js';
 import type { Env } from '../env/env.js';
 import { tellByArrival } from './arrival.js';
+import type { Cache, CacheStats } from './cache.js';
+import type { LoaderWatch } from './cycles.js';
+import { Deadlines } from './deadlines.js';
 import { KeyItem, type Waiter } from './key-item.js';
+import { cancelled, identityOf, invalidKey, isIdentity, leftAlready, outOfTime, ownError } from './refusals.js';
 
 /** Options of one call. */
 export interface CallOptions {
@@ -32,13 +38,20 @@ export interface KeyEngineOptions<K, V> {
   readonly env: Env;
   readonly window: Window;
   readonly maxItems: number;
+  readonly maxBytes: number;
   readonly maxHeldWaiters: number;
   readonly maxHeldKeys: number;
   readonly maxHeldBytes: number;
   /** Tells keys apart; undefined: the key itself does. */
   readonly keyBy: ((key: K) => unknown) | undefined;
-  /** What a key counts against `maxHeldBytes`, or why it is no key. Default 0. */
+  /** Answers what is known, and lets callers join what is in flight. */
+  readonly cache?: Cache<V>;
+  /** What a key counts against `maxBytes` and `maxHeldBytes`, or why it is no key. Default 0. */
   bytesOf?(key: K): number | SluiceError;
+  /** Looks whether a load waits for itself. */
+  readonly cycles?: LoaderWatch;
+  /** Which batch a key belongs into, or throws. Default: one for all. */
+  partitionOf?(key: K): unknown;
   split?(items: readonly KeyItem<K, V>[]): readonly (readonly KeyItem<K, V>[])[];
   dispatcher(env: Env): Dispatcher<K, V>;
 }
@@ -47,8 +60,11 @@ export interface KeyEngineOptions<K, V> {
 export class KeyEngine<K, V> {
   readonly #options: KeyEngineOptions<K, V>;
   readonly #engine: Engine<K, V, KeyItem<K, V>>;
-  /** The keys that are held: what has been dispatched is joined by nobody. */
-  readonly #held = new Map<unknown, KeyItem<K, V>>();
+  /** The keys that may be joined: those held, for what has been dispatched is joined by nobody; with a cache those in flight too. */
+  readonly #open = new Map<unknown, KeyItem<K, V>>();
+  readonly #deadlines: Deadlines;
+  /** Of flights with keys that were told early: how many of their keys somebody still waits for. */
+  readonly #awaited = new WeakMap<Flight, number>();
   readonly #tally: Counts = emptyTally();
   #told: KeyItem<K, V>[] = [];
   #arrivals = 0;
@@ -57,13 +73,14 @@ export class KeyEngine<K, V> {
 
   constructor(options: KeyEngineOptions<K, V>) {
     this.#options = options;
-    const { name, env, window, maxItems, maxHeldKeys, maxHeldBytes, split } = options;
+    const { name, env, window, maxItems, maxBytes, maxHeldKeys, maxHeldBytes, split } = options;
+    this.#deadlines = new Deadlines(env.clock);
     this.#engine = new Engine<K, V, KeyItem<K, V>>({
       name,
       env,
       window,
       maxItems,
-      maxBytes: Number.POSITIVE_INFINITY,
+      maxBytes,
       maxHeldItems: maxHeldKeys,
       maxHeldBytes,
       maxWaiting: 0,
@@ -79,11 +96,51 @@ export class KeyEngine<K, V> {
   /** Makes `waiter` wait for `key`; refuses by rejecting it. Never throws. */
   join(key: K, waiter: Waiter<K, V>, options?: CallOptions): void {
     this.#tally.offered++;
-    const refusal = (options === undefined ? undefined : leftAlready(options)) ?? this.#enter(key, waiter);
-    if (refusal === undefined && options !== undefined) this.#watch(waiter, options);
-    if (refusal === undefined) return;
-    this.#tally.rejected++;
-    waiter.reject(refusal);
+    const left = options === undefined ? undefined : leftAlready(options.signal, options.timeoutMs);
+    const refusal = left ?? this.#enter(key, waiter);
+    if (refusal !== undefined) {
+      this.#tally.rejected++;
+      waiter.reject(refusal, waiter.place);
+    } else if (options !== undefined && waiter.item !== undefined) {
+      this.#watch(waiter, options);
+    }
+  }
+
+  /** Caches a value, or a failure: what is in flight for that key is older, and is neither cached nor joined any more. */
+  prime(key: K, value: V | Error): void {
+    const { cache, keyBy, env } = this.#options;
+    if (cache === undefined) return;
+    const identity = identityOf(key, keyBy);
+    if (!isIdentity(identity)) throw invalidKey(key, keyBy !== undefined, identity);
+    this.#detach(identity);
+    const outcome: Outcome<V> = value instanceof Error ? failed(asFailure(value, 'permanent')) : { kind: 'ok', value };
+    cache.put(identity, outcome, env.clock.now());
+  }
+
+  /** Forgets what is cached, and what is in flight: the next call asks afresh. */
+  clear(key: K): void {
+    const identity = identityOf(key, this.#options.keyBy);
+    this.#detach(identity);
+    this.#options.cache?.clear(identity);
+  }
+
+  clearAll(): void {
+    for (const identity of this.#open.keys()) this.#detach(identity);
+    this.#options.cache?.clearAll();
+  }
+
+  /** Tells the waiters of a key in flight before its batch ends. The first word counts. */
+  settleEarly(item: KeyItem<K, V>, outcome: Outcome<V>): void {
+    const { flight } = item;
+    if (flight === undefined || item.gone || item.outcome !== undefined) return;
+    const awaited = this.#awaited.get(flight) ?? flight.items.reduce((count, each) => count + (each.gone ? 0 : 1), 0);
+    this.#awaited.set(flight, awaited - 1);
+    item.outcome = outcome;
+    item.toldEarly = true;
+    // For layers, that it need not be tried again.
+    item.gone = true;
+    this.#keep(item, outcome);
+    for (let waiter = item.first; waiter !== undefined; waiter = waiter.next) this.#tell(waiter, item);
   }
 
   /**
@@ -98,12 +155,8 @@ export class KeyEngine<K, V> {
     this.#tally.cancelled++;
     item.leave(waiter);
     waiter.unwatch?.();
-    waiter.reject(reason);
-    if (item.waiting === 0) {
-      // By identity: another item of the same key may be held by now.
-      if (this.#held.get(item.identity) === item) this.#held.delete(item.identity);
-      this.#engine.cancel(item, reason);
-    }
+    waiter.reject(reason, waiter.place);
+    if (item.waiting === 0) this.#abandon(item, reason);
     return true;
   }
 
@@ -116,8 +169,9 @@ export class KeyEngine<K, V> {
     return this.#closing;
   }
 
-  stats(): LoaderStats {
-    return { ...this.#tally, keys: this.#engine.tally() };
+  stats(): LoaderStats & { readonly cache?: CacheStats } {
+    const { cache } = this.#options;
+    return { ...this.#tally, keys: this.#engine.tally(), ...(cache === undefined ? {} : { cache: cache.stats() }) };
   }
 
   observe(event: SluiceEvent): void {
@@ -135,51 +189,94 @@ export class KeyEngine<K, V> {
 
   /** What keeps a key out, or undefined when its waiter was taken in. */
   #enter(key: K, waiter: Waiter<K, V>): SluiceError | undefined {
-    const { keyBy, bytesOf, maxHeldWaiters } = this.#options;
+    const { keyBy, maxHeldWaiters } = this.#options;
     if (this.#engine.closed) return this.#refuse('closed');
     if (this.waiting >= maxHeldWaiters) return this.#refuse('full');
-    const identity = keyBy === undefined ? key : tryKeyBy(keyBy, key);
-    if (identity === undefined || typeof identity === 'object' || typeof identity === 'function') {
-      return invalidKey(key, keyBy !== undefined, identity);
-    }
+    const identity = identityOf(key, keyBy);
+    if (!isIdentity(identity)) return invalidKey(key, keyBy !== undefined, identity);
+    if (this.#hit(key, identity, waiter)) return undefined;
     this.#engine.expire();
-    const held = this.#held.get(identity);
-    if (held !== undefined) {
-      this.#take(held, waiter);
+    const open = this.#open.get(identity);
+    const cycle = waiter.prefetches ? undefined : this.#options.cycles?.refusal(key, identity, open);
+    if (cycle !== undefined) return cycle;
+    if (open !== undefined) {
+      this.#take(open, waiter);
       return undefined;
     }
-    const bytes = bytesOf === undefined ? 0 : bytesOf(key);
-    if (typeof bytes !== 'number') return bytes;
-    const item = new KeyItem<K, V>(key, bytes, identity);
+    const item = this.#itemOf(key, identity);
+    if (!(item instanceof KeyItem)) return item;
     // Before the offer, which may fill a batch and send it.
-    this.#held.set(identity, item);
+    this.#open.set(identity, item);
     this.#take(item, waiter);
     const admission = this.#engine.offer(item);
     if (admission === 'accepted') return undefined;
-    this.#held.delete(identity);
+    this.#open.delete(identity);
     item.leave(waiter);
     this.#tally.accepted--;
     this.#tally.held--;
     return this.#engine.refusal(item, admission);
   }
 
+  /** Tells a waiter what the cache knows, if it does. */
+  #hit(key: K, identity: unknown, waiter: Waiter<K, V>): boolean {
+    const { cache, env } = this.#options;
+    const outcome = cache?.get(identity, env.clock.now());
+    if (outcome === undefined) return false;
+    this.#tally.accepted++;
+    this.#tally[this.#answer(waiter, outcome, key)]++;
+    return true;
+  }
+
+  #itemOf(key: K, identity: unknown): KeyItem<K, V> | SluiceError {
+    const { bytesOf, partitionOf } = this.#options;
+    if (bytesOf === undefined && partitionOf === undefined) return new KeyItem<K, V>(key, 0, identity);
+    try {
+      const bytes = bytesOf === undefined ? 0 : bytesOf(key);
+      if (typeof bytes !== 'number') return bytes;
+      const item = new KeyItem<K, V>(key, bytes, identity);
+      item.partition = partitionOf?.(key);
+      return item;
+    } catch (thrown) {
+      return failure('invalid key: cost or partition threw.', { code: 'INVALID_KEY', class: 'rejected', key, cause: thrown });
+    }
+  }
+
   #take(item: KeyItem<K, V>, waiter: Waiter<K, V>): void {
     const { env } = this.#options;
     if (env.origin !== undefined) item.comesFrom(env.origin());
     item.join(waiter);
+    if (!waiter.prefetches) this.#options.cycles?.note(item);
     waiter.arrival = this.#arrivals++;
     this.#tally.accepted++;
-    this.#tally.held++;
+    this.#tally[item.flight === undefined ? 'held' : 'inFlight']++;
+  }
+
+  /** The last waiter of a key left. */
+  #abandon(item: KeyItem<K, V>, reason: SluiceError): void {
+    // By identity: another item of the same key may be held by now.
+    if (this.#open.get(item.identity) === item) this.#open.delete(item.identity);
+    this.#engine.cancel(item, reason);
+    const { flight } = item;
+    const awaited = flight === undefined ? undefined : this.#awaited.get(flight);
+    if (flight === undefined || awaited === undefined) return;
+    this.#awaited.set(flight, awaited - 1);
+    // The others were told early: nobody waits for anything of this call.
+    if (awaited === 1) flight.abort(reason);
+  }
+
+  /** Lets nobody join a key in flight any more, nor its value into the cache. One that is held will be read later: it may stay. */
+  #detach(identity: unknown): void {
+    if (this.#open.get(identity)?.flight !== undefined) this.#open.delete(identity);
   }
 
   #refuse(reason: 'closed' | 'full'): SluiceError {
     const { name, maxHeldWaiters } = this.#options;
     this.observe({ type: 'rejected', name, reason });
     if (reason === 'closed') return failure(`${name} is closed: it loads no more.`, { code: 'CLOSED', class: 'rejected' });
-    return failure(
-      `${name} is full: ${this.waiting} calls wait, maxHeldWaiters is ${maxHeldWaiters}. Load more slowly, or raise the bound.`,
-      { code: 'OVERLOADED', class: 'rejected' },
-    );
+    return failure(`${name} is full: ${this.waiting} calls wait, maxHeldWaiters is ${maxHeldWaiters}.`, {
+      code: 'OVERLOADED',
+      class: 'rejected',
+    });
   }
 
   #watch(waiter: Waiter<K, V>, { signal, timeoutMs }: CallOptions): void {
@@ -188,7 +285,7 @@ export class KeyEngine<K, V> {
       waiter.unwatch = unsign;
       return;
     }
-    const stopTimer = this.#options.env.clock.after(timeoutMs, () => this.leave(waiter, outOfTime(timeoutMs)));
+    const stopTimer = this.#deadlines.start(timeoutMs, () => this.leave(waiter, outOfTime(timeoutMs)));
     waiter.unwatch = () => {
       unsign?.();
       stopTimer();
@@ -200,19 +297,27 @@ export class KeyEngine<K, V> {
     for (const item of items) waiting += item.waiting;
     this.#tally.held -= waiting;
     this.#tally.inFlight += waiting;
+    if (this.#options.cache !== undefined) return;
     // Every key in the map is an item that is held: where as many leave, all do.
-    if (items.length === this.#held.size) this.#held.clear();
-    else for (const item of items) this.#held.delete(item.identity);
+    if (items.length === this.#open.size) this.#open.clear();
+    else for (const item of items) this.#open.delete(item.identity);
   }
 
   #settle(item: KeyItem<K, V>, outcome: Outcome<V>): void {
+    if (item.toldEarly) return;
     item.outcome = outcome;
     this.#told.push(item);
-    if (item.flight === undefined) {
-      // Dropped by a drain before it was sent.
-      this.#droppedHeld += item.waiting;
-      this.#held.delete(item.identity);
-    }
+    // Dropped by a drain before it was sent.
+    if (item.flight === undefined) this.#droppedHeld += item.waiting;
+    this.#keep(item, outcome);
+  }
+
+  /** Caches an outcome, unless its key was cleared, primed or asked for afresh since: then it is the older one. */
+  #keep(item: KeyItem<K, V>, outcome: Outcome<V>): void {
+    const { cache, env } = this.#options;
+    if ((cache === undefined && item.flight !== undefined) || this.#open.get(item.identity) !== item) return;
+    this.#open.delete(item.identity);
+    cache?.put(item.identity, outcome, env.clock.now());
   }
 
   /** Only promises are settled here: whatever the callers do next, they do after this loop. */
@@ -223,83 +328,40 @@ export class KeyEngine<K, V> {
   }
 
   #tell(waiter: Waiter<K, V>, item: KeyItem<K, V>): void {
-    const outcome = item.outcome!;
     waiter.item = undefined;
     waiter.unwatch?.();
     this.#tally[item.flight === undefined ? 'held' : 'inFlight']--;
+    const ending = this.#answer(waiter, item.outcome!, item.value);
+    // Only a drain settles an item that is gone.
+    this.#tally[ending !== 'ok' && item.gone && !item.toldEarly ? 'dropped' : ending]++;
+  }
+
+  #answer(waiter: Waiter<K, V>, outcome: Outcome<V>, key: K): 'ok' | 'failed' | 'dead' {
     if (outcome.kind === 'ok') {
-      this.#tally.ok++;
-      waiter.resolve(outcome.value);
-    } else if (outcome.failure.code === 'KEY_NOT_FOUND' && waiter.finds) {
-      this.#tally.ok++;
-      waiter.resolve(undefined);
-    } else {
-      // Only a drain settles an item that is gone.
-      this.#tally[item.gone ? 'dropped' : outcome.kind]++;
-      waiter.reject(ownError(outcome.failure, item.value));
+      waiter.resolve(outcome.value, waiter.place);
+      return 'ok';
     }
+    if (waiter.finds && outcome.failure.code === 'KEY_NOT_FOUND') {
+      waiter.resolve(undefined, waiter.place);
+      return 'ok';
+    }
+    waiter.reject(ownError(outcome.failure, key), waiter.place);
+    return outcome.kind;
   }
 
   async #drain(deadlineMs: number): Promise<DrainReport> {
     const before = { ...this.#tally };
     const { durationMs } = await this.#engine.close(deadlineMs);
-    const { ok, failed, dead, cancelled, dropped } = this.#tally;
+    const since = (ending: Ending) => this.#tally[ending] - before[ending];
     return {
-      ok: ok - before.ok,
-      failed: failed - before.failed,
-      dead: dead - before.dead,
-      cancelled: cancelled - before.cancelled,
-      dropped: dropped - before.dropped,
+      ok: since('ok'),
+      failed: since('failed'),
+      dead: since('dead'),
+      cancelled: since('cancelled'),
+      dropped: since('dropped'),
       droppedHeld: this.#droppedHeld,
-      droppedInFlight: dropped - before.dropped - this.#droppedHeld,
+      droppedInFlight: since('dropped') - this.#droppedHeld,
       durationMs,
     };
   }
-}
-
-/** The error of one caller: its own object, because callers may change or rethrow it; the failure that all share is its cause. */
-function ownError(shared: SluiceError, key: unknown): SluiceError {
-  const { code, class: failureClass, retryAfterMs, deadLetterId } = shared;
-  const missing = code === 'KEY_NOT_FOUND' ? `no value for key ${shorten(key)}: ` : '';
-  return failure(`${missing}${shared.message}`, {
-    code,
-    class: failureClass,
-    cause: shared,
-    key: shared.key ?? key,
-    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-    ...(deadLetterId === undefined ? {} : { deadLetterId }),
-  });
-}
-
-/** The error of a caller whose signal was aborted. */
-export function cancelled(signal: AbortSignal): SluiceError {
-  return failure('the caller aborted.', { code: 'CANCELLED', class: 'rejected', cause: signal.reason });
-}
-
-function outOfTime(timeoutMs: number): SluiceError {
-  return failure(`no value after ${timeoutMs} ms, the time that this call allowed.`, { code: 'TIMEOUT', class: 'unknown' });
-}
-
-function leftAlready({ signal, timeoutMs }: CallOptions): SluiceError | undefined {
-  if (signal?.aborted) return cancelled(signal);
-  if (timeoutMs === undefined || timeoutMs >= 0) return undefined;
-  return invalidOption(`timeoutMs must be a number of milliseconds, 0 or more; got ${shorten(timeoutMs)}`);
-}
-
-/** What `keyBy` makes of a key, or the error that it threw, which is no identity. */
-function tryKeyBy<K>(keyBy: (key: K) => unknown, key: K): unknown {
-  try {
-    return keyBy(key);
-  } catch (thrown) {
-    return thrown instanceof Error ? thrown : failure('keyBy threw', { cause: thrown });
-  }
-}
-
-function invalidKey(key: unknown, byKeyBy: boolean, identity: unknown): SluiceError {
-  const got = shorten(byKeyBy && !(identity instanceof Error) ? identity : key);
-  const what = byKeyBy
-    ? 'keyBy must return a string, number, bigint, boolean or symbol'
-    : 'a key is a string, number, bigint, boolean or symbol; for objects, pass keyBy';
-  const cause = byKeyBy && identity instanceof Error ? identity : undefined;
-  return failure(`invalid key: ${what}; got ${got}.`, { code: 'INVALID_KEY', class: 'rejected', key, cause });
 }

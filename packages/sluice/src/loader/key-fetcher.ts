@@ -11,11 +11,12 @@ import { timeout } from '../layers/timeout.js';
 import { type BatchFunction, batchDispatcher } from './batch-call.js';
 import { deadline } from './deadline.js';
 import { halve } from './halve.js';
-import { type CallOptions, cancelled, KeyEngine, type LoaderStats } from './key-engine.js';
+import { type CallOptions, KeyEngine, type LoaderStats } from './key-engine.js';
 import { type KeyFetcherOptions, type KeyFetcherSettings, printCallbackError, settingsOf } from './key-fetcher-options.js';
 import { Waiter } from './key-item.js';
 import { encodeKeys, fill, keyBytes, pathBeforeKeys } from './read-path.js';
 import { readReply } from './read-reply.js';
+import { cancelled } from './refusals.js';
 import { get, isThenable, urlTooLong } from './transport.js';
 
 export type { KeyFetcherOptions } from './key-fetcher-options.js';
@@ -108,7 +109,7 @@ export function createKeyFetcher(options: KeyFetcherOptions): KeyFetcher {
     const request: Request = { key, callback, signal: callOptions?.signal, called: false, leftFor: undefined };
     let waiter!: Waiter<string, number>;
     const answer = new Promise<number | undefined>((resolve, reject) => {
-      waiter = new Waiter<string, number>(resolve, reject, missing !== 'error');
+      waiter = new Waiter<string, number>({ resolve, reject }, missing !== 'error');
     });
     // As reactions of a promise the callbacks run in their caller's own asynchronous context, one by one, in the order in which
     // the engine settles them.
@@ -187,6 +188,7 @@ function engineOf(
     window: { maxDelayMs: settings.windowMs },
     // No size trigger: one window is one call, however many ask.
     maxItems: Number.POSITIVE_INFINITY,
+    maxBytes: Number.POSITIVE_INFINITY,
     maxHeldWaiters: settings.maxHeldWaiters,
     maxHeldKeys: settings.maxHeldKeys,
     maxHeldBytes: settings.maxHeldBytes,
@@ -194,6 +196,6 @@ function engineOf(
     bytesOf: (key) => keyBytes(key, maxKeysBytes),
     // One more than fits: the last key has no comma.
     split: (items) => fill(items, (item) => item.bytes, maxKeysBytes + 1),
-    dispatcher: (engineEnv) => stack(layers, batchDispatcher(reader(engineEnv), engineEnv, undefined), engineEnv),
+    dispatcher: (env) => stack(layers, batchDispatcher({ batchFn: reader(env), env, keyBy: undefined, early: () => {} }), env),
   });
 }

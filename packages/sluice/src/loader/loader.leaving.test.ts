@@ -1,33 +1,8 @@
 import { getEventListeners } from 'node:events';
 import { expect, it } from 'vitest';
-import type { SluiceError } from '../core/errors.js';
+import { answered, codeOf, doubling } from '../../test/support/batch-functions.js';
 import { testEnv } from '../testing/index.js';
 import { createLoader } from './loader.js';
-
-/** A batch function that doubles its keys, and remembers what it was asked for. */
-function doubling() {
-  const calls: number[][] = [];
-  const batchFn = async (keys: readonly number[]) => {
-    calls.push([...keys]);
-    return keys.map((key) => key * 2);
-  };
-  return { calls, batchFn };
-}
-
-/** A batch function whose calls the test answers. */
-function answered<K, V>() {
-  const calls: { keys: readonly K[]; signal: AbortSignal; resolve: (values: V[]) => void; reject: (error: unknown) => void }[] =
-    [];
-  const batchFn = (keys: readonly K[], { signal }: { readonly signal: AbortSignal }) =>
-    new Promise<V[]>((resolve, reject) => calls.push({ keys, signal, resolve, reject }));
-  return { calls, batchFn };
-}
-
-const codeOf = (promise: Promise<unknown>) =>
-  promise.then(
-    () => 'ok',
-    (error: SluiceError) => error.code,
-  );
 
 it('lets one waiter leave without affecting another; the last one takes the key along, or aborts the call', async () => {
   const env = testEnv();
@@ -137,4 +112,32 @@ it('refuses beyond maxHeldWaiters, asynchronously, counting callers in flight to
   calls[0]!.resolve([5]);
   expect(await Promise.all(loads)).toEqual([5, 5]);
   expect(await Promise.race([codeOf(loader.load(2)), env.clock.settle().then(() => 'accepted')])).toBe('accepted');
+});
+
+it('ten thousand calls with a timeoutMs share one timer for each length of time', async () => {
+  const env = testEnv();
+  const { calls, batchFn } = answered<number, number>();
+  const loader = createLoader(batchFn, { env, window: 'whileBusy', maxInFlight: 1, timeoutMs: Number.POSITIVE_INFINITY });
+  const told: string[] = [];
+  const load = (key: number, timeoutMs: number) =>
+    loader.load(key, { timeoutMs }).then(
+      () => told.push(`${env.clock.now()} ${key}`),
+      () => told.push(`${env.clock.now()} ${key}:TIMEOUT`),
+    );
+  for (let i = 0; i < 10_000; i++) void load(i, i % 2 === 0 ? 100 : 250);
+  expect(env.clock.timers).toBe(2);
+  await env.clock.advance(60);
+  void load(10_000, 100);
+  calls[0]!.resolve([0]);
+  await env.clock.advance(39);
+  expect(told).toEqual(['60 0']);
+  await env.clock.advance(1);
+  expect(told).toHaveLength(5000);
+  expect(told[1]).toBe('100 2:TIMEOUT');
+  await env.clock.advance(60);
+  expect(told.at(-1)).toBe('160 10000:TIMEOUT');
+  await env.clock.advance(90);
+  expect(told).toHaveLength(10_001);
+  expect(told.at(-1)).toMatch(/^250 \d+:TIMEOUT$/);
+  expect(env.clock.timers).toBe(0);
 });

@@ -1,35 +1,11 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { expect, expectTypeOf, it, vi } from 'vitest';
+import { answered, codeOf, doubling } from '../../test/support/batch-functions.js';
 import { failure, SluiceError } from '../core/errors.js';
 import { tallyImbalance } from '../core/tally.js';
 import { retry } from '../layers/index.js';
 import { testEnv } from '../testing/index.js';
 import { createLoader, type Loader } from './loader.js';
-
-/** A batch function that doubles its keys, and remembers what it was asked for. */
-function doubling() {
-  const calls: number[][] = [];
-  const batchFn = async (keys: readonly number[]) => {
-    calls.push([...keys]);
-    return keys.map((key) => key * 2);
-  };
-  return { calls, batchFn };
-}
-
-/** A batch function whose calls the test answers. */
-function answered<K, V>() {
-  const calls: { keys: readonly K[]; signal: AbortSignal; resolve: (values: V[]) => void; reject: (error: unknown) => void }[] =
-    [];
-  const batchFn = (keys: readonly K[], { signal }: { readonly signal: AbortSignal }) =>
-    new Promise<V[]>((resolve, reject) => calls.push({ keys, signal, resolve, reject }));
-  return { calls, batchFn };
-}
-
-const codeOf = (promise: Promise<unknown>) =>
-  promise.then(
-    () => 'ok',
-    (error: SluiceError) => error.code,
-  );
 
 it('asks once for what is loaded in one turn, each key once, in order of arrival', async () => {
   const { calls, batchFn } = doubling();

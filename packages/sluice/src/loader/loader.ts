@@ -1,53 +1,19 @@
 /** Loader: many `load(key)` from anywhere in the process, few calls of the batch function. */
 
-import type { Dispatcher, Layer } from '../core/dispatcher.js';
-import { invalidOption, type SluiceError } from '../core/errors.js';
-import { checkNames, numberOption } from '../core/options.js';
+import { failure, type SluiceError, shorten } from '../core/errors.js';
+import { numberOption } from '../core/options.js';
+import type { Outcome } from '../core/outcome.js';
 import { stack } from '../core/stack.js';
-import type { Window } from '../core/window.js';
 import type { DrainReport } from '../engine/engine.js';
-import type { Env } from '../env/env.js';
 import { systemEnv } from '../env/system.js';
 import { limit } from '../layers/limit.js';
 import { timeout } from '../layers/timeout.js';
-import { type BatchFunction, batchDispatcher } from './batch-call.js';
+import { type BatchFunction, batchDispatcher, earlyStands } from './batch-call.js';
+import { Cache, type CacheStats } from './cache.js';
 import { type CallOptions, KeyEngine, type LoaderStats } from './key-engine.js';
-import { Waiter } from './key-item.js';
-
-/** Values that are told apart by themselves, as a `Map` does it (so that `NaN` is a fine key, and 0 is -0). */
-export type PrimitiveKey = string | number | bigint | boolean | symbol;
-
-/** Options of {@link createLoader}. */
-export interface LoaderOptions<K, V = unknown> {
-  /** Tells object keys apart: a primitive that is equal for equal keys. Needed where keys are objects; default: the key itself. */
-  readonly keyBy?: (key: K) => PrimitiveKey;
-  /** Names it in events and messages. Default `'loader'`. */
-  readonly name?: string;
-  /**
-   * When a batch is due. Default `'tick'`: when this turn of the event loop and its promise jobs are done, so that everything asked
-   * for in one turn goes out together and nobody waits for a timer.
-   */
-  readonly window?: Window;
-  /**
-   * Keys a batch, 1 or more. A full batch leaves at once. Default 1,000: a list of that length is taken by every database, and
-   * beyond it a call gains little.
-   */
-  readonly maxItems?: number;
-  /** Calls of the batch function that run at once, 1 or more. While all run, the open batch grows. Default 1,000. */
-  readonly maxInFlight?: number;
-  /** Calls that wait at most, for keys held or in flight; one more is refused with `OVERLOADED`. Default 100,000. */
-  readonly maxHeldWaiters?: number;
-  /** Keys held at most: open, in flight, waiting for a retry, abandoned. Default: `maxHeldWaiters`. */
-  readonly maxHeldKeys?: number;
-  /** Longest time that one call of the batch function may take, in milliseconds, 1 or more; `Infinity` for no bound. Default 30,000. */
-  readonly timeoutMs?: number;
-  /** Calls that may still run after their time-out; then no new one starts until one has ended. Default: `maxInFlight`. */
-  readonly maxAbandoned?: number;
-  /** Policies above the limit of `maxInFlight` and the time-out, outermost first, such as `[retry()]`. Default none. */
-  readonly layers?: readonly Layer<K, V>[];
-  /** Time, randomness, observation. Default: the system's. */
-  readonly env?: Env;
-}
+import { type KeyItem, Waiter } from './key-item.js';
+import { checkLoader, type LoaderOptions, type PrimitiveKey } from './loader-options.js';
+import { loadAll, loadEach, prefetch } from './many.js';
 
 /**
  * Loads values by key, in batches.
@@ -69,6 +35,28 @@ export interface Loader<K, V> extends AsyncDisposable {
   loadMany(keys: readonly K[], options?: CallOptions): Promise<V[]>;
   /** What became of many keys, in their order, as `Promise.allSettled` tells it. Never rejects. */
   loadSettled(keys: readonly K[], options?: CallOptions): Promise<PromiseSettledResult<V>[]>;
+  /** The values of those keys that there are. Rejects as {@link Loader.loadMany} does otherwise. */
+  loadMap(keys: readonly K[], options?: CallOptions): Promise<Map<K, V>>;
+  /** Asks for keys that will be wanted: fills the cache, or the open batch. Tells nobody, failures neither; they are counted. */
+  prefetch(keys: readonly K[], options?: CallOptions): void;
+  /**
+   * Puts what is known to be newest into the cache, in place of what is there; a call in flight for that key does not overwrite it.
+   * An `Error` is kept for `errorTtlMs`. Does nothing without a cache.
+   *
+   * @throws SluiceError `INVALID_KEY`
+   */
+  prime(key: K, value: V | Error): void;
+  /** Takes a key out of the cache. A call in flight for it is neither joined nor cached any more. Does nothing without a cache. */
+  clear(key: K): void;
+  /** As {@link Loader.clear}, for every key. */
+  clearAll(): void;
+  /**
+   * A loader of its own with the same options: its own batches, cache and bounds, made in the asynchronous context of this call. One
+   * for each request keeps requests apart, as runtimes ask for that forbid I/O on behalf of another request. Close it by itself.
+   *
+   * @param options replace those of this loader.
+   */
+  scope(options?: LoaderOptions<K, V>): Loader<K, V>;
   /** Cuts now; resolves once every call made before it is settled. Never rejects. */
   flush(): Promise<void>;
   /**
@@ -79,21 +67,17 @@ export interface Loader<K, V> extends AsyncDisposable {
    */
   close(options?: { readonly deadlineMs?: number }): Promise<DrainReport>;
   /** The balance at this instant: in calls, and under `keys` in keys. A call that left is `cancelled`, its own `timeoutMs` included. */
-  stats(): LoaderStats;
+  stats(): LoaderStats & { readonly cache?: CacheStats };
 }
 
 /** The value type of a batch function's entries. */
 type ValueOf<E> = Exclude<E, Error | undefined>;
 
-const optionNames = 'keyBy name window maxItems maxInFlight maxHeldWaiters maxHeldKeys timeoutMs maxAbandoned layers env'.split(
-  ' ',
-);
-
 /**
  * Makes a loader of a batch function, which gets the distinct keys in order of arrival and returns a `Map`, or an array with one
- * entry per key in key order. An `Error` as entry fails that key alone; `undefined`, or no entry in the map, means that there is no
- * such key. A batch function that throws, rejects, or returns anything else fails every key of the batch. It runs in the
- * asynchronous context in which the loader was made.
+ * entry per key in key order, or an async iterable of `[key, entry]`, each told as it comes. An `Error` as entry fails that key alone;
+ * `undefined`, or no entry, means that there is no such key. A batch function that throws, rejects, or returns anything else fails
+ * every key of the batch that was not told before. It runs in the asynchronous context in which the loader was made.
  *
  * @example
  * const users = createLoader(async (ids: readonly number[]) => new Map((await db.users(ids)).map((user) => [user.id, user])));
@@ -110,15 +94,16 @@ export function createLoader<K, E>(
   options: LoaderOptions<K, ValueOf<E>> & { readonly keyBy: (key: K) => PrimitiveKey },
 ): Loader<K, ValueOf<E>>;
 export function createLoader<K, V>(batchFn: BatchFunction<K, V>, options: LoaderOptions<K, V> = {}): Loader<K, V> {
-  checkNames('createLoader', options, optionNames);
-  if (typeof batchFn !== 'function') throw invalidOption('createLoader needs a batch function: (keys) => Map or array.');
-  const { keyBy } = options;
-  if (keyBy !== undefined && typeof keyBy !== 'function') throw invalidOption('createLoader: keyBy must be a function.');
-  const engine = engineOf(batchFn, options, options.env ?? systemEnv());
+  return loaderOf(batchFn, options);
+}
+
+function loaderOf<K, V>(batchFn: BatchFunction<K, V>, options: LoaderOptions<K, V>): Loader<K, V> {
+  checkLoader(batchFn, options);
+  const engine = engineOf(batchFn, options);
 
   const wait = <R>(key: K, finds: boolean, callOptions: CallOptions | undefined): Promise<R> => {
     const promise = new Promise<R>(capture as (resolve: (value: R) => void, reject: (reason: unknown) => void) => void);
-    engine.join(key, new Waiter<K, V>(captured.resolve, captured.reject, finds), callOptions);
+    engine.join(key, new Waiter<K, V>(captured, finds), callOptions);
     return promise;
   };
   const close = ({ deadlineMs }: { readonly deadlineMs?: number } = {}) =>
@@ -127,8 +112,21 @@ export function createLoader<K, V>(batchFn: BatchFunction<K, V>, options: Loader
   return {
     load: (key, callOptions) => wait<V>(key, false, callOptions),
     find: (key, callOptions) => wait<V | undefined>(key, true, callOptions),
-    loadMany: (keys, callOptions) => Promise.all(keys.map((key) => wait<V>(key, false, callOptions))),
-    loadSettled: (keys, callOptions) => Promise.allSettled(keys.map((key) => wait<V>(key, false, callOptions))),
+    loadMany: (keys, callOptions) => loadAll(engine, keys, false, callOptions),
+    loadSettled: (keys, callOptions) => loadEach(engine, keys, callOptions),
+    async loadMap(keys, callOptions) {
+      const values: readonly (V | undefined)[] = await loadAll(engine, keys, true, callOptions);
+      const found = new Map<K, V>();
+      values.forEach((value, i) => {
+        if (value !== undefined) found.set(keys[i]!, value);
+      });
+      return found;
+    },
+    prefetch: (keys, callOptions) => prefetch(engine, keys, callOptions),
+    prime: (key, value) => engine.prime(key, value),
+    clear: (key) => engine.clear(key),
+    clearAll: () => engine.clearAll(),
+    scope: (more) => loaderOf(batchFn, { ...options, ...more }),
     flush: () => engine.flush(),
     close,
     stats: () => engine.stats(),
@@ -149,23 +147,51 @@ function capture(resolve: (value: unknown) => void, reject: (reason: unknown) =>
   captured.reject = reject;
 }
 
-function engineOf<K, V>(batchFn: BatchFunction<K, V>, options: LoaderOptions<K, V>, env: Env): KeyEngine<K, V> {
-  const at = (name: string) => `createLoader: ${name}`;
-  const count = { least: 1, whole: true, infinite: true };
-  const maxInFlight = numberOption(at('maxInFlight'), options.maxInFlight, 1000, count);
-  const maxHeldWaiters = numberOption(at('maxHeldWaiters'), options.maxHeldWaiters, 100_000, count);
-  const timeoutMs = numberOption(at('timeoutMs'), options.timeoutMs, 30_000, { least: 1, infinite: true });
-  const maxAbandoned = numberOption(at('maxAbandoned'), options.maxAbandoned, maxInFlight, count);
-  const layers = [...(options.layers ?? []), limit<K, V>({ maxInFlight }), timeout<K, V>({ timeoutMs, maxAbandoned })];
-  return new KeyEngine<K, V>({
-    name: options.name ?? 'loader',
+function engineOf<K, V>(batchFn: BatchFunction<K, V>, options: LoaderOptions<K, V>): KeyEngine<K, V> {
+  const number = (name: keyof LoaderOptions<K, V>, fallback: number, whole = true) =>
+    numberOption(`createLoader: ${name}`, options[name] as number | undefined, fallback, { least: 1, whole, infinite: true });
+  const { keyBy, cost, partition } = options;
+  const maxInFlight = number('maxInFlight', 1000);
+  const maxHeldWaiters = number('maxHeldWaiters', 100_000);
+  const bounds = { timeoutMs: number('timeoutMs', 30_000, false), maxAbandoned: number('maxAbandoned', maxInFlight) };
+  const layers = [earlyStands<K, V>(), ...(options.layers ?? []), limit<K, V>({ maxInFlight }), timeout<K, V>(bounds)];
+  const [name, env] = [options.name ?? 'loader', options.env ?? systemEnv()];
+  const watch = options.cycles?.watch({ name, maxInFlight, observe: (event) => engine.observe(event) });
+  const cycles = watch === undefined ? {} : { cycles: watch };
+  const engine: KeyEngine<K, V> = new KeyEngine<K, V>({
+    name,
     env,
+    ...cycles,
     window: options.window ?? 'tick',
-    maxItems: numberOption(at('maxItems'), options.maxItems, 1000, count),
+    maxItems: number('maxItems', 1000),
+    maxBytes: number('maxCost', Number.POSITIVE_INFINITY, false),
     maxHeldWaiters,
-    maxHeldKeys: numberOption(at('maxHeldKeys'), options.maxHeldKeys, maxHeldWaiters, count),
+    maxHeldKeys: number('maxHeldKeys', maxHeldWaiters),
     maxHeldBytes: Number.POSITIVE_INFINITY,
-    keyBy: options.keyBy,
-    dispatcher: (engineEnv): Dispatcher<K, V> => stack(layers, batchDispatcher(batchFn, engineEnv, options.keyBy), engineEnv),
+    keyBy,
+    ...(options.cache === undefined ? {} : { cache: new Cache<V>(options.cache) }),
+    ...(cost === undefined ? {} : { bytesOf: (key) => checkedCost(cost(key), key) }),
+    ...(partition === undefined ? {} : { partitionOf: partition, split: byPartition }),
+    dispatcher: (engineEnv) => {
+      const early = (item: KeyItem<K, V>, outcome: Outcome<V>) => engine.settleEarly(item, outcome);
+      return stack(layers, batchDispatcher({ batchFn, env: engineEnv, keyBy, early, ...cycles }), engineEnv);
+    },
   });
+  return engine;
+}
+
+function checkedCost(cost: unknown, key: unknown): number | SluiceError {
+  if (typeof cost === 'number' && cost >= 0 && Number.isFinite(cost)) return cost;
+  const message = `invalid key: cost must return a number, 0 or more; it returned ${shorten(cost)}.`;
+  return failure(message, { code: 'INVALID_KEY', class: 'rejected', key });
+}
+
+function byPartition<K, V>(items: readonly KeyItem<K, V>[]): KeyItem<K, V>[][] {
+  const parts = new Map<unknown, KeyItem<K, V>[]>();
+  for (const item of items) {
+    const part = parts.get(item.partition);
+    if (part === undefined) parts.set(item.partition, [item]);
+    else part.push(item);
+  }
+  return [...parts.values()];
 }

@@ -1,5 +1,6 @@
 /** `sluice/testing`: time that a test moves, randomness that a seed fixes, a backend that a test plays. */
 
+export { type CycleDetector, detectCycles } from '../loader/cycles.js';
 export { exerciseLog, type LogUnderTest, type LogUnderTestOptions, type TestFunctions } from './exercise-log.js';
 export { batchOf, contextOf, laneBatchOf } from './made-batch.js';
 export { type ScriptedSink, type SinkCall, scriptedSink } from './scripted-sink.js';
