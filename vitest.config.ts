@@ -7,7 +7,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^sluice$/, replacement: `${library}index.ts` },
-      { find: /^sluice\/(layers|log|lmdb|postgres|http|testing)$/, replacement: `${library}$1/index.ts` },
+      { find: /^sluice\/(layers|log|lmdb|postgres|http|simulate|testing)$/, replacement: `${library}$1/index.ts` },
     ],
   },
   test: {
