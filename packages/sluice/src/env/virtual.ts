@@ -99,21 +99,25 @@ export class VirtualClock implements Clock {
    * time timers come first, in the order of their making.
    *
    * @param happenings what comes from outside meanwhile.
+   * @param isOver asked after every step; true ends the run, with what is left undone.
    * @throws SluiceError `FAILED` when the clock runs already; and what an event throws.
    */
-  async run(untilMs: number, happenings?: Happenings): Promise<void> {
+  async run(untilMs: number, happenings?: Happenings, isOver: () => boolean = () => false): Promise<void> {
     if (this.#running) throw failure('this virtual clock runs already; await that run first.');
     this.#running = true;
     try {
       await this.#jobsDone();
       await this.#endTurn();
       this.#afterStep?.();
-      for (;;) {
+      while (!isOver()) {
         const timer = this.#first();
         const timerAt = timer === undefined ? Number.POSITIVE_INFINITY : timer.at;
         const nextAt = happenings === undefined ? Number.POSITIVE_INFINITY : happenings.nextAt();
         const at = Math.min(timerAt, nextAt);
-        if (at === Number.POSITIVE_INFINITY || at > untilMs) break;
+        if (at === Number.POSITIVE_INFINITY || at > untilMs) {
+          if (untilMs !== Number.POSITIVE_INFINITY) this.#nowMs = Math.max(this.#nowMs, untilMs);
+          return;
+        }
         this.#nowMs = Math.max(this.#nowMs, at);
         if (timerAt <= nextAt) this.#fire(timer!);
         else if (happenings!.happen() === 'quiet') continue;
@@ -121,7 +125,6 @@ export class VirtualClock implements Clock {
         if (this.#turnEnd.length > 0) await this.#endTurn();
         this.#afterStep?.();
       }
-      if (untilMs !== Number.POSITIVE_INFINITY) this.#nowMs = Math.max(this.#nowMs, untilMs);
     } finally {
       this.#running = false;
     }

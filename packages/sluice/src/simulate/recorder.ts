@@ -22,6 +22,8 @@ export interface Recorder {
   observe(event: SluiceEvent): void;
   /** How often the batcher has done more than to add an item to an open batch. */
   stirs(): number;
+  /** Calls of the sink that run now, abandoned ones too. */
+  running(): number;
   sample(tally: Tally & { readonly heldBytes: number }): void;
   report(end: {
     readonly seed: number;
@@ -109,6 +111,7 @@ export function recorder(clock: Clock, record: Recorded): Recorder {
       },
     }),
     stirs: () => stirs,
+    running: () => counts.running,
     observe(event) {
       stirs++;
       if (event.type === 'cut') {

@@ -11,7 +11,7 @@ import { seededRandom, streamSeed } from '../env/seeded-random.js';
 import { type Happenings, VirtualClock } from '../env/virtual.js';
 import { type Arrival, type ArrivalStream, type Arrivals, merged } from './arrivals.js';
 import type { SimulatedItem } from './item.js';
-import { type Recorded, recorder } from './recorder.js';
+import { type Recorded, type Recorder, recorder } from './recorder.js';
 import type { SimulationReport } from './report.js';
 import { type SinkModel, sinkOf } from './sink-model.js';
 import { type Watch, watchBatcher } from './watch.js';
@@ -97,7 +97,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   await clock.run(options.untilMs, happenings);
   return recorded.report({
     seed,
-    ...(await drained(options, batcher, clock, watch, callers)),
+    ...(await drained(options, batcher, clock, watch, callers, recorded)),
     violations: watch?.violations ?? [],
   });
 }
@@ -108,12 +108,14 @@ async function drained(
   clock: VirtualClock,
   watch: Watch<SimulatedItem, void> | undefined,
   callers: Callers,
+  recorded: Recorder,
 ): Promise<{ drain: DrainReport; tally: Tally }> {
   let drain: DrainReport | undefined;
   const closing = batcher.close({ deadlineMs: options.closeDeadlineMs ?? 30_000 }).then((report) => {
     drain = report;
   });
-  await clock.run(Number.POSITIVE_INFINITY);
+  // No further: a timer that is left when all is over must be seen, not fired.
+  await clock.run(Number.POSITIVE_INFINITY, undefined, () => drain !== undefined && recorded.running() === 0);
   if (drain === undefined) {
     throw failure('the simulation came to rest, and the batcher is not closed: give closeDeadlineMs a bound.', {
       code: 'FAILED',

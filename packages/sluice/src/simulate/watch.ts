@@ -82,6 +82,8 @@ export interface Watch<T, R> {
   step(stats: WatchedStats): void;
   /** Checks what must hold when all is over. `waiting`: callers that have been promised an answer and have none. */
   rest(stats: WatchedStats, timers: number, callersWaiting: number): void;
+  /** Calls of the sink that run now, abandoned ones too. */
+  calls(): number;
   /** Notes a violation that somebody else has found. */
   report(invariant: Invariant, what: string): void;
 }
@@ -103,11 +105,16 @@ export function watchBatcher<T, R>(options: WatchOptions<T>): Watch<T, R> {
     }
     return seen;
   };
-  const fairness = fairnessRule(options.maxPassedOver ?? Number.POSITIVE_INFINITY, (what) => report('fairness', what));
+  const fairness = fairnessRule(
+    options.maxPassedOver ?? Number.POSITIVE_INFINITY,
+    (heldAt) => latestDueAt(options.window, heldAt),
+    (what) => report('fairness', what),
+  );
   const values = new Map<number, unknown>();
   let offered = 0;
   let calls = 0;
   let freeAt = 0;
+  let slotFreeAt = 0;
   let abandonedEver = false;
   let listeners = 0;
 
@@ -127,7 +134,12 @@ export function watchBatcher<T, R>(options: WatchOptions<T>): Watch<T, R> {
     const firstAt = items[0]!.acceptedAt;
     const latest = Math.max(latestDueAt(options.window, firstAt), freeAt, seen.settledAt);
     if (now > latest + 1e-6) report('delay', `a batch left at ${now} ms, at the latest it was due at ${latest} ms`);
-    fairness.sent(lane, items.length);
+    fairness.sent(
+      lane,
+      items.length,
+      now,
+      (other) => laneSeen(other).unsettled < (options.maxInFlightPerLane ?? Number.POSITIVE_INFINITY),
+    );
   };
 
   const settled = (seen: LaneSeen) => {
@@ -138,13 +150,14 @@ export function watchBatcher<T, R>(options: WatchOptions<T>): Watch<T, R> {
   const layer: Layer<T, R> = (inner: Dispatcher<T, R>) => {
     const free = () => {
       freeAt = clock.now();
+      // In the plain case the sink says when a slot is free, which holds the limit to its word as well.
+      if (options.plain === true && !abandonedEver && freeAt > slotFreeAt)
+        report('delay', `a slot was free at ${slotFreeAt} ms, and nobody was told before ${freeAt} ms`);
     };
     return {
       ready(lane) {
         const ready = inner.ready(lane);
-        // In the plain case the sink says when a slot is free, which holds the limit to its word as well.
-        if (ready === true || (options.plain === true && !abandonedEver)) return ready;
-        return ready.then(free, free);
+        return ready === true ? true : ready.then(free, free);
       },
       async dispatch(batch, context) {
         const seen = laneSeen(batch.lane);
@@ -168,7 +181,10 @@ export function watchBatcher<T, R>(options: WatchOptions<T>): Watch<T, R> {
     calls++;
     for (const item of items) {
       const n = sequenceOf(item);
-      if (!marks.set(n, 'sent')) continue;
+      if (!marks.set(n, 'sent')) {
+        if (options.plain === true) report('settledOnce', `item ${n} was sent twice, and nothing retries`);
+        continue;
+      }
       const seen = laneSeen(laneOf(item));
       if (n < seen.lastSeen) report('order', `item ${n} was sent after item ${seen.lastSeen}`);
       seen.lastSeen = n;
@@ -176,7 +192,8 @@ export function watchBatcher<T, R>(options: WatchOptions<T>): Watch<T, R> {
   };
 
   const end = () => {
-    if (calls >= (options.maxInFlight ?? Number.POSITIVE_INFINITY) && options.plain === true) freeAt = clock.now();
+    // Of any call, not only of the one that frees the last slot: a permit is given back some promise jobs after the call has ended.
+    slotFreeAt = clock.now();
     calls--;
   };
 
@@ -184,6 +201,7 @@ export function watchBatcher<T, R>(options: WatchOptions<T>): Watch<T, R> {
     violations,
     layer,
     report,
+    calls: () => calls,
     sink(inner) {
       return {
         ...(inner.idempotent === undefined ? {} : { idempotent: inner.idempotent }),
@@ -216,7 +234,7 @@ export function watchBatcher<T, R>(options: WatchOptions<T>): Watch<T, R> {
       offered++;
     },
     held(item) {
-      if (marks.set(sequenceOf(item), 'held')) fairness.held(laneOf(item));
+      if (marks.set(sequenceOf(item), 'held')) fairness.held(laneOf(item), clock.now());
     },
     told(item, ok, value) {
       const n = sequenceOf(item);
