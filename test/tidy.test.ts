@@ -57,7 +57,10 @@ describe('who may import whom', () => {
   });
 
   it('the server uses the public subpaths of the library only: it is its first customer', () => {
-    const subpaths = ['sluice', ...['layers', 'log', 'lmdb', 'postgres', 'http', 'simulate', 'testing'].map((name) => `sluice/${name}`)];
+    const subpaths = [
+      'sluice',
+      ...['layers', 'log', 'lmdb', 'postgres', 'http', 'simulate', 'testing'].map((name) => `sluice/${name}`),
+    ];
     const problems = serverSources.flatMap((source) =>
       importsOf(source)
         .filter(

@@ -148,7 +148,16 @@ function watchOf(settings: SimulatedBatcher, clock: VirtualClock): Watch<Simulat
   const { window = { maxDelayMs: 100 }, maxItems = 500, maxBytes = 4 << 20, maxInFlight = 4 } = settings;
   const { maxHeldItems = 100_000, maxHeldBytes = 64 << 20, maxWaiting = 10_000 } = settings;
   const bounds = { window, maxItems, maxBytes, maxInFlight, maxHeldItems, maxHeldBytes, maxWaiting };
-  return watchBatcher<SimulatedItem, void>({ ...bounds, clock, sequenceOf: (item) => item.n });
+  return watchBatcher<SimulatedItem, void>({ ...bounds, ...lanesOf(settings), clock, sequenceOf: (item) => item.n });
+}
+
+/** What the settings say of lanes, if they do: order is then kept within a lane only. */
+function lanesOf(settings: SimulatedBatcher): { laneOf?: (item: SimulatedItem) => string; maxInFlightPerLane?: number } {
+  const { laneBy, maxInFlightPerLane = 1 } = settings as {
+    laneBy?: (item: SimulatedItem) => string;
+    maxInFlightPerLane?: number;
+  };
+  return laneBy === undefined ? {} : { laneOf: laneBy, maxInFlightPerLane };
 }
 
 interface Callers {

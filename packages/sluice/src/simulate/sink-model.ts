@@ -101,6 +101,10 @@ function checked(model: SinkModel): SinkModel {
     numberOption(at('knee.calls'), model.knee.calls, 0, { least: 0 });
     numberOption(at('knee.slowdown'), model.knee.slowdown, 0, { least: 0 });
   }
+  if (model.rateLimit !== undefined) {
+    numberOption(at('rateLimit.perSecond'), model.rateLimit.perSecond, 0, { least: 1e-6 });
+    numberOption(at('rateLimit.burst'), model.rateLimit.burst, 1, { least: 1 });
+  }
   const shares = [model.badItems ?? 0, ...Object.values(model.errors ?? {})];
   if (typeof model.spread === 'number') shares.push(model.spread);
   for (const share of shares) {
