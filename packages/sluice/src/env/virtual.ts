@@ -3,6 +3,7 @@
 import { failure } from '../core/errors.js';
 import type { Cancel, Clock } from './env.js';
 import { drainJobs, systemEnv } from './system.js';
+import { type Timer, TimerHeap } from './timer-heap.js';
 
 /** What comes from outside while a virtual clock runs: arrivals, steps of a script. */
 export interface Happenings {
@@ -25,13 +26,6 @@ export interface VirtualClockOptions {
   readonly afterStep?: () => void;
 }
 
-/** A timer that has been started. Without a function it has fired, or was cancelled. */
-interface Timer {
-  readonly at: number;
-  readonly order: number;
-  fn: (() => void) | undefined;
-}
-
 /**
  * A clock whose time jumps from one event to the next. Between two events every promise job runs, and so does what waits for the
  * end of the turn. A class: it stands on the hot path of a simulation.
@@ -41,10 +35,9 @@ interface Timer {
 export class VirtualClock implements Clock {
   readonly #wallStartMs: number;
   readonly #afterStep: (() => void) | undefined;
-  readonly #heap: Timer[] = [];
+  readonly #timers = new TimerHeap();
   #turnEnd: { fn: (() => void) | undefined }[] = [];
   #nowMs = 0;
-  #live = 0;
   #started = 0;
   #drains = 0;
   #running = false;
@@ -56,7 +49,7 @@ export class VirtualClock implements Clock {
 
   /** Timers that are running now. At rest there must be none. */
   get timers(): number {
-    return this.#live;
+    return this.#timers.live;
   }
 
   /** Timers and waits for the end of the turn that were ever started: did something happen here in between? */
@@ -74,15 +67,8 @@ export class VirtualClock implements Clock {
 
   after(ms: number, fn: () => void): Cancel {
     const timer: Timer = { at: this.#nowMs + Math.max(0, ms), order: this.#started++, fn };
-    this.#live++;
-    this.#push(timer);
-    return () => {
-      if (timer.fn === undefined) return;
-      timer.fn = undefined;
-      this.#live--;
-      // A time-out per call is cancelled nearly always: without this the heap would hold all of the last 30 seconds.
-      if (this.#heap.length > 2 * this.#live + 64) this.#compact();
-    };
+    this.#timers.add(timer);
+    return () => this.#timers.cancel(timer);
   }
 
   afterTurn(fn: () => void): Cancel {
@@ -110,7 +96,7 @@ export class VirtualClock implements Clock {
       await this.#endTurn();
       this.#afterStep?.();
       while (!isOver()) {
-        const timer = this.#first();
+        const timer = this.#timers.first();
         const timerAt = timer === undefined ? Number.POSITIVE_INFINITY : timer.at;
         const nextAt = happenings === undefined ? Number.POSITIVE_INFINITY : happenings.nextAt();
         const at = Math.min(timerAt, nextAt);
@@ -131,10 +117,8 @@ export class VirtualClock implements Clock {
   }
 
   #fire(timer: Timer): void {
-    this.#shift();
-    this.#live--;
     const { fn } = timer;
-    timer.fn = undefined;
+    this.#timers.cancel(timer);
     fn!();
   }
 
@@ -156,53 +140,6 @@ export class VirtualClock implements Clock {
     if (++this.#drains % drainsPerYield === 0) return drainJobs();
     return new Promise(endOfTurn);
   }
-
-  /** The first timer that is still to fire. */
-  #first(): Timer | undefined {
-    while (this.#heap.length > 0 && this.#heap[0]!.fn === undefined) this.#shift();
-    return this.#heap[0];
-  }
-
-  #push(timer: Timer): void {
-    const heap = this.#heap;
-    let at = heap.length;
-    heap.push(timer);
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      if (isBefore(heap[parent]!, timer)) break;
-      heap[at] = heap[parent]!;
-      at = parent;
-    }
-    heap[at] = timer;
-  }
-
-  #shift(): void {
-    const heap = this.#heap;
-    const last = heap.pop()!;
-    if (heap.length > 0) this.#sink(last, 0);
-  }
-
-  #sink(timer: Timer, from: number): void {
-    const heap = this.#heap;
-    let at = from;
-    for (;;) {
-      let child = 2 * at + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && isBefore(heap[child + 1]!, heap[child]!)) child++;
-      if (isBefore(timer, heap[child]!)) break;
-      heap[at] = heap[child]!;
-      at = child;
-    }
-    heap[at] = timer;
-  }
-
-  #compact(): void {
-    const heap = this.#heap;
-    let kept = 0;
-    for (const timer of heap) if (timer.fn !== undefined) heap[kept++] = timer;
-    heap.length = kept;
-    for (let at = (kept >> 1) - 1; at >= 0; at--) this.#sink(heap[at]!, at);
-  }
 }
 
 /** Some 10 ms of work: seldom enough to cost nothing, often enough for Ctrl-C. */
@@ -212,8 +149,4 @@ const { afterTurn } = systemEnv().clock;
 
 function endOfTurn(resolve: () => void): void {
   afterTurn(resolve);
-}
-
-function isBefore(a: Timer, b: Timer): boolean {
-  return a.at < b.at || (a.at === b.at && a.order < b.order);
 }

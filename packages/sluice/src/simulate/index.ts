@@ -14,18 +14,11 @@ export {
   trace,
 } from './arrivals.js';
 export { Histogram, type Spread } from './histogram.js';
+export { broken, type Invariant, type Promised, type Violation } from './invariant.js';
 export type { SimulatedItem } from './item.js';
 export type { Recorded } from './recorder.js';
 export type { SimulatedCall, SimulatedDispatch, SimulatedSettlement, SimulationReport, TallySample } from './report.js';
 export { type SimulatedBatcher, type SimulationOptions, simulate } from './simulate.js';
 export { type SinkModel, sinkOf } from './sink-model.js';
-export {
-  broken,
-  type Invariant,
-  type Promised,
-  type Violation,
-  type Watch,
-  type WatchedStats,
-  type WatchOptions,
-  watchBatcher,
-} from './watch.js';
+export type { WatchedStats } from './step-rules.js';
+export { type Watch, type WatchOptions, watchBatcher } from './watch.js';

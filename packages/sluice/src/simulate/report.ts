@@ -4,7 +4,7 @@ import type { CutReason } from '../core/batch.js';
 import type { Tally } from '../core/tally.js';
 import type { DrainReport } from '../engine/engine.js';
 import type { Spread } from './histogram.js';
-import type { Violation } from './watch.js';
+import type { Violation } from './invariant.js';
 
 /** One batch that was cut. */
 export interface SimulatedDispatch {

@@ -11,7 +11,7 @@ import { seededRandom, streamSeed } from '../env/seeded-random.js';
 import { type Happenings, VirtualClock } from '../env/virtual.js';
 import { type Arrival, type ArrivalStream, type Arrivals, merged } from './arrivals.js';
 import type { SimulatedItem } from './item.js';
-import { type Recorded, type Recorder, recorder } from './recorder.js';
+import { type Recorded, Recorder } from './recorder.js';
 import type { SimulationReport } from './report.js';
 import { type SinkModel, sinkOf } from './sink-model.js';
 import { type Watch, watchBatcher } from './watch.js';
@@ -63,7 +63,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   const { seed = 1, record = 'batches', by = 'push', batcher: settings = {} } = checked(options);
   let step = () => {};
   const clock = new VirtualClock({ afterStep: () => step() });
-  const recorded = recorder(clock, record);
+  const recorded = new Recorder(clock, record);
   const watch = options.checks === 'off' ? undefined : watchOf(settings, clock);
   const env: Env = {
     clock,
@@ -79,7 +79,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   const batcher = createBatcher<SimulatedItem>({
     ...settings,
     sink: watch === undefined ? sink : watch.sink(sink),
-    layers: [...(watch === undefined ? [] : [watch.layer]), recorded.layer, ...(settings.layers ?? [])],
+    layers: [...(watch === undefined ? [] : [watch.layer]), (inner) => recorded.dispatcher(inner), ...(settings.layers ?? [])],
     bytesOf: (item) => item.bytes,
     env,
   });
@@ -87,7 +87,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
 
   const callers = callersOf(by, batcher, watch);
   // What an item that is only added to an open batch does not do. Everything else counts as a stir, the promise of `add` too.
-  const stirred = by === 'add' ? () => Number.NaN : () => clock.started + recorded.stirs();
+  const stirred = by === 'add' ? () => Number.NaN : () => clock.started + recorded.stirs;
   const { arrivals } = options;
   const streams = 'start' in arrivals ? [{ arrivals }] : arrivals;
   const next = merged(streams, (stream) => seededRandom(streamSeed(seed, 2 + stream)));
@@ -115,7 +115,7 @@ async function drained(
     drain = report;
   });
   // No further: a timer that is left when all is over must be seen, not fired.
-  await clock.run(Number.POSITIVE_INFINITY, undefined, () => drain !== undefined && recorded.running() === 0);
+  await clock.run(Number.POSITIVE_INFINITY, undefined, () => drain !== undefined && recorded.running === 0);
   if (drain === undefined) {
     throw failure('the simulation came to rest, and the batcher is not closed: give closeDeadlineMs a bound.', {
       code: 'FAILED',
