@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { type Planted, playBatcher, type Sent } from './batcher-schedule.js';
 import { campaign } from './campaign.js';
 
-const schedules = 6000;
+const schedules = 5000;
 
 it(`R-163: ${schedules} schedules of arrivals, leaving, flush, close and bad sinks break no promise of the batcher`, {
   timeout: 120_000,

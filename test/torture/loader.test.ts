@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { campaign } from './campaign.js';
 import { type PlantedLoader, playLoader } from './loader-schedule.js';
 
-const schedules = 6000;
+const schedules = 5000;
 
 it(`R-163: ${schedules} schedules of loads, leaving, time-outs, flush, close and bad batch functions break no promise of the loader`, {
   timeout: 120_000,

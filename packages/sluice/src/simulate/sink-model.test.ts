@@ -14,7 +14,7 @@ function world(model: SinkModel, seed = 1) {
   const sink = sinkOf(model, { clock }, seed);
   const ends: string[] = [];
   const call = (batch = items(1), signal = new AbortController().signal) =>
-    sink.write(batch, { signal } as SinkContext).then(
+    Promise.resolve(sink.write(batch, { signal } as SinkContext)).then(
       (results) => {
         const bad = results?.filter((result) => result instanceof Error).length ?? 0;
         ends.push(`${bad > 0 ? `${bad} bad` : 'ok'}@${Math.round(clock.now())}`);

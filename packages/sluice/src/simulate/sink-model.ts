@@ -1,6 +1,6 @@
 /** Sink model: a sink made of a few figures: what it costs, how it fails, when it is down. */
 
-import type { Sink, SinkContext } from '../core/dispatcher.js';
+import type { Sink, SinkAnswer, SinkContext } from '../core/dispatcher.js';
 import { type FailureClass, failure, invalidOption, type SluiceError, shorten } from '../core/errors.js';
 import { checkNames, numberOption } from '../core/options.js';
 import type { Env } from '../env/env.js';
@@ -66,7 +66,7 @@ export function sinkOf(model: SinkModel, env: Pick<Env, 'clock'>, seed = 1): Sin
     return (fixedMs + perItemMs * items) * spread(random.next()) * (1 + beyond);
   };
 
-  const write = async (items: readonly SimulatedItem[], { signal }: SinkContext): Promise<void | readonly (void | Error)[]> => {
+  const write = async (items: readonly SimulatedItem[], { signal }: SinkContext): Promise<SinkAnswer<void>> => {
     const now = clock.now();
     // Drawn for every call, so that a limit or an outage does not change what becomes of the calls after it.
     const problem = failsWith(random.next());
