@@ -92,6 +92,8 @@ const mostViolations = 100;
 interface LaneSeen {
   unsettled: number;
   settledAt: number;
+  /** When a batch of it last left. */
+  cutAt: number;
   /** The last item that the sink saw for the first time. */
   lastSeen: number;
 }
@@ -130,7 +132,7 @@ function nothingSeen<T>(options: WatchOptions<T>): Seen<T> {
     marks: new Marks(),
     fairness: fairnessRule(
       maxPassedOver,
-      (heldAt) => latestDueAt(window, heldAt),
+      (heldAt) => latestDueAt(window, heldAt, heldAt),
       (what) => report('fairness', what),
     ),
     values: new Map(),
@@ -151,7 +153,7 @@ function oneLane(): string {
 function laneSeen(seen: Seen<never>, lane: string): LaneSeen {
   let own = seen.lanes.get(lane);
   if (own === undefined) {
-    own = { unsettled: 0, settledAt: 0, lastSeen: -1 };
+    own = { unsettled: 0, settledAt: 0, cutAt: Number.NEGATIVE_INFINITY, lastSeen: -1 };
     seen.lanes.set(lane, own);
   }
   return own;
@@ -200,9 +202,10 @@ function checkCut<T>(seen: Seen<T>, lane: string, items: readonly Item<T>[], own
   atMost('maxItems', maxItems, items.length, report);
   atMost('maxInFlightPerLane', maxInFlightPerLane, own.unsettled + 1, report);
   const now = clock.now();
-  const latest = Math.max(latestDueAt(window, items[0]!.acceptedAt), seen.freeAt, own.settledAt);
+  const latest = Math.max(latestDueAt(window, items[0]!.acceptedAt, own.cutAt), seen.freeAt, own.settledAt);
   // A billionth of a second: what adding up times leaves behind.
   if (now > latest + 1e-6) report('delay', `a batch left at ${now} ms, at the latest it was due at ${latest} ms`);
+  own.cutAt = now;
   fairness.sent(lane, items.length, now, (other) => laneSeen(seen, other).unsettled < maxInFlightPerLane);
 }
 

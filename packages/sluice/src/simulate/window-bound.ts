@@ -11,11 +11,13 @@ interface Times {
 }
 
 /**
- * When a batch whose first item was accepted at `firstAt` is due at the latest, in monotonic milliseconds, were a slot free. Of
- * `{ everyMs }` and `{ throttleMs }` only the longest wait is known from outside.
+ * When a batch whose first item was accepted at `firstAt` is due at the latest, in monotonic milliseconds, were a slot free.
+ *
+ * @param lastCutAt when the batch before it left, from which `{ throttleMs }` counts.
  */
-export function latestDueAt(window: Window, firstAt: number): number {
+export function latestDueAt(window: Window, firstAt: number, lastCutAt: number): number {
   if (typeof window !== 'object') return firstAt;
   const { maxDelayMs, everyMs, throttleMs, quietMs } = window as Times;
-  return firstAt + (maxDelayMs ?? everyMs ?? throttleMs ?? quietMs ?? Number.POSITIVE_INFINITY);
+  if (throttleMs !== undefined) return Math.max(firstAt, lastCutAt + throttleMs);
+  return firstAt + (maxDelayMs ?? everyMs ?? quietMs ?? Number.POSITIVE_INFINITY);
 }
