@@ -4,9 +4,16 @@ import { benchBatcher } from './batcher.js';
 import { benchGateway } from './gateway.js';
 import { benchLoader } from './loader.js';
 import { benchPostgres } from './postgres.js';
+import { benchSimulate } from './simulate.js';
 import { machine, rounds } from './support.js';
 
-const sections = { loader: benchLoader, batcher: benchBatcher, postgres: benchPostgres, gateway: benchGateway };
+const sections = {
+  loader: benchLoader,
+  batcher: benchBatcher,
+  simulate: benchSimulate,
+  postgres: benchPostgres,
+  gateway: benchGateway,
+};
 const wanted = process.argv.slice(2);
 for (const name of wanted) {
   if (name in sections) continue;

@@ -31,4 +31,15 @@ describe('examples', () => {
         "wrote [ 'bad' ]\n{ matched: 1, redriven: 1, deadAgain: 0, failed: 0, left: 0 }\n",
     );
   });
+
+  it('simulation.js compares three windows, and gives the same figures each time', async () => {
+    expect(await output('simulation.js')).toBe(
+      [
+        '5 ms: 5453 calls (182/s), p99 12 ms, broken promises: 0',
+        '20 ms: 1464 calls (49/s), p99 28 ms, broken promises: 0',
+        '80 ms: 373 calls (12/s), p99 94 ms, broken promises: 0',
+        '',
+      ].join('\n'),
+    );
+  });
 });

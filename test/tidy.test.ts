@@ -59,7 +59,9 @@ describe('who may import whom', () => {
   it('the server uses the public subpaths of the library only: it is its first customer', () => {
     const subpaths = [
       'sluice',
-      ...['layers', 'dataloader', 'log', 'lmdb', 'postgres', 'http', 'observe', 'simulate', 'testing'].map((name) => `sluice/${name}`),
+      ...['layers', 'dataloader', 'log', 'lmdb', 'postgres', 'http', 'observe', 'simulate', 'testing'].map(
+        (name) => `sluice/${name}`,
+      ),
     ];
     const problems = serverSources.flatMap((source) =>
       importsOf(source)
