@@ -83,8 +83,8 @@ export class Accumulator<T extends HeldItem> {
     return this.#window.atTurnEnd ? 'turnEnd' : this.#window.dueAt(first.acceptedAt);
   }
 
-  /** Takes the next batch off the front, whether it is due or not; undefined when nothing is held. */
-  cut(): Cut<T> | undefined {
+  /** Takes the next batch off the front, whether it is due or not, but nothing from `before` on; undefined when that is nothing. */
+  cut(before?: T): Cut<T> | undefined {
     if (this.#live === 0) return undefined;
     const { maxItems, maxBytes } = this.#bounds;
     const first = this.#items.peek()!;
@@ -92,6 +92,7 @@ export class Accumulator<T extends HeldItem> {
     let bytes = 0;
     let stoppedBy: CutReason | undefined;
     for (let next = this.#items.peek(); next !== undefined; next = this.#items.peek()) {
+      if (next === before) break;
       if (!next.gone) {
         if (items.length >= maxItems) stoppedBy = 'size';
         else if (items.length > 0 && bytes + next.bytes > maxBytes) stoppedBy = 'bytes';
@@ -101,6 +102,7 @@ export class Accumulator<T extends HeldItem> {
       }
       this.#items.shift();
     }
+    if (items.length === 0) return undefined;
     this.#live -= items.length;
     this.#bytes -= bytes;
     if (stoppedBy === undefined && items.length >= maxItems) stoppedBy = 'size';

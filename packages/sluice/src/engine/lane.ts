@@ -50,8 +50,10 @@ export class Lane<I, E extends EngineItem<I>> {
 
   /** Takes an item in. A batch that is overdue goes first: the newcomer arrived outside its window. */
   add(item: E, now: number): void {
-    if (this.#held.overdue(now)) this.pump();
+    const overdue = this.#held.overdue(now);
+    // It is held before that batch goes: the sink may offer in its write, and what it offers comes after this one.
     this.#held.add(item);
+    if (overdue) this.pump(item);
     // Between the first item and a full batch nothing changes: the timer is armed, or the dispatcher has been asked.
     if (this.#held.live === 1 || this.#held.due() === 'now') this.pump();
   }
@@ -76,18 +78,19 @@ export class Lane<I, E extends EngineItem<I>> {
   }
 
   /** Cuts and sends as long as a batch is due and the dispatcher is ready; else sees to it that this is tried again. */
-  pump(): void {
+  pump(before?: E): void {
     // A sink that offers in its write comes back here: the loop below, not the stack, takes it further.
     if (this.#asking || this.#pumping) return;
     this.#pumping = true;
     try {
-      this.#cutWhileDue();
+      this.#cutWhileDue(before);
     } finally {
       this.#pumping = false;
     }
   }
 
-  #cutWhileDue(): void {
+  #cutWhileDue(before: E | undefined): void {
+    let upTo = before;
     for (let due = this.#held.due(); due !== 'never'; due = this.#held.due()) {
       if (!this.#isDue(due)) {
         this.#arm(due);
@@ -98,8 +101,14 @@ export class Lane<I, E extends EngineItem<I>> {
         this.#askAgain(ready);
         return;
       }
+      const cut = this.#held.cut(upTo);
+      if (cut === undefined) {
+        // Nothing is left but the newcomer, whose own window decides.
+        upTo = undefined;
+        continue;
+      }
       this.#disarm();
-      this.#options.send(this.#held.cut()!);
+      this.#options.send(cut);
     }
     this.#disarm();
   }
