@@ -29,5 +29,6 @@ export {
   type KeyFetcherStats,
 } from './loader/key-fetcher.js';
 export { createLoader, type Loader, type LoaderOptions, type PrimitiveKey } from './loader/loader.js';
+export { QueryBatcher, type QueryBatcherOptions, type QueryMultiple } from './loader/query-batcher.js';
 export type { ParseKvs } from './loader/read-reply.js';
 export type { HttpGetAsync } from './loader/transport.js';
