@@ -32,5 +32,6 @@ export {
 } from './loader/key-fetcher.js';
 export { createLoader, type Loader } from './loader/loader.js';
 export type { LoaderOptions, PrimitiveKey } from './loader/loader-options.js';
+export { QueryBatcher, type QueryBatcherOptions, type QueryMultiple } from './loader/query-batcher.js';
 export type { ParseKvs } from './loader/read-reply.js';
 export type { HttpGetAsync } from './loader/transport.js';

@@ -28,13 +28,13 @@ const leave = (acc: Accumulator<Held>, item: Held) => {
   acc.forget(item);
 };
 
-const names = (acc: Accumulator<Held>) => acc.cut()?.items.map((item) => item.name);
+const names = (acc: Accumulator<Held>) => acc.cut(0)?.items.map((item) => item.name);
 
 describe('the accumulator', () => {
   it('wants nothing while it is empty, and is never cut into an empty batch (R-62)', () => {
     const acc = accumulator();
     expect(acc.due()).toBe('never');
-    expect(acc.cut()).toBeUndefined();
+    expect(acc.cut(0)).toBeUndefined();
     expect(acc.overdue(1e9)).toBe(false);
   });
 
@@ -45,7 +45,7 @@ describe('the accumulator', () => {
     expect(acc.due()).toBe(105);
     expect(acc.overdue(104)).toBe(false);
     expect(acc.overdue(105)).toBe(true);
-    expect(acc.cut()).toMatchObject({ reason: 'time', firstAt: 5, bytes: 0 });
+    expect(acc.cut(0)).toMatchObject({ reason: 'time', firstAt: 5, bytes: 0 });
   });
 
   it('is due at once when it holds a full batch, by items or by bytes (R-56)', () => {
@@ -54,11 +54,11 @@ describe('the accumulator', () => {
     expect(byItems.due()).toBe(100);
     byItems.add(held('b'));
     expect(byItems.due()).toBe('now');
-    expect(byItems.cut()).toMatchObject({ reason: 'size' });
+    expect(byItems.cut(0)).toMatchObject({ reason: 'size' });
     const byBytes = accumulator(undefined, 10, 100);
     byBytes.add(held('a', 0, 100));
     expect(byBytes.due()).toBe('now');
-    expect(byBytes.cut()).toMatchObject({ reason: 'bytes', bytes: 100 });
+    expect(byBytes.cut(0)).toMatchObject({ reason: 'bytes', bytes: 100 });
   });
 
   it('cuts no batch beyond its bounds, and lets an item that is larger alone leave alone', () => {
@@ -87,7 +87,7 @@ describe('the accumulator', () => {
     acc.add(held('a', 0));
     acc.add(held('b', 30));
     acc.add(held('c', 60));
-    acc.cut();
+    acc.cut(0);
     expect(acc.due()).toBe(160);
   });
 
@@ -147,11 +147,11 @@ describe('the accumulator', () => {
     expect(acc.due()).toBe(100);
     acc.raise(0, 'manual');
     expect(acc.due()).toBe('now');
-    expect(acc.cut()).toMatchObject({ reason: 'manual' });
+    expect(acc.cut(0)).toMatchObject({ reason: 'manual' });
     acc.add(held('c', 0, 0, 1));
     expect(acc.due()).toBe(100);
     acc.raise(1, 'shutdown');
-    expect(acc.cut()).toMatchObject({ reason: 'shutdown' });
+    expect(acc.cut(0)).toMatchObject({ reason: 'shutdown' });
   });
 
   it('is due at the end of the turn under tick, and at once under whileBusy', () => {
@@ -159,10 +159,10 @@ describe('the accumulator', () => {
     tick.add(held('a', 5));
     expect(tick.due()).toBe('turnEnd');
     expect(tick.overdue(1e9)).toBe(false);
-    expect(tick.cut()).toMatchObject({ reason: 'tick' });
+    expect(tick.cut(0)).toMatchObject({ reason: 'tick' });
     const busy = accumulator('whileBusy');
     busy.add(held('a', 5));
     expect(busy.due()).toBe(5);
-    expect(busy.cut()).toMatchObject({ reason: 'busy' });
+    expect(busy.cut(0)).toMatchObject({ reason: 'busy' });
   });
 });

@@ -2,7 +2,7 @@
 
 import type { CutReason } from './batch.js';
 import { Deque } from './deque.js';
-import type { WindowRule } from './window.js';
+import type { Times, WindowRule } from './window.js';
 
 /** What the accumulator must know of an item. */
 export interface HeldItem {
@@ -37,6 +37,8 @@ export class Accumulator<T extends HeldItem> {
   readonly #items = new Deque<T>();
   #live = 0;
   #bytes = 0;
+  #lastAt = 0;
+  #dispatchedAt = Number.NEGATIVE_INFINITY;
   #raisedBarrier = -1;
   #forcedReason: CutReason = 'manual';
 
@@ -53,13 +55,14 @@ export class Accumulator<T extends HeldItem> {
   /** Whether a batch that was opened earlier is overdue at `now`: it must go before a newcomer, which is outside its window. */
   overdue(now: number): boolean {
     const first = this.#items.peek();
-    return first !== undefined && !this.#window.atTurnEnd && now >= this.#window.dueAt(first.acceptedAt);
+    return first !== undefined && !this.#window.atTurnEnd && now >= this.#window.dueAt(this.#times(first));
   }
 
   add(item: T): void {
     this.#items.push(item);
     this.#live++;
     this.#bytes += item.bytes;
+    this.#lastAt = item.acceptedAt;
   }
 
   /** Its last waiter left. It stays where it is, so that a batch keeps the deadline its opener set, but it will not be sent. */
@@ -79,15 +82,17 @@ export class Accumulator<T extends HeldItem> {
   due(): Due {
     if (this.#live === 0) return 'never';
     const first = this.#items.peek()!;
-    if (this.#isFull() || first.barrier.index <= this.#raisedBarrier) return 'now';
-    return this.#window.atTurnEnd ? 'turnEnd' : this.#window.dueAt(first.acceptedAt);
+    if (first.barrier.index <= this.#raisedBarrier || (this.#isFull() && !this.#window.spaced)) return 'now';
+    return this.#window.atTurnEnd ? 'turnEnd' : this.#window.dueAt(this.#times(first));
   }
 
-  /** Takes the next batch off the front, whether it is due or not, but nothing from `before` on; undefined when that is nothing. */
-  cut(before?: T): Cut<T> | undefined {
+  /** Takes the next batch off the front, to be dispatched at `now`, whether it is due or not; undefined when nothing is held. */
+  cut(now: number, before?: T): Cut<T> | undefined {
     if (this.#live === 0) return undefined;
-    const { maxItems, maxBytes } = this.#bounds;
+    const maxItems = this.#window.alone ? 1 : this.#bounds.maxItems;
+    const { maxBytes } = this.#bounds;
     const first = this.#items.peek()!;
+    const byWindow = this.#window.reason(this.#times(first));
     const items: T[] = [];
     let bytes = 0;
     let stoppedBy: CutReason | undefined;
@@ -105,14 +110,20 @@ export class Accumulator<T extends HeldItem> {
     if (items.length === 0) return undefined;
     this.#live -= items.length;
     this.#bytes -= bytes;
+    this.#dispatchedAt = now;
     if (stoppedBy === undefined && items.length >= maxItems) stoppedBy = 'size';
     if (stoppedBy === undefined && bytes >= maxBytes) stoppedBy = 'bytes';
-    const reason = stoppedBy ?? (first.barrier.index <= this.#raisedBarrier ? this.#forcedReason : this.#window.reason);
+    if (this.#window.alone) stoppedBy = undefined;
+    const reason = stoppedBy ?? (first.barrier.index <= this.#raisedBarrier ? this.#forcedReason : byWindow);
     return { items, bytes, reason, firstAt: first.acceptedAt };
   }
 
   #isFull(): boolean {
     return this.#live >= this.#bounds.maxItems || this.#bytes >= this.#bounds.maxBytes;
+  }
+
+  #times(first: T): Times {
+    return { firstAt: first.acceptedAt, lastAt: this.#lastAt, dispatchedAt: this.#dispatchedAt };
   }
 
   #compact(): void {

@@ -3,28 +3,51 @@
 import { describe, expect, it } from 'vitest';
 import { type Window, windowRule } from './window.js';
 
+/** When a batch is due whose only item was accepted at `firstAt`. */
+const due = (window: Window, firstAt: number, startedAt = 0) =>
+  windowRule(window, startedAt).dueAt({ firstAt, lastAt: firstAt, dispatchedAt: Number.NEGATIVE_INFINITY });
+
 describe('windows', () => {
   it('{ maxDelayMs } is due that long after the first item', () => {
-    expect(windowRule({ maxDelayMs: 50 }, 0).dueAt(49)).toBe(99);
-    expect(windowRule({ maxDelayMs: 0 }, 0).dueAt(49)).toBe(49);
+    expect(due({ maxDelayMs: 50 }, 49)).toBe(99);
+    expect(due({ maxDelayMs: 0 }, 49)).toBe(49);
   });
 
   it('{ everyMs } is due at the next tick: an item at 49 leaves at 50, where { maxDelayMs } waits until 99 (R-76)', () => {
-    expect(windowRule({ everyMs: 50 }, 0).dueAt(49)).toBe(50);
-    expect(windowRule({ maxDelayMs: 50 }, 0).dueAt(49)).toBe(99);
+    expect(due({ everyMs: 50 }, 49)).toBe(50);
+    expect(due({ maxDelayMs: 50 }, 49)).toBe(99);
   });
 
   it('{ everyMs } counts its ticks from the start, and what comes exactly on a tick waits for the next', () => {
-    const rule = windowRule({ everyMs: 50 }, 7);
-    expect(rule.dueAt(7)).toBe(57);
-    expect(rule.dueAt(56.9)).toBe(57);
-    expect(rule.dueAt(57)).toBe(107);
-    expect(rule.dueAt(1000)).toBe(1007);
+    expect([7, 56.9, 57, 1000].map((firstAt) => due({ everyMs: 50 }, firstAt, 7))).toEqual([57, 57, 107, 1007]);
   });
 
   it('name their cut reason', () => {
-    const reasons = ([{ maxDelayMs: 1 }, { everyMs: 1 }, 'tick', 'whileBusy'] as const).map((w) => windowRule(w, 0).reason);
-    expect(reasons).toEqual(['time', 'time', 'tick', 'busy']);
+    const times = { firstAt: 0, lastAt: 0, dispatchedAt: 0 };
+    const all = [
+      { maxDelayMs: 1 },
+      { everyMs: 1 },
+      { throttleMs: 1 },
+      { quietMs: 1, maxDelayMs: 2 },
+      'tick',
+      'whileBusy',
+    ] as const;
+    const reasons = all.map((window) => windowRule(window, 0).reason(times));
+    expect(reasons).toEqual(['time', 'time', 'throttle', 'quiet', 'tick', 'busy']);
+  });
+
+  it('{ throttleMs } is due that long after the last dispatch, and at once before the first', () => {
+    const rule = windowRule({ throttleMs: 100 }, 0);
+    expect(rule.dueAt({ firstAt: 7, lastAt: 7, dispatchedAt: Number.NEGATIVE_INFINITY })).toBe(Number.NEGATIVE_INFINITY);
+    expect(rule.dueAt({ firstAt: 90, lastAt: 95, dispatchedAt: 10 })).toBe(110);
+  });
+
+  it('{ quietMs, maxDelayMs } is due after a quiet gap, and no later than its cap, which then is the reason', () => {
+    const rule = windowRule({ quietMs: 20, maxDelayMs: 50 }, 0);
+    const gap = { firstAt: 0, lastAt: 12, dispatchedAt: 0 };
+    const busy = { firstAt: 0, lastAt: 48, dispatchedAt: 0 };
+    expect([rule.dueAt(gap), rule.reason(gap)]).toEqual([32, 'quiet']);
+    expect([rule.dueAt(busy), rule.reason(busy)]).toEqual([50, 'time']);
   });
 
   it.each([
@@ -33,6 +56,9 @@ describe('windows', () => {
     [{ maxDelayMs: Number.POSITIVE_INFINITY }, /got Infinity/],
     [{ maxDelayMs: '5' }, /got "5"/],
     [{ everyMs: 0 }, /everyMs must be a number of milliseconds, 1 or more/],
+    [{ throttleMs: -1 }, /throttleMs must be a number of milliseconds, 0 or more; got -1/],
+    [{ quietMs: 5 }, /window must be/],
+    [{ quietMs: 5, maxDelayMs: 4 }, /quietMs must not exceed window.maxDelayMs \(4\)/],
     [{ maxDelayMs: 1, everyMs: 1 }, /window must be .*got { "maxDelayMs, everyMs" }/],
     [{}, /window must be/],
     [null, /got null/],
@@ -44,6 +70,6 @@ describe('windows', () => {
   });
 
   it('take delays of any length (R-243)', () => {
-    expect(windowRule({ maxDelayMs: 2 ** 40 }, 0).dueAt(0)).toBe(2 ** 40);
+    expect(due({ maxDelayMs: 2 ** 40 }, 0)).toBe(2 ** 40);
   });
 });

@@ -134,6 +134,58 @@ describe('a lane', () => {
     expect(sent).toEqual([1]);
   });
 
+  it('under { throttleMs } sends at once when idle, then keeps its distance, full or not', async () => {
+    const world = laneOf({ throttleMs: 100 }, 2);
+    for (const name of 'abcde') world.add(name);
+    expect([world.sent, world.clock.timersStarted]).toEqual([['0 throttle a'], 1]);
+    await world.clock.advance(300);
+    expect(world.sent).toEqual(['0 throttle a', '100 size bc', '200 size de']);
+    expect(world.clock.timers).toBe(0);
+    world.add('f');
+    expect(world.sent.at(-1)).toBe('300 throttle f');
+  });
+
+  it('under { throttleMs } counts the cooldown from a dispatch that the dispatcher made wait', async () => {
+    const world = laneOf({ throttleMs: 100 }, 10);
+    world.busy(true);
+    world.add('a');
+    await world.clock.advance(70);
+    world.busy(false);
+    await world.clock.settle();
+    world.add('b');
+    await world.clock.advance(100);
+    expect(world.sent).toEqual(['70 throttle a', '170 throttle b']);
+  });
+
+  it('under { throttleMs } does not believe a timer that is a fraction of a millisecond early', async () => {
+    const world = laneOf({ throttleMs: 100 });
+    const early = world.clock.after.bind(world.clock);
+    world.clock.after = (ms, fn) => early(ms > 1 ? ms - 0.5 : ms, fn);
+    world.add('a');
+    world.add('b');
+    await world.clock.advance(99.9);
+    expect(world.sent).toEqual(['0 throttle a']);
+    await world.clock.advance(0.1);
+    expect(world.sent).toEqual(['0 throttle a', '100 throttle b']);
+  });
+
+  it('under { quietMs, maxDelayMs } sends after a gap with one timer for all who extend it, and never starves', async () => {
+    const world = laneOf({ quietMs: 20, maxDelayMs: 100 }, 100);
+    for (let i = 0; i < 5; i++) {
+      world.add('x');
+      await world.clock.advance(15);
+    }
+    expect([world.sent, world.clock.timers]).toEqual([[], 1]);
+    await world.clock.advance(5);
+    expect(world.sent).toEqual(['80 quiet xxxxx']);
+    expect(world.clock.timersStarted).toBeLessThanOrEqual(5);
+    for (let i = 0; i < 12; i++) {
+      world.add('y');
+      await world.clock.advance(10);
+    }
+    expect(world.sent[1]).toBe('180 time yyyyyyyyyy');
+  });
+
   it('is cut at the end of the turn under tick', async () => {
     const world = laneOf('tick');
     world.add('a');
