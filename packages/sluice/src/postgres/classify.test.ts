@@ -60,7 +60,7 @@ describe('classifyPostgresError', () => {
   test('an attempt on several addresses tells all of them', () => {
     const refused = new AggregateError([new Error('connect ECONNREFUSED ::1:1'), new Error('connect ECONNREFUSED 127.0.0.1:1')]);
     expect(classifyPostgresError(refused).message).toBe(
-      'PostgreSQL cannot be used: connect ECONNREFUSED ::1:1; connect ECONNREFUSED 127.0.0.1:1',
+      'no connection to PostgreSQL: connect ECONNREFUSED ::1:1; connect ECONNREFUSED 127.0.0.1:1',
     );
   });
 
