@@ -127,6 +127,50 @@ describe('a server of ours', () => {
     expect(await query(next.connectionString, 'SELECT count(*)::int AS n FROM committed')).toEqual([{ n: 1000 }]);
   });
 
+  test('that was killed while it is in use is started again, once and at the same address', async () => {
+    const lines: string[] = [];
+    const server = await start(dataDir, { log: (line: string) => lines.push(line) });
+    const before = server.pid;
+    await query(server.connectionString, 'CREATE TABLE survivors AS SELECT 5 AS n');
+    expect(await server.ensureRunning()).toBe('running');
+    process.kill(before, 'SIGKILL');
+    await vi.waitFor(() => expect(isAlive(before)).toBe(false));
+    lines.length = 0;
+    expect(await Promise.all([server.ensureRunning(), server.ensureRunning()])).toEqual(['restarted', 'restarted']);
+    started(server);
+    expect(lines.filter((line) => line.startsWith('PostgreSQL is gone'))).toEqual([
+      `PostgreSQL is gone (process ${before}); starting it again`,
+    ]);
+    expect(server.pid).not.toBe(before);
+    expect(await query(server.connectionString, 'SELECT n FROM survivors')).toEqual([{ n: 5 }]);
+    expect(await server.ensureRunning()).toBe('running');
+
+    server.kill();
+    server.kill();
+    await vi.waitFor(() => expect(isAlive(server.pid)).toBe(false), { timeout: 10_000 });
+    await expect(server.ensureRunning()).rejects.toMatchObject({ code: 'CLOSED' });
+    await server.stop({ deadlineMs: 0 });
+  });
+
+  test('that was killed is not started at another address: it says that its port is taken, and starts once that is free', async () => {
+    const server = await start(dataDir);
+    process.kill(server.pid, 'SIGKILL');
+    await vi.waitFor(() => expect(isAlive(server.pid)).toBe(false));
+    const squatter = createServer().listen(Number(new URL(server.connectionString).port), '127.0.0.1');
+    await once(squatter, 'listening');
+    await expect(server.ensureRunning()).rejects.toMatchObject({
+      code: 'POSTGRES_START',
+      message: expect.stringContaining('Address already in use'),
+    });
+    squatter.close();
+    await once(squatter, 'close');
+    expect(await server.ensureRunning()).toBe('restarted');
+    started(server);
+    expect(await query(server.connectionString, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
+    await server.stop({ deadlineMs: 5_000 });
+    expect(isAlive(server.pid)).toBe(false);
+  });
+
   test('that runs but does not answer is ended and started anew', async () => {
     const hung = await start(dataDir);
     process.kill(hung.pid, 'SIGSTOP');

@@ -10,6 +10,12 @@ const services = useServices();
 const rowCount = (service: { query: (sql: string) => Promise<{ n: number }[]> }) => async () =>
   (await service.query('select count(*)::int as n from events'))[0]!.n;
 
+/** Process id of the embedded server: the first line of its lock file. */
+async function postmasterOf(service: { query: (sql: string) => Promise<Record<string, unknown>[]> }): Promise<number> {
+  const [row] = await service.query("select pg_read_file('postmaster.pid') as text");
+  return Number(String(row!.text).split('\n')[0]);
+}
+
 async function hungDatabase(): Promise<{ readonly url: string; close(): void }> {
   const sockets = new Set<import('node:net').Socket>();
   const server = createServer((socket) => {
@@ -154,6 +160,20 @@ describe('sluice up', () => {
 
     const next = await services.up(dataDir);
     expect(await eventually(rowCount(next), (n) => n === 500)).toBe(500);
+  });
+
+  it('starts its own PostgreSQL again when that has died, and delivers what was kept meanwhile', async () => {
+    const dataDir = await services.dataDir();
+    const service = await services.up(dataDir);
+    await post(service.url, ndjson(0, 10), 'committed');
+    process.kill(await postmasterOf(service), 'SIGKILL');
+    await post(service.url, ndjson(10, 10), 'durable');
+    expect(
+      await eventually(
+        () => rowCount(service)().catch(() => 0),
+        (n) => n === 20,
+      ),
+    ).toBe(20);
   });
 
   it('a second signal exits at once and says what was at stake', async () => {

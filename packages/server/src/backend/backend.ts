@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fastify } from 'fastify';
 import { HttpError, sendError } from '../gateway/http-error.js';
 import { listenFailure } from '../gateway/listen-error.js';
+import { protocolOptions, refuseProtocolErrors } from '../gateway/protocol.js';
 import { readQuery, toJsonObject } from '../gateway/read-query.js';
 
 /** What a backend serves, and how badly. */
@@ -61,7 +62,8 @@ export async function startBackend(options: BackendOptions): Promise<Backend> {
   const data = new Map(Object.entries(options.data).filter(([key]) => !dropped.has(key)));
   const hits: BackendHit[] = [];
   const closing = new AbortController();
-  const app = fastify({ logger: false, http: { maxHeaderSize: 64 * 1024 }, forceCloseConnections: true });
+  const app = fastify({ logger: false, http: { ...protocolOptions, maxHeaderSize: 64 * 1024 }, forceCloseConnections: true });
+  refuseProtocolErrors(app);
   app.setErrorHandler((error: Error, request, reply) => sendError(error as HttpError, request, reply));
   app.setNotFoundHandler(() => {
     throw new HttpError(404, 'NOT_FOUND', 'there is nothing here; ask for GET /read?keys=k1,k2 or GET /_log');

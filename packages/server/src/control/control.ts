@@ -5,6 +5,7 @@ import { fastify } from 'fastify';
 import type { Consumer, DeadLetter, Log } from 'sluice/log';
 import type { Readiness } from '../gateway/gateway.js';
 import { listenFailure } from '../gateway/listen-error.js';
+import { protocolOptions, refuseProtocolErrors } from '../gateway/protocol.js';
 
 /** What a control plane is made of. */
 export interface ControlOptions {
@@ -29,7 +30,8 @@ export interface Control {
  */
 export async function createControl(options: ControlOptions): Promise<Control> {
   const { log, consumer, ready, metrics, host, port } = options;
-  const app = fastify({ forceCloseConnections: true });
+  const app = fastify({ forceCloseConnections: true, http: { ...protocolOptions } });
+  refuseProtocolErrors(app);
   app.get('/healthz', async () => ({ status: 'ok' }));
   app.get('/readyz', async (_request, reply) => {
     const { ok, reasons } = ready();

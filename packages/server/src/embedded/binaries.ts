@@ -96,12 +96,12 @@ async function linkLibraries(native: string): Promise<boolean> {
 
 /** Copies the package's programs for all to read, under a temporary name first: whoever finds `target` finds it whole. */
 async function copyPrograms(native: string, target: string): Promise<void> {
+  await removeAbandoned(target);
   const exists = await readdir(target).then(
     () => true,
     () => false,
   );
   if (exists) return;
-  await removeAbandoned(target);
   const copy = temporaryName(target);
   // The list of links names them from the folder above, as in the package.
   await copyFolder(native, join(copy, 'native'));

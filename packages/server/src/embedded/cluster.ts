@@ -19,10 +19,10 @@ export const userName = 'sluice';
  * @throws SluiceError `POSTGRES_INIT`; `POSTGRES_FILES` when the folder is of another version.
  */
 export async function ensureCluster(place: Place, programs: Programs, log: (line: string) => void): Promise<void> {
+  await removeAbandoned(place.cluster);
   const version = await readFile(join(place.cluster, 'PG_VERSION'), 'utf8').catch(() => undefined);
   if (version !== undefined) return checkVersion(place, programs, version.trim());
   log(`creating a PostgreSQL ${programs.major} database in ${place.cluster}`);
-  await removeAbandoned(place.cluster);
   const made = temporaryName(place.cluster);
   const passwordFile = `${made}.password`;
   try {

@@ -24,7 +24,7 @@ export async function publishFolder(made: string, target: string, rest = made): 
   }
 }
 
-/** Removes what crashed processes left half made of `target`. */
+/** Removes what crashed processes left half made of `target`: folders, and files named after them. What cannot be removed stays. */
 export async function removeAbandoned(target: string): Promise<void> {
   const folder = dirname(target);
   for (const name of await readdir(folder).catch(() => [])) {
@@ -32,7 +32,7 @@ export async function removeAbandoned(target: string): Promise<void> {
     if (made === null || isAlive(Number(made[1]))) continue;
     // Its maker may live in another container, where our view of process ids says nothing: young ones stay.
     const { mtimeMs } = await stat(join(folder, name)).catch(() => ({ mtimeMs: Date.now() }));
-    if (Date.now() - mtimeMs > abandonedAfterMs) await rm(join(folder, name), { recursive: true, force: true });
+    if (Date.now() - mtimeMs > abandonedAfterMs) await rm(join(folder, name), { recursive: true, force: true }).catch(() => {});
   }
 }
 

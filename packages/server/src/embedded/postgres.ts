@@ -9,7 +9,8 @@ import { SluiceError } from 'sluice';
 import { findPrograms } from './binaries.js';
 import { ensureCluster } from './cluster.js';
 import { choosePlace, type Place } from './place.js';
-import { adoptRunning, connectionStringOf, ensureDatabase, startServer, stopServer } from './server.js';
+import { keepRunning, type RunningServer } from './running.js';
+import { adoptRunning, connectionStringOf, ensureDatabase, startServer } from './server.js';
 
 /** Options of {@link startEmbeddedPostgres}. */
 export interface EmbeddedPostgresOptions {
@@ -22,17 +23,13 @@ export interface EmbeddedPostgresOptions {
 }
 
 /** A running server. */
-export interface EmbeddedPostgres {
+export interface EmbeddedPostgres extends RunningServer {
   /** Address, user, password and database, for any client on this machine. */
   readonly connectionString: string;
-  /** Process id of the server. */
-  readonly pid: number;
   /** It was running already, left behind by a process that ended without stopping it. */
   readonly adopted: boolean;
   /** Where its data lies. */
   readonly directory: string;
-  /** Stops it: no new connections, open transactions rolled back; after `deadlineMs` without a checkpoint, to recover at the next start. Idempotent. */
-  stop(options: { readonly deadlineMs: number }): Promise<void>;
 }
 
 /**
@@ -55,16 +52,17 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const adoptedServer = await adoptRunning(place, programs, password, log);
   const server = adoptedServer ?? (await startServer(place, programs, log));
   await ensureDatabase(server.port, password);
-  let stopped: Promise<void> | undefined;
+  const running = keepRunning(server, { place, programs, password, log });
   return {
     connectionString: connectionStringOf(server.port, password),
-    pid: server.pid,
     adopted: adoptedServer !== undefined,
     directory: place.cluster,
-    stop({ deadlineMs }) {
-      stopped ??= stopServer(place, programs, server, deadlineMs);
-      return stopped;
+    get pid() {
+      return running.pid;
     },
+    ensureRunning: () => running.ensureRunning(),
+    stop: (options) => running.stop(options),
+    kill: () => running.kill(),
   };
 }
 

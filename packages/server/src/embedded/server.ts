@@ -61,12 +61,18 @@ const changesWithinMs = 120_000;
 /**
  * Starts the server and waits until it accepts connections.
  *
+ * @param ownPort the only port to start it on. Default: the one of last time, or another where that is taken.
  * @throws SluiceError `POSTGRES_START`
  */
-export async function startServer(place: Place, programs: Programs, log: (line: string) => void): Promise<Postmaster> {
+export async function startServer(
+  place: Place,
+  programs: Programs,
+  log: (line: string) => void,
+  ownPort?: number,
+): Promise<Postmaster> {
   await turnLog(place);
   const until = Date.now() + startWithinMs;
-  for (let port = await choosePort(place); ; ) {
+  for (let port = ownPort ?? (await choosePort(place)); ; ) {
     const logged = await bytesOf(place.logFile);
     // -w waits for "ready", crash recovery included. The place is passed by the environment and the folder it runs in, because pg_ctl builds a shell command.
     const { code, output } = await control(place, programs, [
@@ -86,7 +92,7 @@ export async function startServer(place: Place, programs: Programs, log: (line: 
     }
     const said = await readFrom(place.logFile, logged);
     if (Date.now() > until) throw startFailure(place, said || output);
-    if (/could not bind|could not create any TCP/.test(said)) port = await freePort();
+    if (ownPort === undefined && /could not bind|could not create any TCP/.test(said)) port = await freePort();
     else if (/shared memory block|lock file "postmaster.pid" already exists/.test(said)) await sleep(100);
     else throw startFailure(place, said || output);
     log('PostgreSQL did not start at the first try; trying again');

@@ -34,7 +34,7 @@ export function createBodyAllowance(maxBytes: number): BodyAllowance {
 }
 
 /**
- * Reads a body and runs `use` with it; its bytes count against the allowance until `use` has ended.
+ * Reads a body and runs `use` with it; the memory that holds it counts against the allowance until `use` has ended.
  *
  * @throws HttpError 413 above `maxBodyBytes` (before or after inflation), 400 when the gzip is broken or the client left, 503
  * without room.
@@ -65,8 +65,8 @@ function read(request: IncomingMessage, gzip: boolean, limits: GatewayLimits, ta
   return new Promise((resolve, reject) => {
     const gunzip = gzip ? createGunzip() : undefined;
     const source: Readable = gunzip ?? request;
-    const chunks: Buffer[] = [];
-    let bytes = 0;
+    const announced = gzip ? 0 : Number(request.headers['content-length'] ?? 0);
+    const block = createBlock(announced > 0 ? announced : limits.maxBodyBytes, take);
     const stop = (error: Error): void => {
       source.removeListener('data', onData);
       if (gunzip !== undefined) {
@@ -78,13 +78,12 @@ function read(request: IncomingMessage, gzip: boolean, limits: GatewayLimits, ta
       reject(error);
     };
     const onData = (chunk: Buffer): void => {
-      bytes += chunk.length;
-      if (bytes > limits.maxBodyBytes) stop(tooLarge(limits));
-      else if (take(chunk.length)) chunks.push(chunk);
-      else stop(overloaded('OVERLOADED', 'too many bytes of requests are under way; send this one again later'));
+      if (block.bytes + chunk.length > limits.maxBodyBytes) stop(tooLarge(limits));
+      else if (!block.add(chunk))
+        stop(overloaded('OVERLOADED', 'too many bytes of requests are under way; send this one again later'));
     };
     source.on('data', onData);
-    source.once('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes)));
+    source.once('end', () => resolve(block.content()));
     // The listener stays for good: a late error of a stream that was given up must not crash the process.
     request.on('error', () =>
       stop(new HttpError(400, 'INCOMPLETE_BODY', 'the connection ended before the whole body had arrived')),
@@ -95,6 +94,40 @@ function read(request: IncomingMessage, gzip: boolean, limits: GatewayLimits, ta
     );
     request.pipe(gunzip);
   });
+}
+
+/** A body as one block that grows: whoever sends it a byte at a time must not cost a buffer for each. */
+interface Block {
+  readonly bytes: number;
+  /** Copies a chunk in; false when there is no room for it. */
+  add(chunk: Buffer): boolean;
+  content(): Buffer;
+}
+
+/** The block doubles, up to the length that is known or allowed; `take` is asked for all that it holds, filled or not. */
+function createBlock(maxBytes: number, take: (bytes: number) => boolean): Block {
+  let block: Buffer = Buffer.alloc(0);
+  let bytes = 0;
+  return {
+    get bytes() {
+      return bytes;
+    },
+    add(chunk) {
+      const needed = bytes + chunk.length;
+      if (needed > block.length) {
+        const capacity = bytes === 0 ? needed : Math.max(needed, Math.min(2 * block.length, maxBytes));
+        if (!take(capacity - block.length)) return false;
+        // Most bodies are one chunk, which need not be copied, unless it is a slice that keeps a larger buffer alive.
+        const grown = bytes === 0 && chunk.buffer.byteLength === chunk.length ? chunk : Buffer.allocUnsafeSlow(capacity);
+        block.copy(grown, 0, 0, bytes);
+        block = grown;
+      }
+      if (block !== chunk) chunk.copy(block, bytes);
+      bytes = needed;
+      return true;
+    },
+    content: () => block.subarray(0, bytes),
+  };
 }
 
 function tooLarge(limits: GatewayLimits): HttpError {

@@ -38,8 +38,10 @@ export function findId(source: IdSource, event: Readonly<Record<string, unknown>
   if (Number.isSafeInteger(value)) return { kind: 'id', id: String(value) };
   // Beyond 2^53 a double is not the number that was sent: two ids would become one.
   const digits = memberText(json, field);
-  if (!/^-?\d+$/.test(digits))
-    return { kind: 'invalid', problem: `the field ${name(field)} must be an integer written in digits, to be the id` };
+  if (!/^-?\d+$/.test(digits)) {
+    const problem = `the field ${name(field)} must be a string, or an integer written in digits, to be the id; it holds ${digits.slice(0, 40)}`;
+    return { kind: 'invalid', problem };
+  }
   return checkLength(digits, field);
 }
 

@@ -8,12 +8,14 @@ import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify }
 import type { Log } from 'sluice/log';
 import { createBodyAllowance, withBody } from './body.js';
 import { clientError } from './client-error.js';
+import { whenGone } from './departure.js';
 import { idSource } from './event-id.js';
 import { HttpError, overloaded, sendError } from './http-error.js';
 import { createIntake, type Intake } from './intake.js';
 import { defaultLimits, type GatewayLimits } from './limits.js';
 import { listenFailure } from './listen-error.js';
 import { bodyFormat, isGzip } from './media-type.js';
+import { protocolOptions, refuseProtocolErrors } from './protocol.js';
 import { answerRead, type ReadKeys } from './read.js';
 import { type AckLevel, ackLevels, type Receipt, receiptStatus } from './receipt.js';
 import { receive, type Settled } from './receive.js';
@@ -68,6 +70,8 @@ export interface GatewayCounters {
   overloaded: number;
   /** Requests of `/read`. */
   reads: number;
+  /** Keys that `/read` left out because the backend's value is not a number. */
+  readInvalid: number;
 }
 
 /** A gateway that listens. */
@@ -103,9 +107,11 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     rejectedByCode: new Map(),
     overloaded: 0,
     reads: 0,
+    readInvalid: 0,
   };
 
   addHooks(app, { limits, intake, counters, logger: options.logger });
+  refuseProtocolErrors(app);
   addEvents(app, { ...options, limits, counters });
   addRead(app, options.read, counters);
   addHealth(app, () =>
@@ -137,7 +143,7 @@ function createServer(limits: GatewayLimits): FastifyInstance {
   const app = fastify({
     logger: false,
     // Larger than the longest URL, so that a longer one is answered with 414 by us, not with 431 by the parser.
-    http: { maxHeaderSize: 64 * 1024 },
+    http: { ...protocolOptions, maxHeaderSize: 64 * 1024 },
     requestTimeout: limits.requestTimeoutMs,
     routerOptions: {
       maxParamLength: limits.maxUrlBytes,
@@ -193,9 +199,9 @@ function addHooks(app: FastifyInstance, { limits, intake, counters, logger }: Ho
 function unknownRoute(request: FastifyRequest): HttpError {
   const path = (request.raw.url ?? '').split('?', 1)[0]!;
   const allowed = /^\/v1\/streams\/[^/]*\/events$/.test(path)
-    ? 'POST'
+    ? ['POST']
     : ['/read', '/healthz', '/readyz'].includes(path)
-      ? 'GET, HEAD'
+      ? ['GET', 'HEAD']
       : undefined;
   if (allowed === undefined) {
     return new HttpError(
@@ -204,7 +210,8 @@ function unknownRoute(request: FastifyRequest): HttpError {
       'there is nothing here; events go to POST /v1/streams/STREAM/events, reads to GET /read?keys=k1,k2',
     );
   }
-  return new HttpError(405, 'METHOD_NOT_ALLOWED', `expected ${allowed}, got ${request.method}`, { allow: allowed });
+  const sentence = `use ${allowed.join(' or ')}, not ${request.method}`;
+  return new HttpError(405, 'METHOD_NOT_ALLOWED', sentence, { allow: allowed.join(', ') });
 }
 
 interface EventsRoute extends GatewayOptions {
@@ -232,7 +239,9 @@ function addEvents(app: FastifyInstance, { log, settled, limits, ackTimeoutMs = 
       );
     }
     if (id === '') throw new HttpError(400, 'INVALID_ID_FIELD', 'expected id to name a field, or to be hash; it is empty');
-    const wait = asked === 'committed' ? settled?.(stream) : undefined;
+    const wait = settled?.(stream);
+    // Nothing is wrong with that, but who mistyped the name of a stream learns of it.
+    if (wait === undefined) void reply.header('sluice-pipeline', 'none');
     if (asked === 'committed' && wait === undefined) {
       throw new HttpError(
         400,
@@ -274,7 +283,8 @@ function addRead(app: FastifyInstance, read: ReadKeys | undefined, counters: Gat
     counters.reads++;
     if (read === undefined)
       throw new HttpError(404, 'READ_NOT_CONFIGURED', 'no key-value backend is configured; start with --read-upstream URL');
-    const body = await answerRead(request.raw.url ?? '', read, signalOf(reply));
+    const { body, invalid } = await answerRead(request.raw.url ?? '', read, signalOf(reply));
+    counters.readInvalid += invalid;
     return reply.type('application/json; charset=utf-8').send(body);
   });
 }
@@ -290,7 +300,7 @@ function addHealth(app: FastifyInstance, ready: () => Readiness): void {
 /** Aborted when the client leaves before its answer. */
 function signalOf(reply: FastifyReply): AbortSignal {
   const controller = new AbortController();
-  reply.raw.once('close', () => {
+  whenGone(reply.raw, () => {
     if (!reply.raw.writableFinished) controller.abort();
   });
   return controller.signal;

@@ -1,6 +1,7 @@
 /** Intake: which requests are under way, and how the server stops taking new ones without cutting these. */
 
 import type { Server, ServerResponse } from 'node:http';
+import { whenGone } from './departure.js';
 
 /** Counts the requests under way, and waits for the last of them. */
 export interface Intake {
@@ -37,7 +38,7 @@ export function createIntake(server: Server): Intake {
     },
     begin(response) {
       underWay++;
-      response.once('close', () => {
+      whenGone(response, () => {
         underWay--;
         if (underWay === 0) onIdle?.();
       });

@@ -1,27 +1,48 @@
 /** Read: `GET /read` over the key-value client, which batches the reads of all clients. */
 
+import type { SluiceError } from 'sluice';
 import { HttpError, overloaded } from './http-error.js';
 import { readQuery, toJsonObject } from './read-query.js';
 
 /**
- * Looks keys up; keys that do not exist are absent from the answer. Rejects with a `SluiceError`: `TIMEOUT`, `OVERLOADED`,
- * `CLOSED`, `KEY_TOO_LONG`, anything else for an upstream that failed.
+ * Looks keys up; keys that do not exist are absent from the answer. What failed is a `SluiceError` in its key's place, or the
+ * rejection: `INVALID_VALUE`, `TIMEOUT`, `OVERLOADED`, `CLOSED`, `KEY_TOO_LONG`, anything else for an upstream that failed.
  */
-export type ReadKeys = (keys: readonly string[], signal: AbortSignal) => Promise<ReadonlyMap<string, number>>;
+export type ReadKeys = (keys: readonly string[], signal: AbortSignal) => Promise<ReadonlyMap<string, number | SluiceError>>;
+
+/** What a `GET /read` is answered with. */
+export interface ReadAnswer {
+  /** JSON text. */
+  readonly body: string;
+  /** Keys left out because the backend's value is not a number. */
+  readonly invalid: number;
+}
 
 /**
- * Answers one `GET /read` with the JSON text of its body.
+ * Answers one `GET /read`. A key whose value is not a number is left out like one that does not exist: it fails nobody else.
  *
  * @throws HttpError 400 (no keys, malformed), 414 (a key is too long for the upstream), 502 (the upstream failed), 503 (full),
  * 504 (too late).
  */
-export async function answerRead(rawUrl: string, read: ReadKeys, signal: AbortSignal): Promise<string> {
+export async function answerRead(rawUrl: string, read: ReadKeys, signal: AbortSignal): Promise<ReadAnswer> {
   const query = readQuery(rawUrl);
   try {
-    return toJsonObject(query.select(await read(query.keys, signal)));
+    const { values, invalid } = numbersOf(await read(query.keys, signal));
+    return { body: toJsonObject(query.select(values)), invalid };
   } catch (error) {
     throw readError(error);
   }
+}
+
+function numbersOf(found: ReadonlyMap<string, number | SluiceError>): { values: Map<string, number>; invalid: number } {
+  const values = new Map<string, number>();
+  let invalid = 0;
+  for (const [key, value] of found) {
+    if (typeof value === 'number') values.set(key, value);
+    else if (value.code === 'INVALID_VALUE') invalid++;
+    else throw value;
+  }
+  return { values, invalid };
 }
 
 function readError(error: unknown): HttpError {

@@ -29,7 +29,8 @@ export interface ReceiveOptions {
 /**
  * Takes the items of a request: refuses the bad ones by index, appends the others together, waits for the ack level.
  *
- * @throws HttpError 503 when the log is full, closed or stopped; nothing of the request was stored then.
+ * @throws HttpError 503 when too many events wait for the disk, the disk is full, or the log is closed or stopped; nothing of the
+ * request was stored then.
  */
 export async function receive(items: readonly Buffer[], options: ReceiveOptions): Promise<Receipt> {
   const { events, indexes, ids, errors } = await readAll(items, options.event);
@@ -93,7 +94,7 @@ async function readAll(items: readonly Buffer[], options: EventOptions): Promise
 
 function offer(options: ReceiveOptions, events: readonly NewEvent[]): void {
   const answer = options.log.offer(options.stream, events);
-  if (answer === 'full') throw logFull();
+  if (answer === 'full') throw noRoom('too many events wait for the disk, or the disk is full');
   if (answer === 'closed') throw logClosed();
 }
 
@@ -102,7 +103,8 @@ async function append(options: ReceiveOptions, events: readonly NewEvent[]): Pro
     return await options.log.append(options.stream, events);
   } catch (error) {
     const { code, retryAfterMs } = error as { code?: unknown; retryAfterMs?: number };
-    if (code === 'OVERLOADED') throw logFull(retryAfterMs);
+    if (code === 'OVERLOADED') throw noRoom('too many events wait for the disk', retryAfterMs);
+    if (code === 'LOG_FULL') throw diskFull();
     if (code === 'CLOSED') throw logClosed();
     if (code === 'ITEM_TOO_LARGE') throw new HttpError(413, 'TOO_MANY_ITEMS', (error as Error).message);
     if (code === 'LOG_STOPPED')
@@ -150,8 +152,16 @@ function deadLettered(index: number, appended: Appended): ItemError {
   };
 }
 
-function logFull(retryAfterMs?: number): HttpError {
-  return overloaded('OVERLOADED', 'the log is full; nothing of this request was stored; send it again later', retryAfterMs);
+function noRoom(why: string, retryAfterMs?: number): HttpError {
+  return overloaded('OVERLOADED', `${why}; nothing of this request was stored; send it again after Retry-After`, retryAfterMs);
+}
+
+function diskFull(): HttpError {
+  return overloaded(
+    'LOG_FULL',
+    'the disk of the log is full; nothing of this request was stored; free some space there, and send it again after Retry-After',
+    10_000,
+  );
 }
 
 function logClosed(): HttpError {

@@ -69,6 +69,11 @@ export function createMetrics(): Metrics {
   const memoryOnly = gauge('log_memory_only_items', 'Events that exist in memory alone.');
   const deadLetters = gauge('dead_letters', 'Dead letters parked in the log.');
   const imbalance = gauge('tally_imbalance', 'How far the tally is from its balance. Always 0.');
+  const readInvalid = new Counter({
+    name: `${prefix}read_invalid_total`,
+    help: 'Keys of GET /read left out because the backend gave no number.',
+    registers,
+  });
   const items = new Counter({
     name: `${prefix}items_total`,
     help: 'Records by outcome since the start.',
@@ -107,6 +112,7 @@ export function createMetrics(): Metrics {
           setCounter(items, { outcome }, tally[outcome]);
       }
       const counted = gateway()?.counters;
+      if (counted !== undefined) setCounter(readInvalid, {}, counted.readInvalid);
       if (counted !== undefined)
         for (const result of ['accepted', 'duplicates', 'rejected'] as const) setCounter(ingested, { result }, counted[result]);
       memoryOnly.set(log.memoryOnly);

@@ -1,15 +1,18 @@
 /** Database: the one that the settings name, or the embedded one. */
 
 import { startEmbeddedPostgres } from '../embedded/postgres.js';
+import type { AlarmLogger } from './alarms.js';
 import type { Settings } from './settings.js';
 
 /** A PostgreSQL to write to. */
 export interface Database {
   readonly url: string;
   readonly embedded: boolean;
+  /** Starts it again if it is ours and has died. Called whenever it cannot be reached. */
+  revive(): void;
   /** Stops it if it is ours. */
   stop(deadlineMs: number): Promise<void>;
-  /** Stops it at once if it is ours, without waiting; it recovers at its next start. */
+  /** Stops it at once if it is ours, without waiting; it recovers at its next start. Never throws. */
   kill(): void;
 }
 
@@ -18,21 +21,27 @@ export interface Database {
  *
  * @throws SluiceError what the embedded PostgreSQL cannot start for.
  */
-export async function startDatabase(settings: Settings, dataDir: string): Promise<Database> {
+export async function startDatabase(settings: Settings, dataDir: string, logger: AlarmLogger): Promise<Database> {
   if (settings.databaseUrl !== undefined) {
-    return { url: settings.databaseUrl, embedded: false, stop: async () => {}, kill: () => {} };
+    return { url: settings.databaseUrl, embedded: false, revive: () => {}, stop: async () => {}, kill: () => {} };
   }
   const server = await startEmbeddedPostgres({ dataDir });
   return {
     url: server.connectionString,
     embedded: true,
-    stop: (deadlineMs) => server.stop({ deadlineMs }),
-    kill() {
-      try {
-        process.kill(server.pid, 'SIGQUIT');
-      } catch {
-        // It is gone already.
-      }
+    revive() {
+      server.ensureRunning().then(
+        (state) => {
+          if (state === 'restarted') logger.warn({}, 'the embedded PostgreSQL had died and was started again.');
+        },
+        // Being stopped is why it may not start again; anything else is tried again with the pipeline's next failure.
+        (error: unknown) => {
+          const { code, message } = error as { code?: string; message: string };
+          if (code !== 'CLOSED') logger.warn({ code }, `the embedded PostgreSQL cannot be started again: ${message}`);
+        },
+      );
     },
+    stop: (deadlineMs) => server.stop({ deadlineMs }),
+    kill: () => server.kill(),
   };
 }

@@ -12,7 +12,7 @@ import { createMetrics } from '../metrics/metrics.js';
 import { eventsSink } from '../pipelines/events-table.js';
 import { createAlarms } from './alarms.js';
 import { takeDataFolder } from './data-folder.js';
-import { startDatabase } from './database.js';
+import { type Database, startDatabase } from './database.js';
 import { startPlanes } from './planes.js';
 import { prepareSink } from './preparation.js';
 import type { Settings } from './settings.js';
@@ -71,8 +71,10 @@ async function start(settings: Settings, undo: Undo): Promise<Service> {
     observe(event) {
       metrics.observe(event);
       alarm(event);
+      if (event.type === 'retry' && event.code === 'PG_CONNECTION') database?.revive();
     },
   });
+  let database: Database | undefined;
   const folder = await takeDataFolder(settings.dataDir);
   undo.add(async () => folder.release());
   mkdirSync(join(folder.path, 'log'), { recursive: true, mode: 0o700 });
@@ -82,17 +84,24 @@ async function start(settings: Settings, undo: Undo): Promise<Service> {
   const backend = settings.readUpstream === undefined ? await startReferenceBackend() : undefined;
   if (backend !== undefined) undo.add(() => backend.close());
   const backendUrl = settings.readUpstream ?? `http://127.0.0.1:${backend!.port}/read`;
-  const reads = createKeyValueClient({ url: backendUrl, windowMs: settings.readWindowMs, maxAttempts: 3, env });
+  const reads = createKeyValueClient({
+    url: backendUrl,
+    windowMs: settings.readWindowMs,
+    maxAttempts: 3,
+    deadlineMs: 10_000,
+    env,
+  });
   undo.add(async () => void (await reads.close({ deadlineMs: 0 })));
 
-  const read = (keys: readonly string[], signal: AbortSignal) => reads.readMany(keys, { signal });
+  const read = (keys: readonly string[], signal: AbortSignal) => reads.readSettled(keys, { signal });
   const planes = await startPlanes({ settings, log, metrics, logger, read, stream });
   undo.add(() => planes.gateway.close());
   undo.add(() => planes.control.close());
 
-  const database = await startDatabase(settings, folder.path);
-  undo.add(() => database.stop(0));
-  const sink = eventsSink(database.url, maxInFlight);
+  const started = await startDatabase(settings, folder.path, logger);
+  database = started;
+  undo.add(() => started.stop(0));
+  const sink = eventsSink(started.url, maxInFlight);
   undo.add(() => sink.close());
   const preparation = prepareSink(sink, env);
   undo.add(async () => preparation.stop());
@@ -104,14 +113,14 @@ async function start(settings: Settings, undo: Undo): Promise<Service> {
     logger.error({ code: error.code }, `the pipeline has stopped: ${error.message} Events are still kept in the log.`),
   );
 
-  const running = { env, log, consumer, ...planes, preparation, reads, backend, database, sink, folder };
+  const running = { env, log, consumer, ...planes, preparation, reads, backend, database: started, sink, folder };
   let stopping: Promise<StopReport> | undefined;
   return {
     url: `http://${urlHost(settings.host)}:${planes.gateway.port}`,
     controlUrl: `http://127.0.0.1:${planes.control.port}`,
     backendUrl,
-    databaseUrl: database.url,
-    databaseIsEmbedded: database.embedded,
+    databaseUrl: started.url,
+    databaseIsEmbedded: started.embedded,
     databaseProblem: preparation.problem,
     dataDir: folder.path,
     log,
@@ -122,7 +131,7 @@ async function start(settings: Settings, undo: Undo): Promise<Service> {
       return stopping;
     },
     abandon() {
-      database.kill();
+      started.kill();
       folder.release();
       return { memoryOnly: log.memoryOnly };
     },

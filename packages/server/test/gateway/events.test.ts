@@ -129,6 +129,7 @@ describe('bounds and failures', () => {
     [failure('full', { code: 'OVERLOADED', class: 'rejected', retryAfterMs: 2_300 }), 'OVERLOADED', '3'],
     [failure('full', { code: 'OVERLOADED', class: 'rejected' }), 'OVERLOADED', '1'],
     [failure('closed', { code: 'CLOSED', class: 'rejected' }), 'SHUTTING_DOWN', '5'],
+    [failure('full', { code: 'LOG_FULL', class: 'rejected' }), 'LOG_FULL', '10'],
     [failure('disk gone', { code: 'LOG_STOPPED' }), 'LOG_STOPPED', '30'],
   ])('a log that fails with %s is answered with 503 and Retry-After', async (problem, code, retryAfter) => {
     const log: Log = { ...createMemoryLog(), append: () => Promise.reject(problem), offer: () => 'full' };

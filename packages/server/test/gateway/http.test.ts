@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { failure } from 'sluice';
 import { createMemoryLog } from 'sluice/log';
 import { describe, expect, test } from 'vitest';
+import { startBackend } from '../../src/backend/backend.js';
 import { createGateway } from '../../src/gateway/gateway.js';
 import { type Answer, json, signal, start } from './world.js';
 
@@ -31,6 +33,12 @@ describe('every other request', () => {
     expect(((await response.json()) as Answer).error).toEqual({ code: expect.any(String), message: expect.any(String) });
   });
 
+  test('a wrong method is told the right ones', async () => {
+    const { origin } = await start({ read: async () => new Map() });
+    const response = await fetch(`${origin}/read?keys=a`, { method: 'POST' });
+    expect(((await response.json()) as Answer).error.message).toBe('use GET or HEAD, not POST');
+  });
+
   test('what is not HTTP is answered with 400 in JSON', async () => {
     const { gateway } = await start();
     const socket = connect(gateway.port, '127.0.0.1').setEncoding('utf8');
@@ -39,6 +47,33 @@ describe('every other request', () => {
     for await (const chunk of socket) text += chunk;
     expect(text).toContain('400 Bad Request');
     expect(text).toContain('{"error":{"code":"BAD_REQUEST"');
+  });
+
+  test.each([
+    ['HTTP/1.1\r\n', 400, 'MISSING_HOST'],
+    ['HTTP/1.1\r\nHost: x\r\nExpect: foo\r\n', 417, 'EXPECTATION_FAILED'],
+  ])('what HTTP refuses is refused in JSON: %j is answered with %i', async (head, status, code) => {
+    const { gateway } = await start({ read: async () => new Map() });
+    const backend = await startBackend({ data: {}, port: 0 });
+    try {
+      for (const port of [gateway.port, backend.port]) {
+        const text = await exchange(port, `GET /read?keys=a ${head}\r\n`);
+        expect(text).toMatch(
+          new RegExp(`^HTTP/1.1 ${status} [\\s\\S]*connection: close[\\s\\S]*{"error":{"code":"${code}"`, 'i'),
+        );
+      }
+    } finally {
+      await backend.close();
+    }
+    expect(gateway.underWay).toBe(0);
+  });
+
+  test('HTTP/1.0 needs no Host, and Expect: 100-continue is answered', async () => {
+    const { gateway } = await start();
+    expect(await exchange(gateway.port, 'GET /healthz HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1.1 200 /);
+    const head = 'POST /v1/streams/events/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json';
+    const continued = await exchange(gateway.port, `${head}\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n{}`);
+    expect(continued).toMatch(/^HTTP\/1.1 100 Continue\r\n\r\nHTTP\/1.1 200 /);
   });
 
   test('health and readiness are JSON', async () => {
@@ -60,6 +95,34 @@ describe('every other request', () => {
       code: 'LISTEN_FAILED',
       message: expect.stringContaining(`port ${gateway.port} on 127.0.0.1 is in use`),
     });
+  });
+});
+
+describe('a client that destroys its connection', () => {
+  test('leaves with all requests that it had pipelined on it', async () => {
+    const signals: AbortSignal[] = [];
+    const asked = signal();
+    const { gateway } = await start({
+      read: (_keys, left) => {
+        if (signals.push(left) === 20) asked.give();
+        return new Promise((_resolve, reject) =>
+          left.addEventListener('abort', () => reject(failure('left', { code: 'CANCELLED' }))),
+        );
+      },
+    });
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error) => void warnings.push(warning);
+    process.on('warning', onWarning);
+    const socket = connect(gateway.port, '127.0.0.1');
+    socket.write('GET /read?keys=a HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(20));
+    await asked.given;
+    expect(gateway.underWay).toBe(20);
+    socket.destroy();
+    await Promise.all(signals.map((left) => (left.aborted ? undefined : once(left, 'abort'))));
+    await gateway.stopIntake();
+    expect(gateway.underWay).toBe(0);
+    process.removeListener('warning', onWarning);
+    expect(warnings).toEqual([]);
   });
 });
 
@@ -111,3 +174,12 @@ describe('stopping the intake', () => {
     await request;
   });
 });
+
+/** Sends this text on a connection of its own; gives all that comes back until the other side closes it. */
+async function exchange(port: number, text: string): Promise<string> {
+  const socket = connect(port, '127.0.0.1').setEncoding('utf8');
+  socket.write(text);
+  let answer = '';
+  for await (const chunk of socket) answer += chunk;
+  return answer;
+}

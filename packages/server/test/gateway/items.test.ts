@@ -27,6 +27,14 @@ describe('items', () => {
     expect([body.accepted, body.errors.map((error: Answer) => [error.index, error.code])]).toEqual([1, [[1, code]]]);
   });
 
+  test('an id that is not an integer is told what may be one', async () => {
+    const { post } = await start();
+    const { body } = await post('{"id":1.5}');
+    expect(body.errors[0].message).toBe(
+      'the field "id" must be a string, or an integer written in digits, to be the id; it holds 1.5',
+    );
+  });
+
   test('text that only looks bad is taken', async () => {
     const { post, stored } = await start();
     const lines = [

@@ -1,5 +1,7 @@
 import { once } from 'node:events';
-import { failure } from 'sluice';
+import { failure, type SluiceError } from 'sluice';
+import { createKeyValueClient } from 'sluice/http';
+import { testEnv } from 'sluice/testing';
 import { describe, expect, test } from 'vitest';
 import { signal, start } from './world.js';
 
@@ -80,8 +82,61 @@ describe('reads', () => {
     expect(await (await stays).json()).toEqual({ a: 1 });
   });
 
+  test('a value that is no number is left out like a missing key, counted, and fails nobody else', async () => {
+    await using client = createKeyValueClient({ url: 'http://kv', windowMs: 0, fetch: answering('{"bad":"12","good":1}') });
+    const { origin, gateway } = await start({ read: (keys, signal) => client.readSettled(keys, { signal }) });
+    const response = await fetch(`${origin}/read?keys=good,bad,absent`);
+    expect([response.status, await response.text()]).toEqual([200, '{"good":1}']);
+    expect(gateway.counters).toMatchObject({ reads: 1, readInvalid: 1 });
+  });
+
+  test('a key that failed for another reason fails the request', async () => {
+    const problem = failure('late', { code: 'TIMEOUT', class: 'unknown' });
+    const read = async () =>
+      new Map<string, number | SluiceError>([
+        ['good', 1],
+        ['late', problem],
+      ]);
+    const { origin } = await start({ read });
+    expect((await fetch(`${origin}/read?keys=good,late`)).status).toBe(504);
+  });
+
+  test.each([
+    ['asks for a pause that ends past the deadline', 100, 502, 'UPSTREAM_FAILED', 1],
+    ['never answers', 10_100, 504, 'UPSTREAM_TIMEOUT', 2],
+  ])('an upstream that %s is given up after %i ms, with %i', async (_, afterMs, status, code, calls) => {
+    const env = testEnv();
+    const joined = signal();
+    let called = 0;
+    const upstream = (async (_url, options) => {
+      called++;
+      if (status === 502) return new Response('', { status: 503, headers: { 'retry-after': '100000' } });
+      const given = options?.signal;
+      return new Promise((_resolve, reject) => given?.addEventListener('abort', () => reject(given.reason)));
+    }) as typeof fetch;
+    await using client = createKeyValueClient({ url: 'http://kv', maxAttempts: 3, deadlineMs: 10_000, fetch: upstream, env });
+    const { origin } = await start({
+      read: (keys, left) => {
+        const found = client.readSettled(keys, { signal: left });
+        joined.give();
+        return found;
+      },
+    });
+    const answered = fetch(`${origin}/read?keys=a`);
+    await joined.given;
+    await env.clock.advance(afterMs);
+    const response = await answered;
+    expect([response.status, await response.json()]).toEqual([status, { error: { code, message: expect.any(String) } }]);
+    expect([called, env.clock.timers]).toEqual([calls, 0]);
+  });
+
   test('without a backend the answer says so', async () => {
     const { origin } = await start();
     expect((await fetch(`${origin}/read?keys=a`)).status).toBe(404);
   });
 });
+
+/** A `fetch` that always gets this text. */
+function answering(text: string): typeof fetch {
+  return async () => new Response(text);
+}

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, expect, it } from 'vitest';
+import { testEnv } from '../testing/test-env.js';
 import { createKeyValueClient } from './key-value-client.js';
 import { encodeKeys, splitKeys } from './read-query.js';
 import { retryAfterMs } from './retry-after.js';
@@ -42,7 +43,7 @@ const oddKeys = ['a,b', 'é', '100%', '__proto__', 'a+b', 'a&b=c', ' ', 'a#b', '
 it('gets odd keys back right, in one call, and leaves out the absent ones', async () => {
   const values = new Map(oddKeys.map((key, i) => [key, i + 0.5]));
   const { url, urls } = await serve(from(values));
-  await using client = createKeyValueClient({ url, windowMs: 5 });
+  await using client = createKeyValueClient({ url, windowMs: 50 });
   const found = await client.readMany([...oddKeys, 'absent', 'toString', 'é']);
   expect([...found]).toEqual([...values]);
   expect(urls).toHaveLength(1);
@@ -147,6 +148,71 @@ it('bounds a call by timeoutMs, and says what is wrong when nobody answers', asy
   const error = await nobody.read('foo').catch((thrown: Error) => thrown);
   expect(error).toMatchObject({ code: 'UNREACHABLE', class: 'transient' });
   expect((error as Error).message).toContain('ECONNREFUSED');
+});
+
+it('reads no more of a reply than maxResponseBytes, and cuts the call off', async () => {
+  let gone!: () => void;
+  const serverSawItGo = new Promise<void>((resolve) => {
+    gone = resolve;
+  });
+  const { url, urls } = await serve((_, response) => {
+    response.on('close', gone);
+    const more = () => {
+      while (!response.destroyed && response.write('x'.repeat(1000)));
+    };
+    response.on('drain', more);
+    more();
+  });
+  await using client = createKeyValueClient({ url, windowMs: 1, maxAttempts: 3, maxResponseBytes: 5_000 });
+  await expect(client.read('foo')).rejects.toMatchObject({
+    code: 'BAD_RESPONSE',
+    class: 'permanent',
+    message: expect.stringContaining('maxResponseBytes (5000)'),
+  });
+  await serverSawItGo;
+  expect(urls).toHaveLength(1);
+});
+
+it('reads a reply of just maxResponseBytes, in chunks of any length and across the bytes of a character', async () => {
+  const text = '{"é":1}';
+  const bytes = new TextEncoder().encode(text);
+  for (const chunkBytes of [1, 3, 100]) {
+    const body = () => {
+      const chunks: Uint8Array[] = [];
+      for (let at = 0; at < bytes.length; at += chunkBytes) chunks.push(bytes.slice(at, at + chunkBytes));
+      return ReadableStream.from(chunks);
+    };
+    const answer = async () => new Response(body());
+    await using exact = createKeyValueClient({ url: 'http://kv', windowMs: 0, maxResponseBytes: bytes.length, fetch: answer });
+    expect(await exact.read('é')).toBe(1);
+    await using less = createKeyValueClient({ url: 'http://kv', windowMs: 0, maxResponseBytes: bytes.length - 1, fetch: answer });
+    await expect(less.read('é')).rejects.toMatchObject({ code: 'BAD_RESPONSE' });
+  }
+});
+
+it('tells what became of each key by itself: a wrong value fails its own key', async () => {
+  const { url, urls } = await serve((_, response) => response.end('{"bad":"12","good":1}'));
+  await using client = createKeyValueClient({ url, windowMs: 1 });
+  const settled = await client.readSettled(['good', 'bad', 'absent', 'good']);
+  expect([...settled.keys()]).toEqual(['good', 'bad']);
+  expect(settled.get('good')).toBe(1);
+  expect(settled.get('bad')).toMatchObject({ code: 'INVALID_VALUE', key: 'bad' });
+  await expect(client.readMany(['good', 'bad'])).rejects.toMatchObject({ code: 'INVALID_VALUE' });
+  expect(urls).toHaveLength(2);
+});
+
+it('gives up at once when the pause that is asked for would end past deadlineMs', async () => {
+  const env = testEnv();
+  let calls = 0;
+  const busy = async () => {
+    calls++;
+    return new Response('', { status: 503, headers: { 'retry-after': '100000' } });
+  };
+  await using client = createKeyValueClient({ url: 'http://kv', maxAttempts: 3, deadlineMs: 10_000, fetch: busy, env });
+  const refused = expect(client.read('foo')).rejects.toMatchObject({ code: 'HTTP_STATUS', retryAfterMs: 100_000_000 });
+  await env.clock.advance(100);
+  await refused;
+  expect([calls, env.clock.timers]).toEqual([1, 0]);
 });
 
 it('refuses a url that is none, or of another kind', () => {

@@ -1,12 +1,13 @@
 /** Key-value client: `read(key)` from anywhere in the process, one `GET /read?keys=…` a window, over `fetch`. */
 
 import { failure, invalidOption, type SluiceError } from '../core/errors.js';
-import { checkNames } from '../core/options.js';
+import { checkNames, numberOption } from '../core/options.js';
 import type { DrainReport } from '../engine/engine.js';
 import { systemEnv } from '../env/system.js';
 import type { CallOptions } from '../loader/key-engine.js';
 import { createKeyFetcher, type KeyFetcherOptions, type KeyFetcherStats } from '../loader/key-fetcher.js';
 import type { HttpGetAsync } from '../loader/transport.js';
+import { bodyText } from './body-text.js';
 import { retryAfterMs } from './retry-after.js';
 
 /** Options of {@link createKeyValueClient}: where the backend is, and those of the key fetcher beneath. */
@@ -18,6 +19,11 @@ export interface KeyValueClientOptions
   readonly headers?: Readonly<Record<string, string>>;
   /** Sends the calls. Default: the platform's `fetch`, looked up at each call. */
   readonly fetch?: typeof fetch;
+  /**
+   * Longest reply in bytes, as inflated, 1 or more; `Infinity` for no bound. A longer one is not read to its end: its call fails with
+   * `BAD_RESPONSE`. Default 16 MiB, some hundred times what the keys of one URL can bring back as numbers.
+   */
+  readonly maxResponseBytes?: number;
 }
 
 /** Reads numbers by key from a `GET /read` backend. */
@@ -35,6 +41,11 @@ export interface KeyValueClient extends AsyncDisposable {
    * @throws SluiceError the first failure other than `KEY_NOT_FOUND`; as {@link KeyValueClient.read} otherwise.
    */
   readMany(keys: Iterable<string>, options?: CallOptions): Promise<Map<string, number>>;
+  /**
+   * What became of many keys, each by itself, in the order of the keys: its value, or the error that `read` would reject with; a key
+   * that the backend does not know is absent. Never rejects: one key's wrong value does not hide the others.
+   */
+  readSettled(keys: Iterable<string>, options?: CallOptions): Promise<Map<string, number | SluiceError>>;
   /** Accepts no more, sends what is held, and waits for it, `deadlineMs` at most (default 30,000). Idempotent. */
   close(options?: { readonly deadlineMs?: number }): Promise<DrainReport>;
   /** The balance at this instant. */
@@ -43,7 +54,7 @@ export interface KeyValueClient extends AsyncDisposable {
 
 const optionNames = [
   ...['url', 'headers', 'fetch', 'windowMs', 'timeoutMs', 'deadlineMs', 'maxAttempts', 'retryBaseMs', 'retryMaxDelayMs'],
-  ...['maxUrlBytes', 'maxHeldWaiters', 'maxHeldKeys', 'maxHeldBytes', 'maxInFlight', 'name', 'env'],
+  ...['maxResponseBytes', 'maxUrlBytes', 'maxHeldWaiters', 'maxHeldKeys', 'maxHeldBytes', 'maxInFlight', 'name', 'env'],
 ];
 
 /**
@@ -58,14 +69,19 @@ const optionNames = [
  */
 export function createKeyValueClient(options: KeyValueClientOptions): KeyValueClient {
   checkNames('createKeyValueClient', options, optionNames);
-  const { url: address, headers = {}, fetch: ownFetch, env = systemEnv(), ...rest } = options;
+  const { url: address, headers = {}, fetch: ownFetch, maxResponseBytes, env = systemEnv(), ...rest } = options;
   const url = backendUrl(address);
+  const maxBytes = numberOption('createKeyValueClient: maxResponseBytes', maxResponseBytes, 16 << 20, {
+    least: 1,
+    whole: true,
+    infinite: true,
+  });
   const fetcher = createKeyFetcher({
     name: 'key-value-client',
     ...rest,
     env,
     path: `${url.pathname === '/' ? '/read' : url.pathname}${url.search}`,
-    httpGetAsync: overFetch(url.origin, headers, ownFetch, () => env.clock.wall()),
+    httpGetAsync: overFetch(url.origin, headers, ownFetch, maxBytes, () => env.clock.wall()),
   });
 
   const read = (key: string, callOptions?: CallOptions): Promise<number> =>
@@ -73,20 +89,30 @@ export function createKeyValueClient(options: KeyValueClientOptions): KeyValueCl
       fetcher.getKeyAsync(key, (error, value) => (error === null ? resolve(value!) : reject(error)), callOptions);
     });
 
-  const readMany = async (keys: Iterable<string>, callOptions?: CallOptions): Promise<Map<string, number>> => {
+  const readSettled = async (keys: Iterable<string>, callOptions?: CallOptions): Promise<Map<string, number | SluiceError>> => {
     const distinct = [...new Set(keys)];
     const settled = await Promise.allSettled(distinct.map((key) => read(key, callOptions)));
-    const found = new Map<string, number>();
+    const found = new Map<string, number | SluiceError>();
     settled.forEach((result, i) => {
-      if (result.status === 'fulfilled') found.set(distinct[i]!, result.value);
-      else if ((result.reason as SluiceError).code !== 'KEY_NOT_FOUND') throw result.reason;
+      const outcome = result.status === 'fulfilled' ? result.value : (result.reason as SluiceError);
+      if (typeof outcome === 'number' || outcome.code !== 'KEY_NOT_FOUND') found.set(distinct[i]!, outcome);
     });
+    return found;
+  };
+
+  const readMany = async (keys: Iterable<string>, callOptions?: CallOptions): Promise<Map<string, number>> => {
+    const found = new Map<string, number>();
+    for (const [key, outcome] of await readSettled(keys, callOptions)) {
+      if (typeof outcome !== 'number') throw outcome;
+      found.set(key, outcome);
+    }
     return found;
   };
 
   return {
     read,
     readMany,
+    readSettled,
     close: (closeOptions) => fetcher.close(closeOptions),
     stats: () => fetcher.stats(),
     async [Symbol.asyncDispose]() {
@@ -116,6 +142,7 @@ function overFetch(
   origin: string,
   headers: Readonly<Record<string, string>>,
   ownFetch: typeof fetch | undefined,
+  maxBytes: number,
   wallMs: () => number,
 ): HttpGetAsync {
   return async (path, callback, { signal }) => {
@@ -125,7 +152,10 @@ function overFetch(
         headers: { accept: 'application/json', ...headers },
         signal,
       });
-      if (response.ok) return callback(null, await response.text());
+      if (response.ok) {
+        const text = await bodyText(response, maxBytes);
+        return text === undefined ? callback(tooLong(origin, maxBytes)) : callback(null, text);
+      }
     } catch (thrown) {
       // An aborted call has been given up: what it says of that is no answer.
       return signal.aborted ? undefined : callback(unreachable(origin, thrown));
@@ -135,6 +165,13 @@ function overFetch(
     const problem = Object.assign(failure(response.statusText), { status: response.status });
     return callback(Object.assign(problem, { retryAfterMs: retryAfterMs(response.headers.get('retry-after'), wallMs()) }));
   };
+}
+
+function tooLong(origin: string, maxBytes: number): SluiceError {
+  return failure(
+    `bad response: expected at most maxResponseBytes (${maxBytes}) bytes from ${origin}, got more; the rest was not read.`,
+    { code: 'BAD_RESPONSE' },
+  );
 }
 
 /** `fetch` says only "fetch failed"; what happened is in its cause. */

@@ -1,0 +1,39 @@
+/** Departure: the end of a response, whichever way it ends. */
+
+import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+
+/**
+ * Runs `fn` once, when a response is closed or its connection is gone.
+ *
+ * The response alone does not say so: when the client destroys a connection on which several requests are pipelined, the
+ * responses behind the first one are never closed.
+ */
+export function whenGone(response: ServerResponse, fn: () => void): void {
+  const { socket } = response.req;
+  if (response.closed || socket.closed) {
+    fn();
+    return;
+  }
+  const waiting = waitersOf(socket);
+  const once = (): void => {
+    response.removeListener('close', once);
+    if (waiting.delete(once)) fn();
+  };
+  waiting.add(once);
+  response.once('close', once);
+}
+
+/** One listener a connection, however many requests are pipelined on it. */
+const waiters = new WeakMap<Socket, Set<() => void>>();
+
+function waitersOf(socket: Socket): Set<() => void> {
+  const known = waiters.get(socket);
+  if (known !== undefined) return known;
+  const waiting = new Set<() => void>();
+  waiters.set(socket, waiting);
+  socket.once('close', () => {
+    for (const gone of [...waiting]) gone();
+  });
+  return waiting;
+}
