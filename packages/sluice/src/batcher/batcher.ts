@@ -1,5 +1,6 @@
 /** Batcher: many `push(item)` in, few `sink.write(items)` out. */
 
+import { promiseSettledBy, type Settler } from '../core/deferred.js';
 import type { Dispatcher, Layer, Sink } from '../core/dispatcher.js';
 import { failure, invalidOption, type SluiceError } from '../core/errors.js';
 import { checkNames, numberOption } from '../core/options.js';
@@ -136,7 +137,7 @@ export function createBatcher<T, R = void>(options: BatcherOptions<T, R>): Batch
   const enter = (item: PushItem<T, R>): Promise<void> | undefined => {
     if (overflow === 'wait') return engine.accept(item);
     const admission = engine.offer(item);
-    return admission === 'accepted' ? undefined : Promise.reject(engine.refusal(item, admission));
+    return admission === 'accepted' ? undefined : Promise.reject(engine.refusal(item.bytes, admission));
   };
 
   const close = async (closeOptions: CloseOptions = {}): Promise<DrainReport> => {
@@ -152,11 +153,13 @@ export function createBatcher<T, R = void>(options: BatcherOptions<T, R>): Batch
 
   return {
     offer(value) {
-      const admission = engine.offer(itemOf(value));
-      return admission === 'tooLarge' ? 'full' : admission;
+      // What nobody waits for, measures or traces is held as it is.
+      const bare = bytesOf === undefined && env.origin === undefined;
+      const admission = bare ? engine.offerValue(value) : engine.offer(itemOf(value));
+      return admission === 'accepted' || admission === 'closed' ? admission : 'full';
     },
     add: (value, { signal } = {}) => handled(added(value, signal)),
-    push: (value, { signal } = {}) => handled(new Promise<R>((resolve, reject) => pushed(value, signal, resolve, reject))),
+    push: (value, pushOptions) => pushed(value, pushOptions?.signal),
     flush: () => engine.flush(),
     close,
     stats: () => ({ ...engine.tally(), heldBytes: engine.held().bytes }),
@@ -182,40 +185,44 @@ export function createBatcher<T, R = void>(options: BatcherOptions<T, R>): Batch
     }
   }
 
-  function pushed(
-    value: T,
-    signal: AbortSignal | undefined,
-    resolve: (value: R) => void,
-    reject: (reason: SluiceError) => void,
-  ): void {
-    const item = itemOf(value);
-    if (signal?.aborted && !engine.closed) {
-      reject(cancelled(signal));
-      return;
+  function pushed(value: T, signal: AbortSignal | undefined): Promise<R> {
+    let item: PushItem<T, R>;
+    try {
+      item = itemOf(value);
+    } catch (thrown) {
+      return handled(Promise.reject(thrown));
     }
-    item.resolve = resolve;
-    item.reject = reject;
-    const refused = (reason: SluiceError) => {
-      item.unwatch?.();
-      reject(reason);
-    };
+    if (signal?.aborted && !engine.closed) return handled(Promise.reject(cancelled(signal)));
+    const promise = promiseSettledBy(item);
+    item.promise = promise;
     // Before it enters: that may fill a batch, which then leaves in this same turn.
     if (signal !== undefined) {
       item.unwatch = onAbort(signal, () => {
         const reason = cancelled(signal);
-        if (engine.cancel(item, reason)) reject(reason);
+        if (engine.cancel(item, reason)) item.fail(reason);
       });
     }
-    enter(item)?.catch(refused);
+    enter(item)?.catch((reason: SluiceError) => {
+      item.unwatch?.();
+      item.fail(reason);
+    });
+    return promise;
   }
 }
 
 /** An item whose caller may wait. */
-class PushItem<T, R> extends EngineItem<T> {
+class PushItem<T, R> extends EngineItem<T> implements Settler<R> {
   resolve: ((value: R) => void) | undefined = undefined;
-  reject: ((reason: SluiceError) => void) | undefined = undefined;
+  reject: ((reason: unknown) => void) | undefined = undefined;
+  promise: Promise<R> | undefined = undefined;
   /** Stops watching its caller's signal. */
   unwatch: Cancel | undefined = undefined;
+
+  /** Rejects; only then is the promise marked as looked after, which costs as much as all else of a push. */
+  fail(reason: SluiceError): void {
+    if (this.promise !== undefined) handled(this.promise);
+    this.reject?.(reason);
+  }
 }
 
 function engineOf<T, R>(options: BatcherOptions<T, R>, env: Env): Engine<T, R, PushItem<T, R>> {
@@ -248,8 +255,8 @@ function engineOf<T, R>(options: BatcherOptions<T, R>, env: Env): Engine<T, R, P
 function tell<T, R>(item: PushItem<T, R>, outcome: Outcome<R>): void {
   item.unwatch?.();
   if (outcome.kind === 'ok') item.resolve?.(outcome.value);
-  else if (outcome.kind === 'failed') item.reject?.(outcome.failure);
-  else item.reject?.(failure(outcome.failure, { deadLetterId: outcome.deadLetterId }));
+  else if (outcome.kind === 'failed') item.fail?.(outcome.failure);
+  else item.fail?.(failure(outcome.failure, { deadLetterId: outcome.deadLetterId }));
 }
 
 function byteCount(bytes: number): number {

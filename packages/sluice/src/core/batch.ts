@@ -30,26 +30,80 @@ export type CutReason = 'size' | 'bytes' | 'time' | 'tick' | 'throttle' | 'quiet
 export interface Batch<I> {
   readonly id: string;
   readonly lane: string;
+  /** How many they are. */
+  readonly itemCount: number;
+  /** Made when somebody asks: most batches are written without anyone looking at more than the values. */
   readonly items: readonly Item<I>[];
   readonly bytes: number;
   readonly reason: CutReason;
+  /** What was offered, in order; a fresh array, which the caller may keep and change. */
+  values(): I[];
   /** The batch of the items at these indexes, which must rise; itself when that is all of them. The same members get the same id. */
   only(indexes: readonly number[]): Batch<I>;
 }
 
 /** Makes a batch of items that were cut together. */
 export function createBatch<I>(id: string, lane: string, items: readonly Item<I>[], bytes: number, reason: CutReason): Batch<I> {
-  const whole: Batch<I> = { id, lane, items, bytes, reason, only: (indexes) => partOf(whole, undefined, indexes, idOf) };
-  // Numbered by the batch that was cut, so that two halves of two halves never share an id; and remembered, so that the same
-  // members get the same id again (a bisection that runs once more after a retry).
-  const ids = new Map<string, string>();
-  const idOf = (places: readonly number[]) => {
+  return new WholeBatch(id, lane, bytes, reason, { itemCount: items.length, items: () => items, values: () => valuesOf(items) });
+}
+
+/** Whoever knows the members of a batch, and makes items of them when they are asked for. */
+export interface Members<I> {
+  readonly itemCount: number;
+  items(): readonly Item<I>[];
+  values(): I[];
+}
+
+/** Makes a batch whose items are made when they are first asked for. */
+export function lazyBatch<I>(id: string, lane: string, bytes: number, reason: CutReason, members: Members<I>): Batch<I> {
+  return new WholeBatch(id, lane, bytes, reason, members);
+}
+
+/**
+ * A batch as it was cut. A class, for its getter: in an object literal a getter is part of the object's hidden class, which would keep
+ * every batch alive until the next full garbage collection.
+ */
+class WholeBatch<I> implements Batch<I> {
+  readonly id: string;
+  readonly lane: string;
+  readonly itemCount: number;
+  readonly bytes: number;
+  readonly reason: CutReason;
+  readonly #members: Members<I>;
+  #items: readonly Item<I>[] | undefined = undefined;
+  /** By the places of the members, so that the same ones get the same id again (a bisection that runs once more after a retry). */
+  #partIds: Map<string, string> | undefined = undefined;
+
+  constructor(id: string, lane: string, bytes: number, reason: CutReason, members: Members<I>) {
+    this.id = id;
+    this.lane = lane;
+    this.itemCount = members.itemCount;
+    this.bytes = bytes;
+    this.reason = reason;
+    this.#members = members;
+  }
+
+  get items(): readonly Item<I>[] {
+    this.#items ??= this.#members.items();
+    return this.#items;
+  }
+
+  values(): I[] {
+    return this.#members.values();
+  }
+
+  only(indexes: readonly number[]): Batch<I> {
+    return partOf<I>(this, undefined, indexes, (places) => this.#idOf(places));
+  }
+
+  /** Numbered by the batch that was cut, so that two halves of two halves never share an id. */
+  #idOf(places: readonly number[]): string {
+    this.#partIds ??= new Map();
     const key = runsOf(places);
-    const known = ids.get(key) ?? `${id}.${ids.size + 1}`;
-    ids.set(key, known);
+    const known = this.#partIds.get(key) ?? `${this.id}.${this.#partIds.size + 1}`;
+    this.#partIds.set(key, known);
     return known;
-  };
-  return whole;
+  }
 }
 
 /** `places`: where the parent's items stand in the batch that was cut; undefined when the parent is that batch. */
@@ -59,18 +113,24 @@ function partOf<I>(
   indexes: readonly number[],
   idOf: (places: readonly number[]) => string,
 ): Batch<I> {
-  if (indexes.length === parent.items.length) return parent;
+  if (indexes.length === parent.itemCount) return parent;
   const chosen = places === undefined ? indexes : indexes.map((index) => places[index]!);
   const items = indexes.map((index) => parent.items[index]!);
   const part: Batch<I> = {
     id: idOf(chosen),
     lane: parent.lane,
+    itemCount: items.length,
     items,
     bytes: items.reduce((sum, item) => sum + item.bytes, 0),
     reason: parent.reason,
+    values: () => valuesOf(items),
     only: (inner) => partOf(part, chosen, inner, idOf),
   };
   return part;
+}
+
+function valuesOf<I>(items: readonly Item<I>[]): I[] {
+  return items.map((item) => item.value);
 }
 
 /** A short name of a set of places: `0-499,700`. */

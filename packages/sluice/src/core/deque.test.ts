@@ -1,4 +1,4 @@
-/** Tests of the deque: order, growth, giving memory back, filtering. */
+/** Tests of the deque: order, growth, giving memory back, taking many. */
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -18,7 +18,7 @@ describe('Deque', () => {
     const command = fc.oneof(
       { weight: 6, arbitrary: fc.record({ kind: fc.constant('push' as const), value: fc.nat() }) },
       { weight: 4, arbitrary: fc.record({ kind: fc.constant('shift' as const), value: fc.constant(0) }) },
-      { weight: 1, arbitrary: fc.record({ kind: fc.constant('filter' as const), value: fc.integer({ min: 1, max: 5 }) }) },
+      { weight: 1, arbitrary: fc.record({ kind: fc.constant('take' as const), value: fc.nat(30) }) },
       { weight: 1, arbitrary: fc.record({ kind: fc.constant('clear' as const), value: fc.constant(0) }) },
     );
     fc.assert(
@@ -30,10 +30,8 @@ describe('Deque', () => {
             deque.push(value);
             model.push(value);
           } else if (kind === 'shift') expect(deque.shift()).toBe(model.shift());
-          else if (kind === 'filter') {
-            deque.filter((each) => each % value === 0);
-            model = model.filter((each) => each % value === 0);
-          } else {
+          else if (kind === 'take') expect(deque.take(value)).toEqual(model.splice(0, value));
+          else {
             deque.clear();
             model = [];
           }
@@ -50,6 +48,15 @@ describe('Deque', () => {
     for (let i = 0; i < 10_000; i++) deque.push(i);
     for (let i = 0; i < 9_990; i++) expect(deque.shift()).toBe(i);
     expect([...deque]).toEqual([9990, 9991, 9992, 9993, 9994, 9995, 9996, 9997, 9998, 9999]);
+  });
+
+  it('takes many off a long queue and forgets them', () => {
+    const deque = new Deque<number>();
+    for (let i = 0; i < 5_000; i++) deque.push(i);
+    const taken = Array.from({ length: 10 }, () => deque.take(500));
+    expect(taken.flat()).toEqual(Array.from({ length: 5_000 }, (_, i) => i));
+    deque.push(1);
+    expect([...deque]).toEqual([1]);
   });
 
   it('is linear in the whole, where Array.shift is not', () => {

@@ -1,58 +1,61 @@
-/** Deque: a ring buffer, because `Array.shift` is linear on long arrays. */
+/** Deque: a queue on an array with a moving front, because `Array.shift` is linear on long arrays. */
 
-/** First in, first out, in constant time. A class: it is the hottest object of the engine, and its layout matters. */
+/** First in, first out, in constant time each (amortised). A class: it is the hottest object of the engine, and its layout matters. */
 export class Deque<T> {
-  #slots: (T | undefined)[] = new Array(16);
+  #slots: (T | undefined)[] = [];
   #head = 0;
-  #length = 0;
 
   get length(): number {
-    return this.#length;
+    return this.#slots.length - this.#head;
   }
 
   push(value: T): void {
-    if (this.#length === this.#slots.length) this.#resize(this.#length * 2);
-    this.#slots[(this.#head + this.#length) & (this.#slots.length - 1)] = value;
-    this.#length++;
+    this.#slots.push(value);
   }
 
   peek(): T | undefined {
-    return this.#length === 0 ? undefined : this.#slots[this.#head];
+    return this.#slots[this.#head];
   }
 
   shift(): T | undefined {
-    if (this.#length === 0) return undefined;
+    if (this.length === 0) return undefined;
     const value = this.#slots[this.#head];
     this.#slots[this.#head] = undefined;
-    this.#head = (this.#head + 1) & (this.#slots.length - 1);
-    this.#length--;
-    // Gives memory back after a burst; a quarter, so that a queue that breathes does not copy itself each time.
-    if (this.#slots.length > 1024 && this.#length < this.#slots.length >> 2) this.#resize(this.#slots.length >> 1);
+    this.#pass(1);
     return value;
   }
 
-  clear(): void {
-    this.#slots = new Array(16);
-    this.#head = 0;
-    this.#length = 0;
+  /** Takes the first `count` values, or all if there are fewer. */
+  take(count: number): T[] {
+    const slots = this.#slots as T[];
+    if (this.#head === 0 && count >= slots.length) {
+      // Handed over, not copied: what is collected for one batch is its array.
+      this.#slots = [];
+      return slots;
+    }
+    const values = slots.slice(this.#head, this.#head + count);
+    // What has left must not be kept alive from here.
+    this.#slots.fill(undefined, this.#head, this.#head + values.length);
+    this.#pass(values.length);
+    return values;
   }
 
-  /** Keeps what `keep` wants, in order. */
-  filter(keep: (value: T) => boolean): void {
-    const kept: T[] = [];
-    for (const value of this) if (keep(value)) kept.push(value);
-    this.clear();
-    for (const value of kept) this.push(value);
+  clear(): void {
+    this.#slots = [];
+    this.#head = 0;
   }
 
   *[Symbol.iterator](): Iterator<T> {
-    for (let i = 0; i < this.#length; i++) yield this.#slots[(this.#head + i) & (this.#slots.length - 1)] as T;
+    for (let i = this.#head; i < this.#slots.length; i++) yield this.#slots[i] as T;
   }
 
-  #resize(capacity: number): void {
-    const slots = new Array<T | undefined>(capacity);
-    for (let i = 0; i < this.#length; i++) slots[i] = this.#slots[(this.#head + i) & (this.#slots.length - 1)];
-    this.#slots = slots;
-    this.#head = 0;
+  /** The front moves on; once most of the array lies before it, the rest is moved down, which gives memory back after a burst. */
+  #pass(count: number): void {
+    this.#head += count;
+    if (this.#head === this.#slots.length) this.clear();
+    else if (this.#head >= 512 && this.#head * 2 > this.#slots.length) {
+      this.#slots = this.#slots.slice(this.#head);
+      this.#head = 0;
+    }
   }
 }

@@ -11,10 +11,17 @@ export interface OutcomeCounts {
   readonly cancelled: number;
 }
 
+/** Which item an overflow policy drops: the one that is held longest, or the newcomer. */
+export type DropReason = 'dropOldest' | 'dropNewest';
+
 /** Something that happened. `type` names it; durations are in milliseconds. */
 export type SluiceEvent =
   /** An item was refused; the caller was told. */
-  | { readonly type: 'rejected'; readonly name: string; readonly reason: 'full' | 'closed' | 'tooLarge' | 'waitersFull' }
+  | {
+      readonly type: 'rejected';
+      readonly name: string;
+      readonly reason: 'full' | 'laneFull' | 'lanesFull' | 'closed' | 'tooLarge' | 'waitersFull';
+    }
   /** A batch was cut and handed to the dispatcher. `waitMs`: how long its first item was held. */
   | {
       readonly type: 'cut';
@@ -117,8 +124,10 @@ export type SluiceEvent =
   | { readonly type: 'lateReply'; readonly name: string }
   /** A response held keys that nobody had asked for; they were ignored. */
   | { readonly type: 'unrequested'; readonly batchId: string; readonly keys: number }
-  /** Items left unsettled when the drain deadline passed. */
-  | { readonly type: 'dropped'; readonly name: string; readonly items: number; readonly reason: 'shutdown' }
+  /** Items left unsettled when the drain deadline passed, or dropped by an overflow policy. */
+  | { readonly type: 'dropped'; readonly name: string; readonly items: number; readonly reason: 'shutdown' | DropReason }
+  /** Something failed in a lane that passes nothing by: it sends no more until it is resumed. */
+  | { readonly type: 'halted'; readonly name: string; readonly lane: string; readonly code: string; readonly message: string }
   /** A batch function loaded what waits for it: the key itself, or a slot that it holds. */
   | { readonly type: 'cycle'; readonly name: string; readonly closes: 'key' | 'slot' }
   /** A caller's callback threw, or rejected; no other caller was affected. */

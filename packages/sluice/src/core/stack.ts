@@ -2,7 +2,7 @@
 
 import type { Env } from '../env/env.js';
 import type { Batch } from './batch.js';
-import type { DispatchContext, Dispatcher, Layer, Sink } from './dispatcher.js';
+import type { DispatchContext, Dispatcher, Layer, Sink, SinkContext } from './dispatcher.js';
 import { asFailure, failure } from './errors.js';
 import { allFailed, done, failed, type Outcome } from './outcome.js';
 
@@ -16,27 +16,36 @@ export function sinkDispatcher<I, R>(sink: Sink<I, R>, env: Env): Dispatcher<I, 
   return { ready: () => true, dispatch: (batch, context) => call(sink, env, batch, context) };
 }
 
+/** What a sink context is of. */
+const batchOf = Symbol('batch');
+
+interface OfBatch {
+  readonly [batchOf]: Batch<unknown>;
+}
+
+/** The items are made when the sink looks at them, as few do. One getter for all: one each would be a hidden class each. */
+const entries: PropertyDescriptor & ThisType<OfBatch> = {
+  enumerable: true,
+  get() {
+    return this[batchOf].items;
+  },
+};
+
 async function call<I, R>(sink: Sink<I, R>, env: Env, batch: Batch<I>, context: DispatchContext): Promise<readonly Outcome<R>[]> {
   const startedAt = env.clock.now();
+  const { id: batchId, lane, itemCount } = batch;
   let outcomes: readonly Outcome<R>[];
   try {
-    // A fresh array: the sink may keep it or change it, a retry sends the batch's own items again.
-    const values = batch.items.map((item) => item.value);
-    const results = await sink.write(values, { ...context, batchId: batch.id, lane: batch.lane, entries: batch.items });
-    outcomes = outcomesOf(batch.items.length, results);
+    const sinkContext = { ...context, batchId, lane, [batchOf]: batch } as SinkContext & OfBatch;
+    Object.defineProperty(sinkContext, 'entries', entries);
+    // A fresh array of values: the sink may keep it or change it, a retry sends the batch's own items again.
+    outcomes = outcomesOf(itemCount, await sink.write(batch.values(), sinkContext));
   } catch (thrown) {
-    outcomes = allFailed(batch.items.length, asFailure(thrown, 'transient'));
+    outcomes = allFailed(itemCount, asFailure(thrown, 'transient'));
   }
   const ok = outcomes.every((outcome) => outcome.kind === 'ok');
-  env.observe({
-    type: 'called',
-    batchId: batch.id,
-    lane: batch.lane,
-    attempt: context.attempt,
-    items: batch.items.length,
-    durationMs: env.clock.now() - startedAt,
-    ok,
-  });
+  const durationMs = env.clock.now() - startedAt;
+  env.observe({ type: 'called', batchId, lane, attempt: context.attempt, items: itemCount, durationMs, ok });
   return outcomes;
 }
 

@@ -46,6 +46,11 @@ export function emptyTally(): Counts {
   };
 }
 
+/** Adds what another tally counts. */
+export function addTally(sum: Counts, more: Tally): void {
+  for (const name of Object.keys(more) as (keyof Tally)[]) sum[name] += more[name];
+}
+
 /** How far a tally is from its balance: 0, always; anything else is a bug of ours. */
 export function tallyImbalance(tally: Tally): number {
   const offered = tally.offered - (tally.accepted + tally.rejected + tally.waiting);

@@ -45,6 +45,8 @@ export interface WindowRule {
   readonly atTurnEnd: boolean;
   /** A full batch waits for its time as well: the time between two dispatches is a promise to the other side. */
   readonly spaced: boolean;
+  /** Each arrival moves the time. */
+  readonly extends: boolean;
   /** Items leave one by one, whatever `maxItems` says. */
   readonly alone: boolean;
 }
@@ -79,7 +81,7 @@ export function windowRule(window: Window, startedAt: number): WindowRule {
 }
 
 function simple(reason: CutReason, dueAt: (times: Times) => number): WindowRule {
-  return { reason: () => reason, dueAt, atTurnEnd: false, spaced: false, alone: false };
+  return { reason: () => reason, dueAt, atTurnEnd: false, spaced: false, extends: false, alone: false };
 }
 
 /** LeetCode 2756: the cooldown runs from dispatch to dispatch, and an item that finds it over leaves at once. */
@@ -97,6 +99,7 @@ function quiet(quietMs: number, maxDelayMs: number): WindowRule {
   }
   return {
     ...simple('quiet', ({ firstAt, lastAt }) => Math.min(lastAt + quietMs, firstAt + maxDelayMs)),
+    extends: true,
     reason: ({ firstAt, lastAt }) => (firstAt + maxDelayMs < lastAt + quietMs ? 'time' : 'quiet'),
   };
 }

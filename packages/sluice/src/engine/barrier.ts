@@ -33,6 +33,17 @@ export class Barrier {
   leave(ending?: Ending): void {
     this.unsettled--;
     if (ending !== undefined) this.counts[ending]++;
+    this.#tell();
+  }
+
+  /** So many have ended in one way. */
+  leaveAll(ending: Ending, items: number): void {
+    this.unsettled -= items;
+    this.counts[ending] += items;
+    this.#tell();
+  }
+
+  #tell(): void {
     if (this.unsettled === 0) for (const resolve of this.#whenSettled.splice(0)) resolve();
   }
 

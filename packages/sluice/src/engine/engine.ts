@@ -1,93 +1,88 @@
 /** Engine: accumulate → cut → dispatch → settle. The three faces differ only in how they settle. */
 
-import type { BatchBounds, Cut } from '../core/accumulator.js';
-import { createBatch } from '../core/batch.js';
+import { HeldItem } from '../core/accumulator.js';
 import type { DispatchContext, Dispatcher } from '../core/dispatcher.js';
-import { asFailure, failure, type SluiceError } from '../core/errors.js';
-import type { SluiceEvent } from '../core/event.js';
+import { asFailure, type SluiceError } from '../core/errors.js';
+import type { DropReason, SluiceEvent } from '../core/event.js';
 import { allFailed, failed, type Outcome, oneEach } from '../core/outcome.js';
-import { type Counts, emptyTally, type Tally } from '../core/tally.js';
-import { type Window, windowRule } from '../core/window.js';
-import type { Env } from '../env/env.js';
-import { type Admission, closedError, refusalOf } from './admission.js';
-import { Barriers, type Ending, type SettledCounts } from './barrier.js';
-import { Capacity, type HeldBounds } from './capacity.js';
-import { Flight } from './flight.js';
-import type { EngineItem } from './item.js';
-import { Lane } from './lane.js';
-import { Room } from './room.js';
+import type { Tally } from '../core/tally.js';
+import { windowRule } from '../core/window.js';
+import { type Admission, closedError, droppedError, type Refusal, refusalOf } from './admission.js';
+import { Arrivals } from './arrivals.js';
+import { type Barrier, Barriers, type SettledCounts } from './barrier.js';
+import { Capacity } from './capacity.js';
+import { type DrainReport, dropAll } from './drain.js';
+import { Drops } from './drops.js';
+import type { EngineOptions } from './engine-options.js';
+import { worthOf } from './fairness.js';
+import type { Flight } from './flight.js';
+import { Flights } from './flights.js';
+import { EngineItem } from './item.js';
+import type { Lane } from './lane.js';
+import { Lanes } from './lanes.js';
+import { Pump } from './pump.js';
+import { firstFailure, partsOf, settleFlight, tellFlight } from './settle.js';
+import { Waiting } from './waiting.js';
 
-/** What an engine is made of. */
-export interface EngineOptions<I, R, E extends EngineItem<I>> extends BatchBounds, HeldBounds {
-  /** Names it in events and messages. */
-  readonly name: string;
-  readonly env: Env;
-  readonly window: Window;
-  /** Bound on callers that wait for room. */
-  readonly maxWaiting: number;
-  /** Trying the same items again does no harm. */
-  readonly idempotent: boolean;
-  /** Makes the layers down to the sink; told of their events, the engine keeps the count of abandoned calls. */
-  dispatcher(env: Env): Dispatcher<I, R>;
-  /** Tells the waiters of one item what became of it; called once per item that has not been cancelled. */
-  settle(item: E, outcome: Outcome<R>): void;
-  /** Told once after the last `settle` of a batch, or of a drain. */
-  onSettled?(): void;
-  /** Told which items leave, before they are dispatched. */
-  onCut?(items: readonly E[]): void;
-  /** Divides what was cut into the batches that are dispatched together, each settled by itself. Default: one batch. */
-  split?(items: readonly E[]): readonly (readonly E[])[];
-}
-
-/** What a close reports: how many of the items that it waited for ended in each way. `dropped` were unsettled at the deadline. */
-export interface DrainReport extends SettledCounts {
-  /** Of the dropped: never dispatched. */
-  readonly droppedHeld: number;
-  /** Of the dropped: dispatched, with an unknown end. */
-  readonly droppedInFlight: number;
-  /** From the call of close to the last settlement, or to the deadline. */
-  readonly durationMs: number;
-}
+export type { DrainReport } from './drain.js';
+export type { EngineOptions } from './engine-options.js';
 
 /** One engine. A class: identity, and one layout for three faces. */
 export class Engine<I, R, E extends EngineItem<I>> {
   readonly #options: EngineOptions<I, R, E>;
-  readonly #tally: Counts = emptyTally();
   readonly #capacity: Capacity;
   readonly #barriers = new Barriers();
-  readonly #room: Room<E>;
-  readonly #lane: Lane<I, E>;
+  readonly #waiting: Waiting<I, E>;
+  readonly #arrivals: Arrivals;
+  readonly #lanes: Lanes<I>;
+  readonly #pump: Pump<Lane<I>>;
   readonly #dispatcher: Dispatcher<I, R>;
-  /** By batch id. A flight stays until the last of its abandoned calls has ended. */
-  readonly #flights = new Map<string, Flight>();
-  readonly #idPrefix: string;
-  #batches = 0;
+  readonly #flights: Flights;
+  readonly #drops: Drops<I>;
+  readonly #tell: (item: EngineItem<unknown>, outcome: Outcome<R>, index: number) => void;
   #drain: Promise<DrainReport> | undefined;
 
   constructor(options: EngineOptions<I, R, E>) {
     this.#options = options;
-    const { env } = options;
-    this.#idPrefix = Math.floor(env.random.next() * 2 ** 48).toString(36);
+    const { env, orderKeyOf, maxInFlightPerLane = Number.POSITIVE_INFINITY } = options;
     this.#capacity = new Capacity(options);
-    this.#room = new Room(options.maxWaiting);
+    this.#flights = new Flights(env.random, (lane, items, bytes) => this.#release(lane as Lane<I>, items, bytes));
+    // An engine makes no items but those of its face, and plain ones, for which nobody waits.
+    this.#tell = options.settle as (item: EngineItem<unknown>, outcome: Outcome<R>, index: number) => void;
+    this.#waiting = new Waiting(options.maxWaiting, this.#capacity);
+    this.#arrivals = new Arrivals(env.clock);
+    this.#drops = new Drops<I>({
+      capacity: this.#capacity,
+      lanes: () => this.#lanes.all,
+      release: (lane, bytes) => this.#release(lane, 1, bytes),
+      dropped: (held, lane, reason) => this.#dropped(held, lane, reason),
+    });
     this.#dispatcher = options.dispatcher({
       clock: env.clock,
       random: env.random,
       neutral: (fn) => env.neutral(fn),
       observe: (event) => this.#observe(event),
     });
-    this.#lane = new Lane<I, E>({
+    this.#pump = new Pump<Lane<I>>({ ready: (lane) => this.#dispatcher.ready(lane), send: (lane) => this.#send(lane) });
+    const laneOptions = {
       clock: env.clock,
       window: windowRule(options.window, env.clock.now()),
       bounds: options,
-      ready: () => this.#ready(),
-      send: (cut) => this.#send(cut),
-    });
+      maxInFlight: maxInFlightPerLane,
+      orderKeyOf: orderKeyOf && ((held: unknown) => orderKeyOf(held instanceof EngineItem ? held.value : (held as I))),
+    };
+    const capacityOf = () => (options.lanes === undefined ? this.#capacity : new Capacity(options.heldPerLane ?? options));
+    this.#lanes = new Lanes<I>(options.lanes, laneOptions, capacityOf, (lane) => this.#pump.look(lane));
   }
 
   /** The balance at this instant. */
   tally(): Tally {
-    return { ...this.#tally };
+    return this.#lanes.tally();
+  }
+
+  /** The lanes that there are now. One that has nothing left is forgotten; what it counted stays in the {@link tally}. */
+  get lanes(): Iterable<Lane<I>> {
+    return this.#lanes.all;
   }
 
   /** What is held, in items and bytes: open, in flight, waiting for a retry, abandoned. */
@@ -99,41 +94,55 @@ export class Engine<I, R, E extends EngineItem<I>> {
     return this.#drain !== undefined;
   }
 
+  /** Takes a value for which nobody waits, or says why not. It is held as it is, and counts no bytes. */
+  offerValue(value: I): Admission {
+    // What another engine has made an item of would be taken for an item of this one.
+    if (value instanceof HeldItem) return this.offer(new EngineItem(value, 0) as EngineItem<unknown> as E);
+    const lane = this.#lanes.of(value);
+    const admission = this.#admission(lane, 0);
+    if (admission === 'accepted') this.#take(value, undefined, lane!);
+    else return this.#overflow(value, undefined, lane, admission);
+    return admission;
+  }
+
   /** Takes an item at once, or says why not. */
   offer(item: E): Admission {
-    this.#tally.offered++;
-    const admission = this.#admission(item);
-    if (admission === 'accepted') this.#accept(item);
-    else this.#refuse(item, admission);
+    const lane = this.#lanes.of(item.value);
+    const admission = this.#admission(lane, item.bytes);
+    if (admission !== 'accepted') return this.#overflow(item.value, item, lane, admission);
+    this.#take(item, item, lane!);
     return admission;
   }
 
   /**
    * Takes an item as soon as there is room for it; first come, first served.
    *
-   * @throws SluiceError `CLOSED`, `ITEM_TOO_LARGE`, or `OVERLOADED` when `maxWaiting` callers wait already.
+   * @throws SluiceError `CLOSED`, `ITEM_TOO_LARGE`, `TOO_MANY_LANES`, or `OVERLOADED` when `maxWaiting` callers wait already.
    */
   accept(item: E): Promise<void> | undefined {
-    this.#tally.offered++;
-    const admission = this.#admission(item);
+    const lane = this.#lanes.of(item.value);
+    const admission = this.#admission(lane, item.bytes);
     if (admission === 'accepted') {
-      this.#accept(item);
+      this.#take(item, item, lane!);
       return undefined;
     }
-    if (admission !== 'full' || this.#room.isFull) {
-      this.#refuse(item, admission, this.#room.isFull ? 'waitersFull' : 'full');
-      return Promise.reject(this.refusal(item, admission));
+    const mayWait = admission === 'full' || admission === 'laneFull';
+    if (!mayWait || this.#waiting.isFull) {
+      this.#refuse(item, lane, mayWait ? 'waitersFull' : admission);
+      return Promise.reject(this.refusal(item.bytes, mayWait ? 'full' : admission));
     }
-    this.#tally.waiting++;
+    lane!.tally.offered++;
+    lane!.tally.waiting++;
     item.phase = 'waiting';
-    item.barrier = this.#barriers.current;
-    item.barrier.enter();
-    return this.#room.wait(item);
+    item.lane = lane;
+    item.run = { acceptedAt: 0, barrier: this.#barriers.current, length: 1 };
+    item.run.barrier.enter();
+    return this.#waiting.wait(item, lane!);
   }
 
-  /** The error that tells a caller why its item was refused. */
-  refusal(item: E, admission: Exclude<Admission, 'accepted'>): SluiceError {
-    return refusalOf(admission, item.bytes, this.#capacity, this.#options);
+  /** The error that tells a caller why its item, of so many bytes, was refused. */
+  refusal(bytes: number, admission: Refusal): SluiceError {
+    return refusalOf(admission, bytes, this.#capacity, this.#options);
   }
 
   /**
@@ -142,42 +151,54 @@ export class Engine<I, R, E extends EngineItem<I>> {
    * @returns false when it was settled already.
    */
   cancel(item: E, reason: SluiceError): boolean {
-    const phase = item.phase;
-    if (phase === 'settled' || phase === 'made') return false;
+    const { phase, lane, run } = item;
+    if (lane === undefined || run === undefined || phase === 'settled' || phase === 'made') return false;
     item.phase = 'settled';
     item.gone = true;
     if (phase === 'waiting') {
-      this.#room.leave(item, reason);
-      this.#tally.waiting--;
-      this.#tally.rejected++;
-      item.barrier.leave();
+      this.#waiting.leave(item, lane, reason);
+      this.#turnedAway(item);
       // It may have been the first in line, and too large for the room that there is for the next.
       this.#admitWaiting();
       return true;
     }
-    this.#count('cancelled', item);
+    lane.tally.cancelled++;
+    run.barrier.leave('cancelled');
     if (phase === 'inFlight') {
-      this.#tally.inFlight--;
+      lane.tally.inFlight--;
       item.flight!.leave(reason);
       return true;
     }
-    this.#tally.held--;
-    this.#lane.forget(item);
-    this.#capacity.release(1, item.bytes);
+    lane.tally.held--;
+    lane.forget(item);
+    this.#release(lane, 1, item.bytes);
     this.#admitWaiting();
+    this.#lanes.retire(lane);
     return true;
   }
 
   /** Sends a batch that is overdue, if it can go: who joins a held item asks for this first, since a newcomer's own item would. */
   expire(): void {
-    this.#lane.expire();
+    const { only } = this.#lanes;
+    if (only !== undefined) only.expire(this.#arrivals);
+    else for (const lane of this.#lanes.all) lane.expire(this.#arrivals);
   }
 
   /** Cuts now and resolves once everything held, in flight or waiting at this moment is settled. Never rejects. */
   async flush(): Promise<SettledCounts> {
-    const { index, settled } = this.#barriers.raise(this.#tally);
-    this.#lane.raise(index, this.#drain === undefined ? 'manual' : 'shutdown');
+    const { index, settled } = this.#barriers.raise(this.tally());
+    this.#lanes.raise(index, this.#drain === undefined ? 'manual' : 'shutdown');
     return (await settled) ?? { ok: 0, failed: 0, dead: 0, cancelled: 0, dropped: 0 };
+  }
+
+  /** Goes on in the lanes that halted at a failure, or in one of them. What failed is not sent again. */
+  resume(name?: string): void {
+    for (const lane of [...this.#lanes.all]) {
+      if (!lane.halted || (name !== undefined && lane.name !== name)) continue;
+      lane.halted = false;
+      this.#pump.look(lane);
+      this.#lanes.retire(lane);
+    }
   }
 
   /**
@@ -186,7 +207,8 @@ export class Engine<I, R, E extends EngineItem<I>> {
    */
   close(deadlineMs: number): Promise<DrainReport> {
     if (this.#drain !== undefined) return this.#drain;
-    const { clock } = this.#options.env;
+    const { env, name } = this.#options;
+    const { clock } = env;
     const startedAt = clock.now();
     let dropped = { droppedHeld: 0, droppedInFlight: 0 };
     let finish!: (report: DrainReport) => void;
@@ -194,7 +216,11 @@ export class Engine<I, R, E extends EngineItem<I>> {
     this.#drain = new Promise((resolve) => {
       finish = resolve;
     });
-    for (const item of this.#room.takeAll(closedError(this.#options.name))) this.#turnAway(item);
+    for (const { item } of this.#waiting.takeAll(closedError(name))) {
+      item.phase = 'settled';
+      this.#turnedAway(item);
+      this.#observe({ type: 'rejected', name, reason: 'closed' });
+    }
     const settled = this.flush();
     const expire = () => {
       dropped = this.#dropAll(deadlineMs);
@@ -207,183 +233,162 @@ export class Engine<I, R, E extends EngineItem<I>> {
     return this.#drain;
   }
 
-  #admission(item: E): Admission {
+  #admission(lane: Lane<I> | undefined, bytes: number): Admission {
     if (this.#drain !== undefined) return 'closed';
-    if (!this.#capacity.couldHold(item.bytes)) return 'tooLarge';
-    return this.#room.waiting === 0 && this.#capacity.hasRoomFor(item.bytes) ? 'accepted' : 'full';
+    if (lane === undefined) return 'lanesFull';
+    if (!this.#capacity.couldHold(bytes) || !lane.capacity.couldHold(bytes)) return 'tooLarge';
+    if (this.#waiting.isBefore(lane) || !this.#capacity.hasRoomFor(bytes)) return 'full';
+    return lane.capacity === this.#capacity || lane.capacity.hasRoomFor(bytes) ? 'accepted' : 'laneFull';
   }
 
-  #refuse(item: E, reason: Exclude<Admission, 'accepted'>, seen: 'full' | 'waitersFull' = 'full'): void {
-    item.phase = 'settled';
-    this.#tally.rejected++;
-    this.#observe({ type: 'rejected', name: this.#options.name, reason: reason === 'full' ? seen : reason });
+  #take(held: I | E, item: E | undefined, lane: Lane<I>): void {
+    lane.tally.offered++;
+    const { current } = this.#barriers;
+    current.unsettled++;
+    this.#hold(held, item, lane, current);
   }
 
-  #turnAway(item: E): void {
-    item.phase = 'settled';
-    item.barrier.leave();
-    this.#tally.waiting--;
-    this.#tally.rejected++;
-    this.#observe({ type: 'rejected', name: this.#options.name, reason: 'closed' });
-  }
-
-  #accept(item: E): void {
-    if (item.phase === 'made') {
-      item.barrier = this.#barriers.current;
-      item.barrier.enter();
+  #hold(held: I | E, item: E | undefined, lane: Lane<I>, barrier: Barrier): void {
+    const { tally } = lane;
+    tally.accepted++;
+    tally.held++;
+    const bytes = item === undefined ? 0 : item.bytes;
+    this.#capacity.take(1, bytes);
+    if (lane.capacity !== this.#capacity) lane.capacity.take(1, bytes);
+    if (item !== undefined) {
+      item.phase = 'held';
+      item.lane = lane;
     }
-    item.phase = 'held';
-    item.acceptedAt = this.#lane.arrivalTime();
-    this.#tally.accepted++;
-    this.#tally.held++;
-    this.#capacity.take(1, item.bytes);
-    this.#lane.add(item, item.acceptedAt);
+    const run = lane.add(held, this.#arrivals.now(), barrier);
+    if (item !== undefined) item.run = run;
+    lane.added();
   }
 
-  #send(cut: Cut<E>): void {
+  /** What becomes of an item for which there is no room. */
+  #overflow(value: I, item: E | undefined, lane: Lane<I> | undefined, admission: Refusal): Admission {
+    const { drop } = this.#options;
+    if (drop === undefined || lane === undefined || (admission !== 'full' && admission !== 'laneFull')) {
+      this.#refuse(item, lane, admission);
+      return admission;
+    }
+    if (drop === 'dropOldest' && this.#drops.makeRoom(lane, item === undefined ? 0 : item.bytes)) {
+      this.#take(item ?? value, item, lane);
+    } else {
+      this.#drops.dropNewcomer(item ?? value, lane, this.#barriers.current);
+      this.#lanes.retire(lane);
+    }
+    return 'accepted';
+  }
+
+  #dropped(held: unknown, lane: Lane<I>, reason: DropReason): void {
+    const { name, onSettled, onDropped } = this.#options;
+    this.#observe({ type: 'dropped', name, items: 1, reason });
+    if (held instanceof EngineItem) {
+      this.#tell(held, failed(droppedError(name, reason)), 0);
+      onSettled?.();
+    }
+    onDropped?.((held instanceof EngineItem ? held.value : held) as I, reason);
+    this.#lanes.retire(lane);
+  }
+
+  #refuse(item: E | undefined, lane: Lane<I> | undefined, reason: Refusal | 'waitersFull'): void {
+    if (item !== undefined) item.phase = 'settled';
+    if (lane === undefined) this.#lanes.refuse();
+    else {
+      lane.tally.offered++;
+      lane.tally.rejected++;
+      this.#lanes.retire(lane);
+    }
+    this.#observe({ type: 'rejected', name: this.#options.name, reason });
+  }
+
+  #turnedAway(item: E): void {
+    const lane = item.lane!;
+    item.run!.barrier.leave();
+    lane.tally.waiting--;
+    lane.tally.rejected++;
+    this.#lanes.retire(lane);
+  }
+
+  #release(lane: Lane<I>, items: number, bytes: number): void {
+    this.#capacity.release(items, bytes);
+    if (lane.capacity !== this.#capacity) lane.capacity.release(items, bytes);
+  }
+
+  /** Cuts a batch of a lane and begins its call; answers what it is worth in full batches. */
+  #send(lane: Lane<I>): number {
     const { split, onCut } = this.#options;
-    onCut?.(cut.items);
+    const cut = lane.cut();
+    onCut?.(cut.held as E[]);
+    const parts = split === undefined ? [cut] : partsOf(cut, split(cut.held as E[]));
     // All parts are in flight before the first is dispatched: its sink may call in, and cancel an item of the second.
-    const flights = (split?.(cut.items) ?? [cut.items]).map((items) => this.#depart(cut, items));
-    for (const flight of flights) this.#dispatch(flight, cut);
+    const flights = parts.map((part) => this.#flights.depart(lane as Lane<unknown>, part));
+    for (const flight of flights) this.#dispatch(flight);
+    return worthOf(cut.held.length, cut.bytes, this.#options);
   }
 
-  #depart(cut: Cut<E>, items: readonly E[]): Flight {
-    const bytes = items.length === cut.items.length ? cut.bytes : items.reduce((sum, item) => sum + item.bytes, 0);
-    const flight = new Flight(`${this.#idPrefix}-${(this.#batches++).toString(36)}`, items, bytes);
-    this.#flights.set(flight.batchId, flight);
-    for (const item of items) {
-      item.phase = 'inFlight';
-      item.flight = flight;
-    }
-    this.#tally.held -= items.length;
-    this.#tally.inFlight += items.length;
-    return flight;
-  }
-
-  #dispatch(flight: Flight, { reason, firstAt }: Cut<E>): void {
+  #dispatch(flight: Flight): void {
     const { env, name, idempotent } = this.#options;
-    const { batchId, bytes } = flight;
-    const items = flight.items as readonly E[];
-    const batch = createBatch<I>(batchId, '', items, bytes, reason);
-    const deadlineAt = items.reduce((latest, item) => Math.max(latest, item.deadlineAt), 0);
+    const { batchId, bytes, reason, firstAt, held, lane } = flight;
     const startedAt = env.clock.now();
-    this.#observe({ type: 'cut', name, lane: '', batchId, items: items.length, bytes, reason, waitMs: startedAt - firstAt });
-    const context: DispatchContext = { signal: flight.signal, deadlineAt, attempt: 1, idempotent };
-    const settle = (outcomes: readonly Outcome<R>[]) => this.#settle(flight, items, outcomes, startedAt);
+    const waitMs = startedAt - firstAt;
+    this.#observe({ type: 'cut', name, lane: lane.name, batchId, items: held.length, bytes, reason, waitMs });
+    const context: DispatchContext = { signal: flight.signal, deadlineAt: flight.deadlineAt(), attempt: 1, idempotent };
+    const settle = (outcomes: readonly Outcome<R>[]) => this.#settle(flight, outcomes, startedAt);
     // A layer of the user's may break the first law; then nobody may be left waiting.
-    const broken = (thrown: unknown) => settle(allFailed(items.length, asFailure(thrown, 'unknown')));
+    const broken = (thrown: unknown) => settle(allFailed(held.length, asFailure(thrown, 'unknown')));
     try {
-      env.neutral(() => this.#dispatcher.dispatch(batch, context)).then(settle, broken);
+      env.neutral(() => this.#dispatcher.dispatch(flight.batch<I>(), context)).then(settle, broken);
     } catch (thrown) {
       void Promise.resolve(thrown).then(broken);
     }
   }
 
-  #settle(flight: Flight, items: readonly E[], given: readonly Outcome<R>[], startedAt: number): void {
-    const { name, settle, onSettled, env } = this.#options;
-    const outcomes = oneEach(items.length, given);
-    const counts = { ok: 0, failed: 0, dead: 0, cancelled: 0 };
+  #settle(flight: Flight, given: readonly Outcome<R>[], startedAt: number): void {
+    const { name, onSettled, env, haltOnFailure } = this.#options;
+    const lane = flight.lane as Lane<I>;
+    const { batchId, held } = flight;
+    const outcomes = oneEach(held.length, given);
     // A settled waiter may call in again and meet the bounds: everything is counted before anyone is told.
-    this.#change(flight, () => flight.settle());
-    for (let i = 0; i < items.length; i++) {
-      const item = items[i]!;
-      if (item.phase === 'settled') {
-        counts.cancelled++;
-        continue;
-      }
-      item.phase = 'settled';
-      this.#tally.inFlight--;
-      counts[outcomes[i]!.kind]++;
-      this.#count(outcomes[i]!.kind, item);
+    this.#flights.settle(flight);
+    const counts = settleFlight(flight, outcomes);
+    if (haltOnFailure && counts.failed > 0) {
+      lane.halted = true;
+      this.#observe({ type: 'halted', name, lane: lane.name, ...firstFailure(outcomes) });
     }
-    // Whoever left before is gone; nobody can any more.
-    for (let i = 0; i < items.length; i++) if (!items[i]!.gone) settle(items[i]!, outcomes[i]!);
+    tellFlight(flight, outcomes, this.#tell);
     onSettled?.();
-    this.#observe({
-      type: 'settled',
-      name,
-      lane: '',
-      batchId: flight.batchId,
-      items: items.length,
-      durationMs: env.clock.now() - startedAt,
-      outcomes: counts,
-    });
+    const durationMs = env.clock.now() - startedAt;
+    this.#observe({ type: 'settled', name, lane: lane.name, batchId, items: held.length, durationMs, outcomes: counts });
     this.#admitWaiting();
-    this.#lane.pump();
-  }
-
-  #count(ending: Ending, item: E): void {
-    this.#tally[ending]++;
-    item.barrier.leave(ending);
+    this.#pump.look(lane);
+    this.#lanes.retire(lane);
   }
 
   #admitWaiting(): void {
-    for (let next = this.#room.next(); next !== undefined; next = this.#room.next()) {
-      if (!this.#capacity.hasRoomFor(next.bytes)) return;
-      this.#tally.waiting--;
-      this.#room.admit(next);
-      this.#accept(next);
-    }
+    this.#waiting.admit((item, lane) => {
+      lane.tally.waiting--;
+      this.#hold(item, item, lane, item.run!.barrier);
+    });
   }
 
-  #dropAll(deadlineMs: number): { droppedHeld: number; droppedInFlight: number } {
-    const inFlight = [...this.#flights.values()]
-      .flatMap((flight) => flight.items as readonly E[])
-      .filter((item) => item.phase === 'inFlight');
-    const held = this.#lane.takeAll();
-    const { name, settle, onSettled } = this.#options;
-    const late = (cls: 'rejected' | 'unknown', what: string) =>
-      failure(`${name}: ${what} when the drain deadline of ${deadlineMs} ms had passed.`, {
-        code: 'SHUTDOWN_TIMEOUT',
-        class: cls,
-      });
-    const neverSent = late('rejected', 'not sent yet');
-    const unanswered = late('unknown', 'sent, but not answered,');
-    for (const item of [...held, ...inFlight]) {
-      const wasHeld = item.phase === 'held';
-      item.phase = 'settled';
-      item.gone = true;
-      this.#tally[wasHeld ? 'held' : 'inFlight']--;
-      if (wasHeld) this.#capacity.release(1, item.bytes);
-      this.#count('dropped', item);
-      settle(item, failed(wasHeld ? neverSent : unanswered));
-    }
+  #dropAll(deadlineMs: number): Pick<DrainReport, 'droppedHeld' | 'droppedInFlight'> {
+    const { name, onSettled } = this.#options;
+    const release = (lane: Lane<I>, items: number, bytes: number) => this.#release(lane, items, bytes);
+    const report = dropAll<I, R>(name, deadlineMs, this.#lanes.all, this.#flights.all, this.#tell, release);
     onSettled?.();
-    for (const flight of this.#flights.values()) flight.abort(unanswered);
-    if (held.length + inFlight.length > 0)
-      this.#observe({ type: 'dropped', name, items: held.length + inFlight.length, reason: 'shutdown' });
-    return { droppedHeld: held.length, droppedInFlight: inFlight.length };
-  }
-
-  #ready(): true | Promise<void> {
-    try {
-      return this.#dispatcher.ready('');
-    } catch {
-      // Advice that throws is no advice: the dispatch itself will say what is wrong.
-      return true;
-    }
-  }
-
-  /** Changes what a flight holds, and the capacity with it. */
-  #change(flight: Flight, change: () => void): void {
-    const { heldItems, heldBytes } = flight;
-    change();
-    this.#capacity.release(heldItems - flight.heldItems, heldBytes - flight.heldBytes);
-    if (flight.isOver) this.#flights.delete(flight.batchId);
-  }
-
-  #reckonAbandoned(event: Extract<SluiceEvent, { type: 'abandoned' | 'late' }>): void {
-    const [cutId] = event.batchId.split('.');
-    const flight = this.#flights.get(cutId!);
-    if (flight === undefined) return;
-    const sign = event.type === 'abandoned' ? 1 : -1;
-    this.#change(flight, () => flight.abandon(sign * event.items, sign * event.bytes));
-    this.#admitWaiting();
+    for (const lane of [...this.#lanes.all]) this.#lanes.retire(lane);
+    const items = report.droppedHeld + report.droppedInFlight;
+    if (items > 0) this.#observe({ type: 'dropped', name, items, reason: 'shutdown' });
+    return report;
   }
 
   #observe(event: SluiceEvent): void {
-    if (event.type === 'abandoned' || event.type === 'late') this.#reckonAbandoned(event);
+    if (event.type === 'abandoned' || event.type === 'late') {
+      const flight = this.#flights.reckon(event);
+      this.#admitWaiting();
+      if (flight !== undefined) this.#lanes.retire(flight.lane as Lane<I>);
+    }
     try {
       this.#options.env.observe(event);
     } catch {

@@ -1,12 +1,16 @@
 /** Tests of what a flight holds, through settlement, abandoned calls and their late ends. */
 
 import { describe, expect, it } from 'vitest';
+import { Barrier } from './barrier.js';
 import { Flight } from './flight.js';
 import { EngineItem } from './item.js';
+import type { Lane } from './lane.js';
 
 const flightOf = (count: number) => {
   const items = Array.from({ length: count }, (_, i) => new EngineItem(i, 10));
-  return new Flight('b', items, count * 10);
+  const lane = { name: 'L' } as Lane<unknown>;
+  const runs = [{ acceptedAt: 5, barrier: new Barrier(0), length: count }];
+  return new Flight('b', lane, { held: items, runs, bytes: count * 10, reason: 'size', firstAt: 5 });
 };
 const holds = (flight: Flight) => [flight.heldItems, flight.heldBytes, flight.isOver];
 

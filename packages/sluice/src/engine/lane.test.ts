@@ -1,12 +1,22 @@
 /** Tests of a lane: one timer, armed while something is held; a cut only when due and ready. */
 
 import { describe, expect, it } from 'vitest';
-import type { Cut } from '../core/accumulator.js';
+import { emptyTally } from '../core/tally.js';
 import { type Window, windowRule } from '../core/window.js';
+import type { Clock } from '../env/env.js';
 import { TestClock } from '../testing/test-clock.js';
 import { Barriers } from './barrier.js';
+import { Capacity } from './capacity.js';
 import { EngineItem } from './item.js';
 import { Lane } from './lane.js';
+import { Pump } from './pump.js';
+
+function laneAt(clock: Clock, window: Window, maxItems: number, pump: Pump<Lane<string>>): Lane<string> {
+  const capacity = new Capacity({ maxHeldItems: 1e6, maxHeldBytes: 1e6 });
+  const bounds = { maxItems, maxBytes: 1000 };
+  const options = { clock, window: windowRule(window, 0), bounds, maxInFlight: Number.POSITIVE_INFINITY };
+  return new Lane('', 1, capacity, options, (lane) => pump.look(lane));
+}
 
 /** A lane whose dispatcher the test makes busy. */
 function laneOf(window: Window, maxItems = 3) {
@@ -15,20 +25,21 @@ function laneOf(window: Window, maxItems = 3) {
   const sent: string[] = [];
   let busy = false;
   const wake: (() => void)[] = [];
-  const lane: Lane<string, EngineItem<string>> = new Lane({
-    clock,
-    window: windowRule(window, 0),
-    bounds: { maxItems, maxBytes: 1000 },
+  const pump: Pump<Lane<string>> = new Pump({
     ready: () => (busy ? new Promise<void>((resolve) => wake.push(resolve)) : true),
-    send(cut: Cut<EngineItem<string>>) {
-      sent.push(`${clock.now()} ${cut.reason} ${cut.items.map((item) => item.value).join('')}`);
+    send() {
+      const cut = lane.cut();
+      sent.push(`${clock.now()} ${cut.reason} ${cut.held.map((item) => (item as EngineItem<string>).value).join('')}`);
       onSend?.();
+      return 1;
     },
   });
+  const lane = laneAt(clock, window, maxItems, pump);
   let onSend: (() => void) | undefined;
   return {
     clock,
     lane,
+    look: () => pump.look(lane),
     sent,
     barriers,
     get asked() {
@@ -36,9 +47,8 @@ function laneOf(window: Window, maxItems = 3) {
     },
     add(name: string) {
       const item = new EngineItem(name, 0);
-      item.acceptedAt = clock.now();
-      item.barrier = barriers.current;
-      lane.add(item, clock.now());
+      lane.add(item, clock.now(), barriers.current);
+      lane.added();
       return item;
     },
     busy(value: boolean) {
@@ -120,16 +130,10 @@ describe('a lane', () => {
         return () => {};
       },
     };
-    const lane = new Lane<string, EngineItem<string>>({
-      clock,
-      window: windowRule({ maxDelayMs: 100 }, 0),
-      bounds: { maxItems: 10, maxBytes: 10 },
-      ready: () => true,
-      send: (cut) => sent.push(cut.items.length),
-    });
-    const item = new EngineItem('a', 0);
-    item.barrier = new Barriers().current;
-    lane.add(item, 0);
+    const pump: Pump<Lane<string>> = new Pump({ ready: () => true, send: () => sent.push(lane.cut().held.length) });
+    const lane = laneAt(clock, { maxDelayMs: 100 }, 10, pump);
+    lane.add('a', 0, new Barriers().current);
+    lane.added();
     timers[0]!();
     expect(sent).toEqual([1]);
   });
@@ -199,7 +203,7 @@ describe('a lane', () => {
     const world = laneOf({ maxDelayMs: 100 });
     world.add('a');
     world.lane.raise(-1, 'manual');
-    world.lane.pump();
+    world.look();
     expect([world.clock.timers, world.clock.timersStarted]).toEqual([1, 1]);
   });
 
@@ -225,7 +229,8 @@ describe('a lane', () => {
     const world = laneOf({ maxDelayMs: 100 }, 2);
     world.busy(true);
     for (const name of 'abc') world.add(name);
-    world.lane.raise(world.barriers.raise({ ok: 0, failed: 0, dead: 0, cancelled: 0, dropped: 0 }).index, 'manual');
+    world.lane.raise(world.barriers.raise(emptyTally()).index, 'manual');
+    world.look();
     world.add('d');
     world.busy(false);
     await world.clock.settle();
@@ -235,7 +240,11 @@ describe('a lane', () => {
   it('hands everything out unsent', () => {
     const world = laneOf({ maxDelayMs: 100 }, 10);
     for (const name of 'abc') world.add(name);
-    expect(world.lane.takeAll().map((item) => item.value)).toEqual(['a', 'b', 'c']);
+    expect(world.lane.takeAll().flatMap((cut) => cut.held.map((item) => (item as EngineItem<string>).value))).toEqual([
+      'a',
+      'b',
+      'c',
+    ]);
     expect([world.clock.timers, world.lane.live, world.sent]).toEqual([0, 0, []]);
   });
 });

@@ -1,153 +1,182 @@
-/** Lane: one accumulator, the one timer that watches it, and the loop that cuts when it is due *and* the dispatcher is ready. */
+/** Lane: items that share batches and keep their order; one accumulator, and the one timer that watches it. */
 
-import { Accumulator, type BatchBounds, type Cut, type Due } from '../core/accumulator.js';
+import { Accumulator, type BatchBounds, type Due } from '../core/accumulator.js';
+import type { Run } from '../core/runs.js';
+import { type Counts, emptyTally } from '../core/tally.js';
 import type { WindowRule } from '../core/window.js';
 import type { Cancel, Clock } from '../env/env.js';
-import type { EngineItem } from './item.js';
+import type { Arrivals } from './arrivals.js';
+import type { Barrier } from './barrier.js';
+import type { Capacity } from './capacity.js';
+import type { EngineCut } from './flight.js';
+import type { Pumpable } from './pump.js';
+import { Room } from './room.js';
 
 /** By how much a timer of the platform may be early, in ms; a larger lack means a clock that does not move. */
 const earlyMs = 2;
 
-/** What a lane needs of its engine. */
-export interface LaneOptions<E> {
+/** What all lanes of an engine have in common. */
+export interface LaneOptions {
   readonly clock: Clock;
   readonly window: WindowRule;
   readonly bounds: BatchBounds;
-  /** Advice of the dispatcher: start now, or ask again then. */
-  ready(): true | Promise<void>;
-  /** Sends a cut batch; begins the call in this same turn. */
-  send(cut: Cut<E>): void;
+  /** Bound on batches of one lane that are not settled, back-off included. */
+  readonly maxInFlight: number;
+  /** What only one item of a batch may have; see `Accumulator`. */
+  readonly orderKeyOf?: ((held: unknown) => unknown) | undefined;
 }
 
-/** One lane of an engine. */
-export class Lane<I, E extends EngineItem<I>> {
-  readonly #options: LaneOptions<E>;
-  readonly #held: Accumulator<E>;
+/** One lane of an engine. A class: it stands on the hot path of every offer. */
+export class Lane<I> implements Pumpable {
+  readonly name: string;
+  readonly weight: number;
+  readonly tally: Counts = emptyTally();
+  readonly capacity: Capacity;
+  readonly room = new Room<{ readonly bytes: number }>();
+  /** Batches that are not settled. */
+  unsettled = 0;
+  /** Something failed that must not be passed by: nothing leaves until somebody says so. */
+  halted = false;
+  credit = 0;
+  previous: this | undefined = undefined;
+  next: this | undefined = undefined;
+  queued = false;
+  readonly #options: LaneOptions;
+  readonly #look: (lane: Lane<I>) => void;
+  readonly #held: Accumulator<unknown, Barrier>;
   #cancelTimer: Cancel | undefined;
   #armedFor: Due = 'never';
-  #asking = false;
-  #pumping = false;
   #turnEnded = false;
   #timersSay = Number.NEGATIVE_INFINITY;
-  #lastArrivalAt = 0;
+  /** While a newcomer waits for an overdue batch to go: how many were there before it. */
+  #ahead = 0;
 
-  constructor(options: LaneOptions<E>) {
+  /**
+   * @param capacity what it may hold: its own, or that of the engine where it is the only one.
+   * @param look called when the lane may want to send.
+   */
+  constructor(name: string, weight: number, capacity: Capacity, options: LaneOptions, look: (lane: Lane<I>) => void) {
+    this.name = name;
+    this.weight = weight;
+    this.capacity = capacity;
     this.#options = options;
-    this.#held = new Accumulator(options.window, options.bounds);
+    this.#look = look;
+    this.#held = new Accumulator(options.window, options.bounds, options.orderKeyOf);
   }
 
+  /** How many are held that have not left. */
   get live(): number {
     return this.#held.live;
   }
 
-  /** The time of an arrival. Those of one turn share one reading of the clock, which costs more than all else of an offer. */
-  arrivalTime(): number {
-    if (this.#armedFor !== 'turnEnd') this.#lastArrivalAt = this.#now();
-    return this.#lastArrivalAt;
-  }
-
-  /** Sends a batch that is overdue, if the dispatcher is ready. */
-  expire(): void {
-    if (!this.#options.window.atTurnEnd && this.#held.live > 0 && this.#held.overdue(this.#now())) this.pump();
-  }
-
-  /** Takes an item in. A batch that is overdue goes first: the newcomer arrived outside its window. */
-  add(item: E, now: number): void {
-    const overdue = this.#held.overdue(now);
-    // It is held before that batch goes: the sink may offer in its write, and what it offers comes after this one.
-    this.#held.add(item);
-    if (overdue) this.pump(item);
-    // Between the first item and a full batch nothing changes: the timer is armed, or the dispatcher has been asked.
-    if (this.#held.live === 1 || this.#held.due() === 'now') this.pump();
-  }
-
-  forget(item: E): void {
-    this.#held.forget(item);
-    if (this.#held.live === 0) this.#disarm();
-  }
-
-  raise(barrier: number, reason: 'manual' | 'shutdown'): void {
-    this.#held.raise(barrier, reason);
-    this.pump();
-  }
-
-  /** Everything that is still held, taken out unsent. */
-  takeAll(): E[] {
-    const taken: E[] = [];
-    const now = this.#now();
-    for (let cut = this.#held.cut(now); cut !== undefined; cut = this.#held.cut(now))
-      for (const item of cut.items) taken.push(item);
-    this.#disarm();
-    return taken;
-  }
-
-  /** Cuts and sends as long as a batch is due and the dispatcher is ready; else sees to it that this is tried again. */
-  pump(before?: E): void {
-    // A sink that offers in its write comes back here: the loop below, not the stack, takes it further.
-    if (this.#asking || this.#pumping) return;
-    this.#pumping = true;
-    try {
-      this.#cutWhileDue(before);
-    } finally {
-      this.#pumping = false;
-    }
-  }
-
-  #cutWhileDue(before: E | undefined): void {
-    let upTo = before;
-    for (let due = this.#held.due(); due !== 'never'; due = this.#held.due()) {
-      if (!this.#isDue(due)) {
-        this.#arm(due);
-        return;
-      }
-      const ready = this.#options.ready();
-      if (ready !== true) {
-        this.#askAgain(ready);
-        return;
-      }
-      const now = this.#now();
-      const cut = this.#held.cut(now, upTo);
-      if (cut === undefined) {
-        // Nothing is left but the newcomer, whose own window decides.
-        upTo = undefined;
-        continue;
-      }
-      this.#disarm();
-      this.#options.send(cut);
-    }
-    this.#disarm();
-  }
-
-  #isDue(due: Due): boolean {
-    if (typeof due === 'number') return this.#now() >= due;
-    return due === 'now' || (due === 'turnEnd' && this.#turnEnded);
+  /** Nothing is here, nothing is under way, and no distance must be kept any more: it may be forgotten. */
+  isIdle(): boolean {
+    if (this.#held.live > 0 || this.unsettled > 0 || this.capacity.items > 0 || this.queued) return false;
+    return this.room.waiting === 0 && !this.halted && this.now() >= this.#held.restsUntil;
   }
 
   /** The time; and when a timer has fired, it is no earlier than what that was set for, whatever the clock says. */
-  #now(): number {
-    return Math.max(this.#options.clock.now(), this.#timersSay);
+  now(): number {
+    return this.#at(this.#options.clock.now());
   }
 
-  #arm(due: Due): void {
+  /** Sends a batch that is overdue, if it can go. */
+  expire(arrivals: Arrivals): void {
+    if (this.#held.live > 0 && !this.#options.window.atTurnEnd && this.#held.overdue(this.#at(arrivals.now()))) this.#look(this);
+  }
+
+  /**
+   * Takes in what arrived at `at`. A batch that is overdue goes first: the newcomer arrived outside its window. The caller says
+   * {@link added} when it has noted the run: a batch that is full leaves within that call.
+   */
+  add(held: unknown, at: number, barrier: Barrier): Run<Barrier> {
+    const now = this.#at(at);
+    const overdue = this.#held.overdue(now);
+    const ahead = this.#held.live;
+    // It is held before that batch goes: the sink may offer in its write, and what it offers comes after this one.
+    const run = this.#held.add(held, now, barrier);
+    if (!overdue) return run;
+    this.#ahead = ahead;
+    this.#look(this);
+    this.#ahead = 0;
+    return run;
+  }
+
+  /** Between the first item and a full batch nothing changes: the timer runs, or the dispatcher has been asked. */
+  added(): void {
+    if (this.#held.live === 1 || (this.#held.isFull && !this.#options.window.spaced)) this.#look(this);
+  }
+
+  forget(item: Parameters<Accumulator<unknown, Barrier>['forget']>[0]): void {
+    this.#held.forget(item);
+    if (this.#ahead > 0) this.#ahead--;
+    if (this.#held.live === 0) this.#disarm();
+  }
+
+  /** Makes everything behind `barrier` and before it due at once; the caller looks. */
+  raise(barrier: number, reason: 'manual' | 'shutdown'): void {
+    this.#held.raise(barrier, reason);
+  }
+
+  /** Takes the next batch. */
+  cut(): EngineCut {
+    const now = this.now();
+    this.#disarm();
+    if (this.#ahead === 0) return this.#held.cut(now)!;
+    const cut = this.#held.cut(now, this.#ahead)!;
+    this.#ahead -= cut.held.length;
+    return cut;
+  }
+
+  takeOldest() {
+    const taken = this.#held.takeOldest();
+    if (this.#held.live === 0) this.#disarm();
+    return taken;
+  }
+
+  /** Everything that is still held, taken out unsent. */
+  takeAll(): EngineCut[] {
+    const cuts: EngineCut[] = [];
+    while (this.#held.live > 0) cuts.push(this.cut());
+    this.#disarm();
+    return cuts;
+  }
+
+  wantsToSend(): boolean {
+    if (this.unsettled >= this.#options.maxInFlight || this.halted) return false;
+    if (this.#ahead > 0) return true;
+    const due = this.#held.due();
+    if (typeof due === 'number') return this.now() >= due;
+    return due === 'now' || (due === 'turnEnd' && this.#turnEnded);
+  }
+
+  /** Arms the timer, unless it waits for its own batches: their settlement looks again. */
+  watch(): void {
+    const stopped = this.unsettled >= this.#options.maxInFlight || this.halted;
+    const due = stopped ? 'never' : this.#held.due();
+    if (due === 'never') this.#disarm();
+    else if (due !== 'now') this.#arm(due);
+  }
+
+  #at(now: number): number {
+    return Math.max(now, this.#timersSay);
+  }
+
+  #arm(due: number | 'turnEnd'): void {
     if (this.#armedFor === due) return;
     // A gap that newcomers extend needs no new timer each: when the old one fires, this is asked again.
     if (typeof this.#armedFor === 'number' && typeof due === 'number' && this.#armedFor < due) return;
     this.#disarm();
     this.#armedFor = due;
     const { clock } = this.#options;
-    if (due === 'turnEnd')
-      this.#cancelTimer = clock.afterTurn(() =>
-        this.#wake(() => {
-          this.#turnEnded = true;
-        }),
-      );
-    else if (typeof due === 'number') this.#cancelTimer = clock.after(due - this.#now(), () => this.#wake(() => this.#pass(due)));
+    if (due === 'turnEnd') this.#cancelTimer = clock.afterTurn(() => this.#endTurn());
+    else this.#cancelTimer = clock.after(due - this.now(), () => this.#pass(due));
   }
 
-  #wake(note: () => void): void {
+  #endTurn(): void {
     this.#disarm();
-    note();
-    this.pump();
+    this.#turnEnded = true;
+    this.#look(this);
   }
 
   /**
@@ -156,9 +185,10 @@ export class Lane<I, E extends EngineItem<I>> {
    */
   #pass(due: number): void {
     const { clock, window } = this.#options;
+    this.#disarm();
     const early = due - clock.now();
-    if (window.spaced && early > 0 && early < earlyMs) return;
-    this.#timersSay = Math.max(this.#timersSay, due);
+    if (!window.spaced || early >= earlyMs) this.#timersSay = Math.max(this.#timersSay, due);
+    this.#look(this);
   }
 
   #disarm(): void {
@@ -166,14 +196,5 @@ export class Lane<I, E extends EngineItem<I>> {
     this.#cancelTimer = undefined;
     this.#armedFor = 'never';
     this.#turnEnded = false;
-  }
-
-  #askAgain(ready: Promise<void>): void {
-    this.#asking = true;
-    const again = () => {
-      this.#asking = false;
-      this.pump();
-    };
-    ready.then(again, again);
   }
 }

@@ -9,19 +9,10 @@ interface Waiter {
 
 /** The line of callers that wait for room: a map, because it keeps the order of arrival and lets anyone leave. */
 export class Room<E> {
-  readonly #maxWaiting: number;
   readonly #line = new Map<E, Waiter>();
-
-  constructor(maxWaiting: number) {
-    this.#maxWaiting = maxWaiting;
-  }
 
   get waiting(): number {
     return this.#line.size;
-  }
-
-  get isFull(): boolean {
-    return this.#line.size >= this.#maxWaiting;
   }
 
   wait(item: E): Promise<void> {

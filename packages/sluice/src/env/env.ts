@@ -9,6 +9,8 @@ export type Cancel = () => void;
 export interface Clock {
   /** Monotonic milliseconds, from an arbitrary start. */
   now(): number;
+  /** It may move while one run of code goes on, as a simulated clock does: no reading may stand for a later one. Default false. */
+  readonly movesWithinTurn?: boolean;
   /** Epoch milliseconds: for records and people only. */
   wall(): number;
   /** Runs `fn` once after `ms` (0 or more, any length: long waits are chained). Keeps the process alive until then. */

@@ -33,6 +33,7 @@ export interface VirtualClockOptions {
  * Only what takes its time from this clock is simulated: a sink that does real input or output does not belong here.
  */
 export class VirtualClock implements Clock {
+  readonly movesWithinTurn = true;
   readonly #wallStartMs: number;
   readonly #afterStep: (() => void) | undefined;
   readonly #timers = new TimerHeap();

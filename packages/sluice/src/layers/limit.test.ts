@@ -29,13 +29,15 @@ describe('limit', () => {
     expect(sink.calls.map((call) => call.items[0])).toEqual(['a', 'b', 'c']);
   });
 
-  it('serves those in line first, in order, and wakes one asker for each permit after that', async () => {
+  it('serves those in line first, in order; all who ask meanwhile share one promise, which the next freed permit settles', async () => {
     const { env, sink, dispatcher, run } = limited(1);
     void run('a');
     void run('retry 1');
     void run('retry 2');
     let woken = 0;
-    for (let i = 0; i < 2; i++) void (dispatcher.ready('') as Promise<void>).then(() => woken++);
+    const freed = dispatcher.ready('a') as Promise<void>;
+    expect(dispatcher.ready('b')).toBe(freed);
+    void freed.then(() => woken++);
     for (let i = 0; i < 2; i++) {
       sink.calls[i]!.reply();
       await env.clock.settle();

@@ -16,7 +16,8 @@ export interface LimitOptions {
  * Lets at most `maxInFlight` batches through at once. Place it beneath retry: a batch that backs off then holds no permit.
  *
  * A batch that finds no permit waits in line here: that happens to retries and halves of a bisected batch only, since the engine
- * asks `ready` first; they go before fresh batches. One freed permit wakes one asker.
+ * asks `ready` first; they go before fresh batches. All who ask while no permit is free get the same promise, which the next freed
+ * permit settles: an engine of many lanes is woken once, and decides whose turn it is.
  */
 export function limit<I, R>(options: LimitOptions): Layer<I, R> {
   checkNames('limit', options, ['maxInFlight']);
@@ -28,14 +29,25 @@ export function limit<I, R>(options: LimitOptions): Layer<I, R> {
   return (inner) => {
     let running = 0;
     const line = new Deque<() => void>();
-    const askers = new Deque<() => void>();
+    let freed: Promise<void> | undefined;
+    let wake = () => {};
 
     const free = () => running < maxInFlight && line.length === 0;
 
     const release = () => {
       running--;
-      const next = line.shift() ?? askers.shift();
-      next?.();
+      const next = line.shift();
+      if (next !== undefined) return next();
+      freed = undefined;
+      wake();
+    };
+
+    /** One promise for all who ask while none is free: who shares a promise knows that it waits for the same thing. */
+    const whenFree = () => {
+      freed ??= new Promise((resolve) => {
+        wake = resolve;
+      });
+      return freed;
     };
 
     const run = async (batch: Batch<I>, context: DispatchContext): Promise<readonly Outcome<R>[]> => {
@@ -48,7 +60,7 @@ export function limit<I, R>(options: LimitOptions): Layer<I, R> {
     };
 
     return {
-      ready: (lane) => (free() ? inner.ready(lane) : new Promise<void>((resolve) => askers.push(resolve))),
+      ready: (lane) => (free() ? inner.ready(lane) : whenFree()),
       dispatch: (batch, context) => {
         if (running < maxInFlight) return run(batch, context);
         return new Promise((resolve) => line.push(() => resolve(run(batch, context))));

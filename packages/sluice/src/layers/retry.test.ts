@@ -328,7 +328,7 @@ describe('the bounds of retry', () => {
   it('an item is not tried again past its own deadline; the others are', async () => {
     const { env, run } = beneath<string, void>(scriptedSink({ answer: (items) => items.map(transient) }), { baseMs: 100 });
     const batch = batchOf('short', 'long');
-    (batch.items[0] as { deadlineAt: number }).deadlineAt = 50;
+    Object.defineProperty(batch.items[0], 'deadlineAt', { value: 50 });
     const ended = run(batch);
     await env.clock.advance(1e6);
     expect(await ended).toMatchObject([

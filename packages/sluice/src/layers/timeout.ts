@@ -1,5 +1,6 @@
 /** timeout: bounds one attempt. What it cuts off is *unknown*: it may have happened. */
 
+import { Aborter, whenAborted } from '../core/aborter.js';
 import type { Batch } from '../core/batch.js';
 import { Deque } from '../core/deque.js';
 import type { DispatchContext, Layer } from '../core/dispatcher.js';
@@ -47,29 +48,30 @@ export function timeout<I, R>(options: TimeoutOptions): Layer<I, R> {
 
     const attempt = (batch: Batch<I>, context: DispatchContext): Promise<readonly Outcome<R>[]> =>
       new Promise((resolve) => {
-        const { id: batchId, items, bytes } = batch;
-        const controller = new AbortController();
+        const { id: batchId, itemCount: items, bytes } = batch;
+        const aborter = new Aborter();
         let state: 'waiting' | 'running' | 'abandoned' | 'done' = 'waiting';
         let cancelTimer: Cancel = () => {};
+        let unlisten: Cancel = () => {};
 
         const leftMs = () => context.deadlineAt - env.clock.now();
         const end = (outcomes: readonly Outcome<R>[]) => {
           cancelTimer();
           line.delete(start);
-          context.signal.removeEventListener('abort', onAbort);
+          unlisten();
           resolve(outcomes);
         };
         const cutOff = (problem: SluiceError) => {
           if (state === 'waiting') {
             state = 'done';
-            return end(allFailed(items.length, notBegun(problem)));
+            return end(allFailed(items, notBegun(problem)));
           }
           state = 'abandoned';
           running--;
           abandoned++;
-          env.observe({ type: 'abandoned', batchId, items: items.length, bytes });
-          end(allFailed(items.length, problem));
-          controller.abort(problem);
+          env.observe({ type: 'abandoned', batchId, items, bytes });
+          end(allFailed(items, problem));
+          aborter.abort(problem);
         };
         const onAbort = () => cutOff(abortFailure(context));
         const endIn = (ms: number) => {
@@ -81,7 +83,7 @@ export function timeout<I, R>(options: TimeoutOptions): Layer<I, R> {
           state = 'done';
           if (late) {
             abandoned--;
-            env.observe({ type: 'late', batchId, items: items.length, bytes });
+            env.observe({ type: 'late', batchId, items, bytes });
           } else {
             running--;
             end(outcomes);
@@ -93,12 +95,12 @@ export function timeout<I, R>(options: TimeoutOptions): Layer<I, R> {
           running++;
           line.delete(start);
           endIn(Math.min(timeoutMs, leftMs()));
-          void inner.dispatch(batch, { ...context, signal: controller.signal }).then(answered);
+          void inner.dispatch(batch, { ...context, signal: aborter.signal }).then(answered);
         };
 
         if (context.signal.aborted) return onAbort();
         if (leftMs() <= 0) return cutOff(timeoutFailure(0));
-        context.signal.addEventListener('abort', onAbort);
+        unlisten = whenAborted(context.signal, onAbort);
         if (line.size === 0 && mayStart()) return start();
         // A retry of a hung sink must not pile up calls: it waits until an abandoned one has ended.
         line.add(start);

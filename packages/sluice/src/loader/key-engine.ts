@@ -61,7 +61,7 @@ export class KeyEngine<K, V> {
   readonly #options: KeyEngineOptions<K, V>;
   readonly #engine: Engine<K, V, KeyItem<K, V>>;
   /** The keys that may be joined: those held, for what has been dispatched is joined by nobody; with a cache those in flight too. */
-  readonly #open = new Map<unknown, KeyItem<K, V>>();
+  #open = new Map<unknown, KeyItem<K, V>>();
   readonly #deadlines: Deadlines;
   /** Of flights with keys that were told early: how many of their keys somebody still waits for. */
   readonly #awaited = new WeakMap<Flight, number>();
@@ -133,7 +133,7 @@ export class KeyEngine<K, V> {
   settleEarly(item: KeyItem<K, V>, outcome: Outcome<V>): void {
     const { flight } = item;
     if (flight === undefined || item.gone || item.outcome !== undefined) return;
-    const awaited = this.#awaited.get(flight) ?? flight.items.reduce((count, each) => count + (each.gone ? 0 : 1), 0);
+    const awaited = this.#awaited.get(flight) ?? flight.items().reduce((count, each) => count + (each.gone ? 0 : 1), 0);
     this.#awaited.set(flight, awaited - 1);
     item.outcome = outcome;
     item.toldEarly = true;
@@ -214,7 +214,7 @@ export class KeyEngine<K, V> {
     item.leave(waiter);
     this.#tally.accepted--;
     this.#tally.held--;
-    return this.#engine.refusal(item, admission);
+    return this.#engine.refusal(item.bytes, admission);
   }
 
   /** Tells a waiter what the cache knows, if it does. */
@@ -298,8 +298,9 @@ export class KeyEngine<K, V> {
     this.#tally.held -= waiting;
     this.#tally.inFlight += waiting;
     if (this.#options.cache !== undefined) return;
-    // Every key in the map is an item that is held: where as many leave, all do.
-    if (items.length === this.#open.size) this.#open.clear();
+    // Every key in the map is an item that is held: where as many leave, all do. A new map, for one that is cleared drags its past
+    // along, table by table, until the next full garbage collection.
+    if (items.length === this.#open.size) this.#open = new Map();
     else for (const item of items) this.#open.delete(item.identity);
   }
 

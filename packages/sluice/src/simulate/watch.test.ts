@@ -39,7 +39,7 @@ function world(promised: Partial<Promised> = {}) {
     return item;
   };
   const send = (...items: Sent[]) => {
-    const entries = items.map((item) => Object.assign(new EngineItem(item, 0), { acceptedAt: clock.now() }));
+    const entries = items.map((item) => Object.defineProperty(new EngineItem(item, 0), 'acceptedAt', { value: clock.now() }));
     const context = { signal: new AbortController().signal, deadlineAt: Number.POSITIVE_INFINITY, attempt: 1, idempotent: false };
     void dispatcher.dispatch(createBatch('b', items[0]!.lane, entries, 0, 'time'), context);
   };

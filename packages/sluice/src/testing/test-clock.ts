@@ -13,6 +13,7 @@ interface Timer {
 
 /** A clock that a test moves. `afterTurn` runs unaided, as the real one does. */
 export class TestClock implements Clock {
+  readonly movesWithinTurn = true;
   #nowMs = 0;
   readonly #wallStartMs: number;
   readonly #timers = new Set<Timer>();
