@@ -1,18 +1,32 @@
 /** `sluice`: the loader and the batcher. Layers, the log and the adapters have subpaths of their own. */
 
 export {
+  type AdaptiveItems,
+  type CutFacts,
+  type FillRateItemsOptions,
+  fillRateItems,
+  type PidItemsOptions,
+  pidItems,
+  zieglerNichols,
+} from './batcher/adaptive-size.js';
+export {
+  type Ack,
   type Batcher,
   type BatcherOptions,
   type BatcherStats,
   type CloseOptions,
   createBatcher,
+  type LaneStats,
   type PushOptions,
 } from './batcher/batcher.js';
 export { CloseError } from './batcher/close-sink.js';
+export type { Combine } from './batcher/combine.js';
+export { shardOf } from './batcher/shard.js';
+export { type TwoSpeed, type TwoSpeedWriteOptions, twoSpeed } from './batcher/two-speed.js';
 export type { CutReason, Item } from './core/batch.js';
 export type { Sink, SinkAnswer, SinkContext } from './core/dispatcher.js';
 export { type ErrorCode, type FailureClass, type FailureOptions, failure, SluiceError } from './core/errors.js';
-export type { Observer, OutcomeCounts, SluiceEvent } from './core/event.js';
+export type { DropReason, Observer, OutcomeCounts, SluiceEvent } from './core/event.js';
 export { type Tally, tallyImbalance } from './core/tally.js';
 export type { Window } from './core/window.js';
 export type { SettledCounts } from './engine/barrier.js';

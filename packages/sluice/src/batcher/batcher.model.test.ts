@@ -51,7 +51,12 @@ interface Variant {
   readonly layers?: readonly Layer<Item, number>[];
   readonly timeoutMs?: number;
   readonly idempotent?: boolean;
+  /** Divided into three lanes; else one. */
+  readonly lanes?: boolean;
+  readonly drop?: 'dropOldest' | 'dropNewest';
 }
+
+const laneBy = (item: Item) => String(item.n % 3);
 
 /** How long an item may be held while the sink is free. A throttle says nothing of that: it depends on how many were before. */
 const windowMs = (window: Window) => {
@@ -66,7 +71,7 @@ function watchedSink(set: Settings, variant: Variant, now: () => number) {
   const written = new Map<number, number>();
   const problems: string[] = [];
   const plain = variant.layers === undefined && variant.timeoutMs === undefined;
-  let last = -1;
+  const last = new Map<string, number>();
   const seen = { freeSince: 0 };
   const end = (call: (typeof open)[number]) => {
     if (open.length >= set.maxInFlight) seen.freeSince = now();
@@ -80,9 +85,11 @@ function watchedSink(set: Settings, variant: Variant, now: () => number) {
       if (items.length > set.maxItems) problems.push(`${items.length} items in a batch of at most ${set.maxItems}`);
       if (bytes > set.maxBytes && items.length > 1) problems.push(`${bytes} bytes in a batch of at most ${set.maxBytes}`);
       if (open.length >= set.maxInFlight) problems.push(`a call more than the ${set.maxInFlight} that may run`);
+      const lane = variant.lanes ? laneBy(items[0]!) : '';
+      if (variant.lanes && items.some((item) => laneBy(item) !== lane)) problems.push('a batch of two lanes');
       for (const { n } of items) {
-        if (plain && n <= last) problems.push(`${n} was dispatched after ${last}`);
-        last = n;
+        if (plain && n <= (last.get(lane) ?? -1)) problems.push(`${n} was dispatched after ${last.get(lane)}`);
+        last.set(lane, n);
       }
       return new Promise((resolve, reject) => {
         const call = {
@@ -110,7 +117,7 @@ async function play(set: Settings, steps: readonly Step[], variant: Variant = {}
   const env = testEnv({
     seed: set.seed,
     observe(event) {
-      if (event.type !== 'cut' || !watched.plain) return;
+      if (event.type !== 'cut' || !watched.plain || variant.lanes) return;
       // An item leaves within its window, or as soon as the sink is free again, whichever is later.
       const latest = Math.max(env.clock.now() - event.waitMs + windowMs(set.window), watched.seen.freeSince);
       if (env.clock.now() > latest) watched.problems.push(`a batch left at ${env.clock.now()}, not by ${latest}`);
@@ -126,6 +133,8 @@ async function play(set: Settings, steps: readonly Step[], variant: Variant = {}
     bytesOf: (item) => item.bytes,
     timeoutMs: variant.timeoutMs ?? Number.POSITIVE_INFINITY,
     layers: variant.layers ?? [],
+    ...(variant.lanes ? { laneBy, maxHeldItemsPerLane: Math.ceil(set.maxHeldItems / 2), maxLanes: 2 + (set.seed % 2) } : {}),
+    ...(variant.drop === undefined ? {} : { overflow: variant.drop }),
   });
   const told = new Map<number, string[]>();
   const controllers: AbortController[] = [];
@@ -175,11 +184,13 @@ async function play(set: Settings, steps: readonly Step[], variant: Variant = {}
     const stats = batcher.stats();
     const wrong = [...problems];
     if (tallyImbalance(stats) !== 0) wrong.push(`imbalance ${JSON.stringify(stats)}`);
+    for (const row of stats.lanes) if (tallyImbalance(row) !== 0) wrong.push(`imbalance of a lane ${JSON.stringify(row)}`);
     if (stats.offered !== offered) wrong.push(`${stats.offered} of ${offered} offered`);
     if (stats.held + stats.inFlight > set.maxHeldItems) wrong.push(`holds ${stats.held + stats.inFlight} items`);
     if (stats.heldBytes > set.maxHeldBytes) wrong.push(`holds ${stats.heldBytes} bytes`);
     if (stats.waiting > set.maxWaiting) wrong.push(`${stats.waiting} wait for room`);
-    if (Object.values(stats).some((count) => count < 0)) wrong.push(`a negative count ${JSON.stringify(stats)}`);
+    if (Object.values(stats).some((count: unknown) => typeof count === 'number' && count < 0))
+      wrong.push(`a negative count ${JSON.stringify(stats)}`);
     for (const [n, ends] of told) if (ends.length > 1) wrong.push(`${n} was told ${ends.join(' and ')}`);
     if (wrong.length > 0) throw failure(`${when}: ${wrong.join('; ')}`);
   };
@@ -225,10 +236,18 @@ describe('whatever happens, the batcher balances, keeps its bounds and its order
     );
   });
 
+  it('with lanes, and drops', { timeout: 60_000 }, async () => {
+    const drop = fc.constantFrom(undefined, 'dropOldest' as const, 'dropNewest' as const);
+    const property = fc.asyncProperty(settings, steps, fc.boolean(), drop, (set, taken, lanes, dropped) =>
+      play(set, taken, { lanes, ...(dropped === undefined ? {} : { drop: dropped }) }),
+    );
+    await fc.assert(property, { numRuns: 1500 });
+  });
+
   it('with retry, bisect and a time-out', { timeout: 60_000 }, async () => {
-    const property = fc.asyncProperty(settings, steps, fc.boolean(), (set, taken, idempotent) => {
+    const property = fc.asyncProperty(settings, steps, fc.boolean(), fc.boolean(), (set, taken, idempotent, lanes) => {
       const layers = [retry<Item, number>({ maxAttempts: 3, baseMs: 10 }), bisect<Item, number>({ maxExtraCalls: 8 })];
-      return play(set, taken, { layers, timeoutMs: 40, idempotent });
+      return play(set, taken, { layers, timeoutMs: 40, idempotent, lanes });
     });
     await fc.assert(property, { numRuns: 1000 });
   });

@@ -1,56 +1,21 @@
 /** Batcher: many `push(item)` in, few `sink.write(items)` out. */
 
-import { promiseSettledBy, type Settler } from '../core/deferred.js';
-import type { Dispatcher, Layer, Sink } from '../core/dispatcher.js';
+import { promiseSettledBy } from '../core/deferred.js';
 import { failure, invalidOption, type SluiceError } from '../core/errors.js';
 import { checkNames, numberOption } from '../core/options.js';
-import type { Outcome } from '../core/outcome.js';
-import { sinkDispatcher, stack } from '../core/stack.js';
 import type { Tally } from '../core/tally.js';
-import type { Window } from '../core/window.js';
+import type { Admission } from '../engine/admission.js';
 import type { SettledCounts } from '../engine/barrier.js';
-import { type DrainReport, Engine } from '../engine/engine.js';
-import { EngineItem } from '../engine/item.js';
+import type { DrainReport } from '../engine/engine.js';
 import { onAbort } from '../engine/signals.js';
-import type { Cancel, Env } from '../env/env.js';
 import { systemEnv } from '../env/system.js';
-import { limit } from '../layers/limit.js';
-import { timeout } from '../layers/timeout.js';
+import { engineOf } from './batcher-engine.js';
 import { closeSink } from './close-sink.js';
+import { type BatcherOptions, batcherNumber, checkBatcherOptions } from './options.js';
+import { AckItem, handled, PushItem } from './push-item.js';
+import { createShards, type Shards } from './shard.js';
 
-/** Options of {@link createBatcher}. */
-export interface BatcherOptions<T, R = void> {
-  /** Where the batches go. */
-  readonly sink: Sink<T, R>;
-  /** Names it in events and messages. Default `'batcher'`. */
-  readonly name?: string;
-  /** When a batch is due. Default `{ maxDelayMs: 100 }`: soon enough for most sinks, long enough to fill batches. */
-  readonly window?: Window;
-  /** Items a batch, 1 or more. A full batch leaves at once. Default 500: beyond it most sinks gain little. */
-  readonly maxItems?: number;
-  /** Bytes a batch, as `bytesOf` measures them; an item that is larger alone leaves alone. Default 4 MiB. */
-  readonly maxBytes?: number;
-  /** What an item counts against `maxBytes` and `maxHeldBytes`. Called once an item. Default: 0, so that only items are counted. */
-  readonly bytesOf?: (item: T) => number;
-  /** Sink calls that run at once, 1 or more. Default 4. */
-  readonly maxInFlight?: number;
-  /** Items held at most: open, in flight, waiting for a retry, abandoned. Default 100,000. */
-  readonly maxHeldItems?: number;
-  /** Bytes held at most. Default 64 MiB. */
-  readonly maxHeldBytes?: number;
-  /** At a bound: `'wait'` (default) lets `add` and `push` wait for room, `'reject'` refuses them with `OVERLOADED`. `offer` never waits. */
-  readonly overflow?: 'wait' | 'reject';
-  /** Callers that may wait for room; one more is refused with `OVERLOADED`. Default 10,000. */
-  readonly maxWaiting?: number;
-  /** Longest time that one call of the sink may take, in milliseconds; `Infinity` for no bound. Default 30,000. */
-  readonly timeoutMs?: number;
-  /** Calls that may still run after their time-out; then no new one starts until one has ended. Default: `maxInFlight`. */
-  readonly maxAbandoned?: number;
-  /** Policies above the limit of `maxInFlight` and the time-out, outermost first, such as `[retry(), bisect()]`. Default none. */
-  readonly layers?: readonly Layer<T, R>[];
-  /** Time, randomness, observation. Default: the system's. */
-  readonly env?: Env;
-}
+export type { BatcherOptions } from './options.js';
 
 /** Options of one `add` or `push`. */
 export interface PushOptions {
@@ -67,9 +32,32 @@ export interface CloseOptions {
   readonly deadlineMs?: number;
 }
 
+/** The balance of one lane, and what it holds now. */
+export interface LaneStats extends Tally {
+  readonly lane: string;
+  readonly heldBytes: number;
+  /** Something failed under `strict: 'halt'`: nothing is sent until `resume`. */
+  readonly halted: boolean;
+}
+
 /** The balance, and what is held now. */
 export interface BatcherStats extends Tally {
   readonly heldBytes: number;
+  /** Of the dropped: by which policy. The rest was unsettled at the deadline of a close. */
+  readonly drops: { readonly dropOldest: number; readonly dropNewest: number };
+  /** Items that a batch may have now; moves where `adapt` is given. */
+  readonly maxItems: number;
+  /** One row for each lane that is in use. Where all have one lane, it is named `''`. */
+  readonly lanes: readonly LaneStats[];
+}
+
+/** What became of one item that was written. */
+export interface Ack<R> {
+  readonly value: R;
+  /** The batch that it was written in, as in events. */
+  readonly batchId: string;
+  /** Its place in that batch. */
+  readonly index: number;
 }
 
 /** Collects items and writes them in batches. */
@@ -80,7 +68,7 @@ export interface Batcher<T, R = void> extends AsyncDisposable {
    * Resolves once the item is accepted; waits for room under `overflow: 'wait'`. A rejection that nobody observes is counted, but
    * not reported as unhandled.
    *
-   * @throws SluiceError `CLOSED`, `OVERLOADED`, `ITEM_TOO_LARGE`, `CANCELLED`
+   * @throws SluiceError `CLOSED`, `OVERLOADED`, `TENANT_LIMIT`, `TOO_MANY_LANES`, `ITEM_TOO_LARGE`, `DROPPED`, `CANCELLED`
    */
   add(item: T, options?: PushOptions): Promise<void>;
   /**
@@ -89,6 +77,20 @@ export interface Batcher<T, R = void> extends AsyncDisposable {
    * @throws SluiceError as {@link Batcher.add}, and the item's failure; of a dead item with its `deadLetterId`.
    */
   push(item: T, options?: PushOptions): Promise<R>;
+  /** As {@link Batcher.push}, and says in which batch it was written, and where in it. */
+  ack(item: T, options?: PushOptions): Promise<Ack<R>>;
+  /**
+   * Goes on in the lanes that halted at a failure under `strict: 'halt'`, or in the named one. What failed is not sent again: its
+   * waiters were told.
+   */
+  resume(lane?: string): void;
+  /**
+   * Spreads the keys of `orderBy` over so many lanes from now on. A key whose items are on their way moves when the last of them has
+   * ended, so that its order is kept; no more keys move than must.
+   *
+   * @throws SluiceError `INVALID_OPTION`
+   */
+  reshard(shards: number): void;
   /** Cuts now; resolves once everything held, in flight or waiting at this moment is settled, with what became of it. Never rejects. */
   flush(): Promise<SettledCounts>;
   /**
@@ -104,11 +106,6 @@ export interface Batcher<T, R = void> extends AsyncDisposable {
   stats(): BatcherStats;
 }
 
-const optionNames =
-  'sink name window maxItems maxBytes bytesOf maxInFlight maxHeldItems maxHeldBytes overflow maxWaiting timeoutMs maxAbandoned layers env'.split(
-    ' ',
-  );
-
 /**
  * Collects items and writes them in batches.
  *
@@ -120,27 +117,53 @@ const optionNames =
  * @throws SluiceError `INVALID_OPTION`
  */
 export function createBatcher<T, R = void>(options: BatcherOptions<T, R>): Batcher<T, R> {
-  checkNames('createBatcher', options, optionNames);
-  const { sink, env = systemEnv(), overflow = 'wait', bytesOf } = options;
-  if (typeof sink?.write !== 'function') throw invalidOption('createBatcher needs a sink with a write(items) function.');
-  if (overflow !== 'wait' && overflow !== 'reject')
-    throw invalidOption(`createBatcher: overflow must be 'wait' or 'reject'; got ${String(overflow)}`);
-  const engine = engineOf(options, env);
+  checkBatcherOptions(options);
+  const { sink, env = systemEnv(), overflow = 'wait', bytesOf, laneBy, orderBy } = options;
+  const shards = orderBy === undefined ? undefined : createShards(batcherNumber('shards', options.shards, 8, shardRange));
+  const byKey = orderBy === undefined || shards === undefined ? undefined : (item: T) => laneOfKey(orderBy(item), shards);
+  const { engine, drops } = engineOf(options, env, laneBy ?? byKey, ended);
+  // What nobody waits for, measures, orders or traces is held as it is.
+  const bare = bytesOf === undefined && orderBy === undefined && env.origin === undefined;
   let closing: Promise<DrainReport> | undefined;
 
-  const itemOf = (value: T) => {
-    const item = new PushItem<T, R>(value, bytesOf === undefined ? 0 : byteCount(bytesOf(value)));
-    if (env.origin !== undefined) item.comesFrom(env.origin());
-    return item;
+  return {
+    offer(value) {
+      const admission = bare ? engine.offerValue(value) : offered(new PushItem<T, R>(value, bytesFor(value)));
+      return admission === 'accepted' || admission === 'closed' ? admission : 'full';
+    },
+    add: (value, pushOptions) => handled(added(value, pushOptions?.signal)),
+    push: (value, pushOptions) => pushed<R>(PushItem, value, pushOptions?.signal),
+    ack: (value, pushOptions) => pushed<Ack<R>>(AckItem, value, pushOptions?.signal),
+    flush: () => engine.flush(),
+    resume: (lane) => engine.resume(lane),
+    reshard(count) {
+      if (shards === undefined || laneBy !== undefined)
+        throw invalidOption('reshard needs a batcher with orderBy and without laneBy.');
+      shards.resize(numberOption('reshard', count, 0, shardRange));
+    },
+    close,
+    stats: () => ({
+      ...engine.tally(),
+      heldBytes: engine.held().bytes,
+      drops: { ...drops },
+      maxItems: engine.bounds.maxItems,
+      lanes: [...engine.lanes].map(({ name, tally, capacity, halted }) => ({
+        lane: name,
+        ...tally,
+        heldBytes: capacity.bytes,
+        halted,
+      })),
+    }),
+    async [Symbol.asyncDispose]() {
+      await close();
+    },
   };
 
-  const enter = (item: PushItem<T, R>): Promise<void> | undefined => {
-    if (overflow === 'wait') return engine.accept(item);
-    const admission = engine.offer(item);
-    return admission === 'accepted' ? undefined : Promise.reject(engine.refusal(item.bytes, admission));
-  };
+  function bytesFor(value: T): number {
+    return bytesOf === undefined ? 0 : byteCount(bytesOf(value));
+  }
 
-  const close = async (closeOptions: CloseOptions = {}): Promise<DrainReport> => {
+  async function close(closeOptions: CloseOptions = {}): Promise<DrainReport> {
     checkNames('close', closeOptions, ['deadlineMs']);
     const deadlineMs = numberOption('close.deadlineMs', closeOptions.deadlineMs, 30_000, { least: 0, infinite: true });
     if (closing === undefined) {
@@ -149,29 +172,44 @@ export function createBatcher<T, R = void>(options: BatcherOptions<T, R>): Batch
       closing ??= drained.then((report) => closeSink(sink, report, deadlineMs, env.clock));
     }
     return closing;
-  };
+  }
 
-  return {
-    offer(value) {
-      // What nobody waits for, measures or traces is held as it is.
-      const bare = bytesOf === undefined && env.origin === undefined;
-      const admission = bare ? engine.offerValue(value) : engine.offer(itemOf(value));
-      return admission === 'accepted' || admission === 'closed' ? admission : 'full';
-    },
-    add: (value, { signal } = {}) => handled(added(value, signal)),
-    push: (value, pushOptions) => pushed(value, pushOptions?.signal),
-    flush: () => engine.flush(),
-    close,
-    stats: () => ({ ...engine.tally(), heldBytes: engine.held().bytes }),
-    async [Symbol.asyncDispose]() {
-      await close();
-    },
-  };
+  /** Its key stays in its lane from here on, until the item has ended. */
+  function enter(item: PushItem<T, R>): void {
+    if (env.origin !== undefined) item.comesFrom(env.origin());
+    const key = orderBy?.(item.value);
+    if (key === undefined || shards === undefined) return;
+    item.orderKey = key;
+    shards.enter(key);
+  }
+
+  function ended(item: PushItem<T, R>): void {
+    if (item.orderKey !== undefined) shards?.leave(item.orderKey);
+  }
+
+  function offered(item: PushItem<T, R>): Admission {
+    enter(item);
+    const admission = engine.offer(item);
+    if (admission !== 'accepted') ended(item);
+    return admission;
+  }
+
+  /** Undefined when it is taken; otherwise rejects when it is refused, or resolves when there is room. */
+  function taken(item: PushItem<T, R>): Promise<void> | undefined {
+    if (overflow !== 'wait') {
+      const admission = offered(item);
+      return admission === 'accepted' ? undefined : Promise.reject(engine.refusal(item.bytes, admission));
+    }
+    enter(item);
+    const waiting = engine.accept(item);
+    waiting?.catch(() => ended(item));
+    return waiting;
+  }
 
   async function added(value: T, signal: AbortSignal | undefined): Promise<void> {
-    const item = itemOf(value);
+    const item = new PushItem<T, R>(value, bytesFor(value));
     if (signal?.aborted && !engine.closed) throw cancelled(signal);
-    const entered = enter(item);
+    const entered = taken(item);
     if (entered === undefined) return;
     // Only while it waits: what was accepted in the same turn is not lost to an abort, for its caller will hear that it is in.
     const leave = () => {
@@ -185,78 +223,47 @@ export function createBatcher<T, R = void>(options: BatcherOptions<T, R>): Batch
     }
   }
 
-  function pushed(value: T, signal: AbortSignal | undefined): Promise<R> {
-    let item: PushItem<T, R>;
+  function pushed<V>(Item: typeof PushItem<T, R>, value: T, signal: AbortSignal | undefined): Promise<V> {
+    let item: PushItem<T, R> | undefined;
     try {
-      item = itemOf(value);
+      item = new Item(value, bytesFor(value));
+      if (signal?.aborted && !engine.closed) throw cancelled(signal);
+      const promise = promiseSettledBy<unknown>(item) as Promise<V>;
+      item.promise = promise;
+      // Before it enters: that may fill a batch, which then leaves in this same turn.
+      if (signal !== undefined) watch(item, signal);
+      const entered = taken(item);
+      if (entered !== undefined) refusing(item, entered);
+      return promise;
     } catch (thrown) {
+      item?.unwatch?.();
       return handled(Promise.reject(thrown));
     }
-    if (signal?.aborted && !engine.closed) return handled(Promise.reject(cancelled(signal)));
-    const promise = promiseSettledBy(item);
-    item.promise = promise;
-    // Before it enters: that may fill a batch, which then leaves in this same turn.
-    if (signal !== undefined) {
-      item.unwatch = onAbort(signal, () => {
-        const reason = cancelled(signal);
-        if (engine.cancel(item, reason)) item.fail(reason);
-      });
-    }
-    enter(item)?.catch((reason: SluiceError) => {
+  }
+
+  function refusing(item: PushItem<T, R>, entered: Promise<void>): void {
+    entered.catch((reason: SluiceError) => {
       item.unwatch?.();
       item.fail(reason);
     });
-    return promise;
+  }
+
+  function watch(item: PushItem<T, R>, signal: AbortSignal): void {
+    item.unwatch = onAbort(signal, () => {
+      const inLine = item.phase === 'waiting';
+      const reason = cancelled(signal);
+      if (!engine.cancel(item, reason)) return;
+      // One that waited for room is told by that wait, and its key is given back there.
+      if (!inLine) ended(item);
+      item.fail(reason);
+    });
   }
 }
 
-/** An item whose caller may wait. */
-class PushItem<T, R> extends EngineItem<T> implements Settler<R> {
-  resolve: ((value: R) => void) | undefined = undefined;
-  reject: ((reason: unknown) => void) | undefined = undefined;
-  promise: Promise<R> | undefined = undefined;
-  /** Stops watching its caller's signal. */
-  unwatch: Cancel | undefined = undefined;
+const shardRange = { least: 1, whole: true };
 
-  /** Rejects; only then is the promise marked as looked after, which costs as much as all else of a push. */
-  fail(reason: SluiceError): void {
-    if (this.promise !== undefined) handled(this.promise);
-    this.reject?.(reason);
-  }
-}
-
-function engineOf<T, R>(options: BatcherOptions<T, R>, env: Env): Engine<T, R, PushItem<T, R>> {
-  const at = (name: string) => `createBatcher: ${name}`;
-  const count = { least: 1, whole: true, infinite: true };
-  const maxInFlight = numberOption(at('maxInFlight'), options.maxInFlight, 4, count);
-  const layers: readonly Layer<T, R>[] = [
-    ...(options.layers ?? []),
-    limit({ maxInFlight }),
-    timeout({
-      timeoutMs: numberOption(at('timeoutMs'), options.timeoutMs, 30_000, { least: 1, infinite: true }),
-      maxAbandoned: options.maxAbandoned ?? maxInFlight,
-    }),
-  ];
-  return new Engine<T, R, PushItem<T, R>>({
-    name: options.name ?? 'batcher',
-    env,
-    window: options.window ?? { maxDelayMs: 100 },
-    maxItems: numberOption(at('maxItems'), options.maxItems, 500, count),
-    maxBytes: numberOption(at('maxBytes'), options.maxBytes, 4 << 20, count),
-    maxHeldItems: numberOption(at('maxHeldItems'), options.maxHeldItems, 100_000, count),
-    maxHeldBytes: numberOption(at('maxHeldBytes'), options.maxHeldBytes, 64 << 20, count),
-    maxWaiting: numberOption(at('maxWaiting'), options.maxWaiting, 10_000, { least: 0, whole: true, infinite: true }),
-    idempotent: options.sink.idempotent === true,
-    dispatcher: (engineEnv): Dispatcher<T, R> => stack(layers, sinkDispatcher(options.sink, engineEnv), engineEnv),
-    settle: tell,
-  });
-}
-
-function tell<T, R>(item: PushItem<T, R>, outcome: Outcome<R>): void {
-  item.unwatch?.();
-  if (outcome.kind === 'ok') item.resolve?.(outcome.value);
-  else if (outcome.kind === 'failed') item.fail?.(outcome.failure);
-  else item.fail?.(failure(outcome.failure, { deadLetterId: outcome.deadLetterId }));
+function laneOfKey(key: string | number | bigint | undefined, shards: Shards): string {
+  return key === undefined ? shards.anyLane() : shards.laneOf(key);
 }
 
 function byteCount(bytes: number): number {
@@ -267,10 +274,4 @@ function byteCount(bytes: number): number {
 
 function cancelled(signal: AbortSignal): SluiceError {
   return failure('the caller aborted.', { code: 'CANCELLED', class: 'rejected', cause: signal.reason });
-}
-
-/** A caller need not look: a rejection that nobody observes must not end the process. */
-function handled<V>(promise: Promise<V>): Promise<V> {
-  promise.catch(() => {});
-  return promise;
 }

@@ -16,7 +16,7 @@ interface OwnSignal extends AbortSignal {
  */
 export class Aborter {
   readonly #controller = new AbortController();
-  readonly #listeners = new Set<() => void>();
+  #listeners: Set<() => void> | undefined = undefined;
 
   constructor() {
     (this.signal as OwnSignal)[aborterOf] = this;
@@ -30,14 +30,15 @@ export class Aborter {
   abort(reason: Error): void {
     if (this.signal.aborted) return;
     this.#controller.abort(reason);
-    for (const listener of this.#listeners) listener();
-    this.#listeners.clear();
+    for (const listener of this.#listeners ?? []) listener();
+    this.#listeners = undefined;
   }
 
   /** @internal For {@link whenAborted}. */
   listen(listener: () => void): () => void {
+    this.#listeners ??= new Set();
     this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return () => this.#listeners?.delete(listener);
   }
 }
 

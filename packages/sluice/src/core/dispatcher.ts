@@ -21,7 +21,8 @@ export interface DispatchContext {
  *
  * 1. `dispatch` resolves to one outcome per item, in item order, and never rejects.
  * 2. `ready(lane)` is advice: `true` when a dispatch begun in this same turn would start, or be refused, at once, else a promise to
- *    ask again. It reserves nothing, so nothing can leak. No layer awaits between `dispatch` and the permit.
+ *    ask again. It reserves nothing, so nothing can leak. The same promise for two lanes says that all wait for the same thing, as for a permit;
+ *    what stops one lane alone is a promise of its own. No layer awaits between `dispatch` and the permit.
  * 3. After resolving, a dispatcher reads and settles nothing. A call that still runs is *abandoned*: counted, its bytes still
  *    held, at most `maxAbandoned` of them, beyond which `ready` waits.
  */

@@ -10,10 +10,12 @@ import type { Lane } from './lane.js';
 export interface DropsOptions<I> {
   readonly capacity: Capacity;
   lanes(): Iterable<Lane<I>>;
+  /** A lane other than the newcomer's may have nothing left. */
+  retire(lane: Lane<I>): void;
   /** One item of so many bytes is held no more. */
   release(lane: Lane<I>, bytes: number): void;
   /** Told of each item, or bare value, that was dropped, once it is counted. */
-  dropped(held: unknown, lane: Lane<I>, reason: DropReason): void;
+  dropped(held: unknown, reason: DropReason): void;
 }
 
 /** Drops items, and counts them. */
@@ -52,6 +54,7 @@ export class Drops<I> {
     from.tally.held--;
     this.#options.release(from, held instanceof EngineItem ? held.bytes : 0);
     this.#drop(held, from, run.barrier, 'dropOldest');
+    if (from !== lane) this.#options.retire(from);
     return true;
   }
 
@@ -59,6 +62,6 @@ export class Drops<I> {
     lane.tally.dropped++;
     barrier.leave('dropped');
     if (held instanceof EngineItem) held.phase = 'settled';
-    this.#options.dropped(held, lane, reason);
+    this.#options.dropped(held, reason);
   }
 }

@@ -24,11 +24,12 @@ import { Pump } from './pump.js';
 import { firstFailure, partsOf, settleFlight, tellFlight } from './settle.js';
 import { Waiting } from './waiting.js';
 
-export type { DrainReport } from './drain.js';
-export type { EngineOptions } from './engine-options.js';
+export type { DrainReport, EngineOptions };
 
 /** One engine. A class: identity, and one layout for three faces. */
 export class Engine<I, R, E extends EngineItem<I>> {
+  /** What a batch may have. May be changed at any time, and holds from the next cut on. */
+  readonly bounds: { maxItems: number; maxBytes: number };
   readonly #options: EngineOptions<I, R, E>;
   readonly #capacity: Capacity;
   readonly #barriers = new Barriers();
@@ -44,6 +45,7 @@ export class Engine<I, R, E extends EngineItem<I>> {
 
   constructor(options: EngineOptions<I, R, E>) {
     this.#options = options;
+    this.bounds = { maxItems: options.maxItems, maxBytes: options.maxBytes };
     const { env, orderKeyOf, maxInFlightPerLane = Number.POSITIVE_INFINITY } = options;
     this.#capacity = new Capacity(options);
     this.#flights = new Flights(env.random, (lane, items, bytes) => this.#release(lane as Lane<I>, items, bytes));
@@ -55,7 +57,8 @@ export class Engine<I, R, E extends EngineItem<I>> {
       capacity: this.#capacity,
       lanes: () => this.#lanes.all,
       release: (lane, bytes) => this.#release(lane, 1, bytes),
-      dropped: (held, lane, reason) => this.#dropped(held, lane, reason),
+      retire: (lane) => this.#lanes.retire(lane),
+      dropped: (held, reason) => this.#dropped(held, reason),
     });
     this.#dispatcher = options.dispatcher({
       clock: env.clock,
@@ -67,7 +70,7 @@ export class Engine<I, R, E extends EngineItem<I>> {
     const laneOptions = {
       clock: env.clock,
       window: windowRule(options.window, env.clock.now()),
-      bounds: options,
+      bounds: this.bounds,
       maxInFlight: maxInFlightPerLane,
       orderKeyOf: orderKeyOf && ((held: unknown) => orderKeyOf(held instanceof EngineItem ? held.value : (held as I))),
     };
@@ -213,9 +216,7 @@ export class Engine<I, R, E extends EngineItem<I>> {
     let dropped = { droppedHeld: 0, droppedInFlight: 0 };
     let finish!: (report: DrainReport) => void;
     // Closed before anything else happens: a flush may call sinks, and a sink may offer.
-    this.#drain = new Promise((resolve) => {
-      finish = resolve;
-    });
+    this.#drain = new Promise((resolve) => (finish = resolve));
     for (const { item } of this.#waiting.takeAll(closedError(name))) {
       item.phase = 'settled';
       this.#turnedAway(item);
@@ -272,7 +273,8 @@ export class Engine<I, R, E extends EngineItem<I>> {
       return admission;
     }
     if (drop === 'dropOldest' && this.#drops.makeRoom(lane, item === undefined ? 0 : item.bytes)) {
-      this.#take(item ?? value, item, lane);
+      // Once more: an observer of the drop may have called in, and its lane been forgotten meanwhile.
+      this.#take(item ?? value, item, this.#lanes.of(value) ?? lane);
     } else {
       this.#drops.dropNewcomer(item ?? value, lane, this.#barriers.current);
       this.#lanes.retire(lane);
@@ -280,7 +282,7 @@ export class Engine<I, R, E extends EngineItem<I>> {
     return 'accepted';
   }
 
-  #dropped(held: unknown, lane: Lane<I>, reason: DropReason): void {
+  #dropped(held: unknown, reason: DropReason): void {
     const { name, onSettled, onDropped } = this.#options;
     this.#observe({ type: 'dropped', name, items: 1, reason });
     if (held instanceof EngineItem) {
@@ -288,7 +290,6 @@ export class Engine<I, R, E extends EngineItem<I>> {
       onSettled?.();
     }
     onDropped?.((held instanceof EngineItem ? held.value : held) as I, reason);
-    this.#lanes.retire(lane);
   }
 
   #refuse(item: E | undefined, lane: Lane<I> | undefined, reason: Refusal | 'waitersFull'): void {
@@ -324,7 +325,7 @@ export class Engine<I, R, E extends EngineItem<I>> {
     // All parts are in flight before the first is dispatched: its sink may call in, and cancel an item of the second.
     const flights = parts.map((part) => this.#flights.depart(lane as Lane<unknown>, part));
     for (const flight of flights) this.#dispatch(flight);
-    return worthOf(cut.held.length, cut.bytes, this.#options);
+    return worthOf(cut.held.length, cut.bytes, this.bounds, this.#options.fairBy);
   }
 
   #dispatch(flight: Flight): void {

@@ -42,19 +42,6 @@ export class Turns<L extends TurnTaker> {
     head.previous = lane;
   }
 
-  /** Puts lanes that stood in front before back there, in their order. */
-  addFirst(lanes: readonly L[]): void {
-    const head = this.#head;
-    const begun = this.#begun;
-    for (const lane of lanes) this.add(lane);
-    if (head !== undefined) {
-      this.#head = lanes[0];
-      this.#begun = false;
-      // The turn of who was in front is not begun anew: what it was given is taken back.
-      if (begun) head.credit -= head.weight;
-    }
-  }
-
   remove(lane: L): void {
     if (this.#head === lane) this.#pass();
     if (lane.next === lane) this.#head = undefined;
@@ -116,7 +103,8 @@ export class Turns<L extends TurnTaker> {
 export function worthOf(
   items: number,
   bytes: number,
-  { maxItems, maxBytes, fairBy }: { readonly maxItems: number; readonly maxBytes: number; readonly fairBy?: string | undefined },
+  { maxItems, maxBytes }: { readonly maxItems: number; readonly maxBytes: number },
+  fairBy: 'items' | 'bytes' = 'items',
 ): number {
   const byItems = Number.isFinite(maxItems) ? items / maxItems : 1;
   return fairBy === 'bytes' && Number.isFinite(maxBytes) ? Math.max(byItems, bytes / maxBytes) : byItems;

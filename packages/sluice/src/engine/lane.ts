@@ -72,7 +72,7 @@ export class Lane<I> implements Pumpable {
   /** Nothing is here, nothing is under way, and no distance must be kept any more: it may be forgotten. */
   isIdle(): boolean {
     if (this.#held.live > 0 || this.unsettled > 0 || this.capacity.items > 0 || this.queued) return false;
-    return this.room.waiting === 0 && !this.halted && this.now() >= this.#held.restsUntil;
+    return this.tally.waiting === 0 && !this.halted && this.now() >= this.#held.restsUntil;
   }
 
   /** The time; and when a timer has fired, it is no earlier than what that was set for, whatever the clock says. */

@@ -65,7 +65,8 @@ export class Lanes<I> {
 
   /** Forgets a lane that has nothing left; what it counted stays in the tally. */
   retire(lane: Lane<I>): void {
-    if (this.only !== undefined || !lane.isIdle()) return;
+    // By identity: it may be forgotten already, and have a successor.
+    if (this.only !== undefined || this.#byName.get(lane.name) !== lane || !lane.isIdle()) return;
     this.#byName.delete(lane.name);
     addTally(this.#past, lane.tally);
   }
@@ -87,7 +88,10 @@ export class Lanes<I> {
     const { maxLanes, weightOf } = this.#split!;
     // Lanes that keep a distance from their last dispatch outlive it, and there is no timer to end them.
     this.#sweep(this.#byName.size < maxLanes ? 2 : Number.POSITIVE_INFINITY);
-    return this.#byName.size < maxLanes ? this.#make(name, weightOf(name)) : undefined;
+    if (this.#byName.size >= maxLanes) return undefined;
+    const weight = weightOf(name);
+    // A user's function may have called in.
+    return this.#byName.get(name) ?? this.#make(name, weight);
   }
 
   /** Looks at so many lanes, the longest unlooked-at first, and forgets those that are idle. */

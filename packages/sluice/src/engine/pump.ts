@@ -22,17 +22,20 @@ export interface PumpOptions<L> {
 }
 
 /**
- * Sends as long as any lane wants to and the dispatcher is ready.
+ * Sends as long as any lane wants to and the dispatcher is ready, in the order of their turns.
  *
- * A lane that the dispatcher is not ready for is parked, and yields its turn to the next. When a second lane is told to wait for the
- * very same thing, as under a limit, that stops them all: nobody else is asked, and when it comes to pass they go on in the order of
- * their turns. So one freed permit costs one question, however many lanes want it; and since whoever is woken looks for any lane that
- * wants to send, no permit is stranded with a lane that has nothing left.
+ * When the dispatcher is not ready for the lane whose turn it is, the next one is asked too. If that is told to wait for the very same
+ * thing, as under a limit, everybody waits, and keeps their place and what is left of their turn: one freed permit costs a question or
+ * two, however many lanes want it, and whoever is next gets it, so that it cannot be stranded with a lane that has nothing left. If
+ * not, it is that one lane which must wait: it is parked, and yields its turn.
  */
 export class Pump<L extends Pumpable> {
   readonly #options: PumpOptions<L>;
   readonly #turns = new Turns<L>();
-  readonly #parked = new Map<Promise<void>, L[]>();
+  /** What is waited for, and the lanes that are parked until then. */
+  readonly #awaited = new Map<Promise<void>, L[]>();
+  /** What everybody waits for; `asked`: the lane that was told so, while it is the only one that was. */
+  #stop: { readonly until: Promise<void>; asked: L | undefined } | undefined;
   #running = false;
 
   constructor(options: PumpOptions<L>) {
@@ -41,42 +44,65 @@ export class Pump<L extends Pumpable> {
 
   /** A lane may want to send now, or must be watched. */
   look(lane: L): void {
-    if (!lane.queued) {
-      if (!lane.wantsToSend()) {
-        lane.watch();
-        return;
-      }
-      lane.queued = true;
-      this.#turns.add(lane);
+    if (!lane.queued && !lane.wantsToSend()) {
+      lane.watch();
+      return;
     }
+    if (!lane.queued) this.#enqueue(lane);
     this.run();
   }
 
   /** A sink that offers in its write comes back here: the loop, not the stack, takes it further. */
   run(): void {
-    if (this.#running) return;
+    if (this.#running || this.#stop !== undefined) return;
     this.#running = true;
     try {
-      for (let lane = this.#turns.next(); lane !== undefined; lane = this.#turns.next()) {
-        if (!this.#serve(lane)) return;
-      }
+      for (let lane = this.#turns.next(); lane !== undefined && this.#stop === undefined; lane = this.#turns.next())
+        this.#serve(lane);
     } finally {
       this.#running = false;
     }
   }
 
-  /** Returns false when nobody can be served now. */
-  #serve(lane: L): boolean {
-    if (!lane.wantsToSend()) {
-      this.#release(lane);
-      return true;
+  #serve(lane: L): void {
+    if (lane.wantsToSend()) {
+      const ready = this.#advice(lane);
+      if (ready !== true) {
+        this.#wait(lane, ready);
+        return;
+      }
+      this.#turns.spend(lane, this.#options.send(lane));
     }
-    const ready = this.#advice(lane);
-    if (ready !== true) return this.#park(lane, ready);
-    const worth = this.#options.send(lane);
-    this.#turns.spend(lane, worth);
     if (!lane.wantsToSend()) this.#release(lane);
-    return true;
+  }
+
+  #enqueue(lane: L): void {
+    lane.queued = true;
+    this.#turns.add(lane);
+    if (this.#stop?.asked !== undefined) this.#askToo(lane, this.#stop.asked, this.#stop.until);
+  }
+
+  #wait(lane: L, until: Promise<void>): void {
+    this.#stop = { until, asked: lane };
+    this.#await(until);
+    const { next } = lane;
+    if (next !== undefined && next !== lane) this.#askToo(next, lane, until);
+  }
+
+  /** A first lane was told to wait until then. Is that for everybody, or for it alone? */
+  #askToo(lane: L, first: L, until: Promise<void>): void {
+    const ready = this.#advice(lane);
+    if (ready === until) {
+      this.#stop!.asked = undefined;
+      return;
+    }
+    this.#stop = undefined;
+    this.#turns.remove(first);
+    this.#await(until).push(first);
+    if (ready === true) return;
+    // Nor is this one let through, for a reason of its own.
+    this.#turns.remove(lane);
+    this.#await(ready).push(lane);
   }
 
   #advice(lane: L): true | Promise<void> {
@@ -94,25 +120,19 @@ export class Pump<L extends Pumpable> {
     lane.watch();
   }
 
-  #park(lane: L, ready: Promise<void>): boolean {
-    this.#turns.remove(lane);
-    const others = this.#parked.get(ready);
-    if (others !== undefined) {
-      others.push(lane);
-      return false;
-    }
-    this.#parked.set(ready, [lane]);
-    const again = () => this.#unpark(ready);
-    ready.then(again, again);
-    return true;
-  }
-
-  #unpark(ready: Promise<void>): void {
-    const lanes = this.#parked.get(ready)!;
-    this.#parked.delete(ready);
-    // One that alone was not wanted has yielded its turn. Those who waited for the same did not lose theirs.
-    if (lanes.length === 1) this.#turns.add(lanes[0]!);
-    else this.#turns.addFirst(lanes);
-    this.run();
+  /** The lanes that wait for it. */
+  #await(until: Promise<void>): L[] {
+    const known = this.#awaited.get(until);
+    if (known !== undefined) return known;
+    const parked: L[] = [];
+    this.#awaited.set(until, parked);
+    const again = () => {
+      this.#awaited.delete(until);
+      if (this.#stop?.until === until) this.#stop = undefined;
+      for (const lane of parked) this.#turns.add(lane);
+      this.run();
+    };
+    until.then(again, again);
+    return parked;
   }
 }
