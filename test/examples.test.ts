@@ -42,4 +42,34 @@ describe('examples', () => {
       ].join('\n'),
     );
   });
+
+  it('throttling.js sends at most one query every 100 ms, the first of them at once', async () => {
+    expect(await output('throttling.js')).toBe(
+      "10 ms: one query for [ 'ann' ]\n110 ms: one query for [ 'bob', 'cid' ]\n250 ms: one query for [ 'dan' ]\n" +
+        "[ 'ANN', 'BOB', 'CID', 'DAN' ]\n",
+    );
+  });
+
+  it('cancellation.js tells who left, serves who stayed, and aborts a call that nobody waits for', async () => {
+    const lines = (await output('cancellation.js')).split('\n');
+    expect(lines.slice(0, 3)).toEqual(['left: CANCELLED', 'one call for [ 1 ]', 'user 1']);
+    expect(lines.slice(3, 6).sort()).toEqual([
+      'no answer in time: TIMEOUT unknown',
+      'one call for [ 9 ]',
+      'the call for 9 was aborted',
+    ]);
+    expect(lines.slice(6)).toEqual(['not sent: CANCELLED', "wrote [ 'a' ]", 'ok 1, cancelled 1', '']);
+  });
+
+  it('overload.js answers full, lets one wait for room, and refuses where that was asked for', async () => {
+    expect(await output('overload.js')).toBe(
+      "[ 'accepted', 'accepted', 'accepted', 'full' ]\nwaiting for room: 1\ne is in: there was room again\n" +
+        '{ offered: 5, accepted: 4, rejected: 1, ok: 4 }\nrefused: OVERLOADED rejected\n' +
+        '{ offered: 4, accepted: 3, rejected: 1, ok: 3 }\n',
+    );
+  });
+
+  it('testing.js moves two seconds in no time', async () => {
+    expect(await output('testing.js')).toBe('2080 ms in no time: 2 calls\n');
+  });
 });

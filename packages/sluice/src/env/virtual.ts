@@ -22,7 +22,7 @@ export interface Happenings {
 export interface VirtualClockOptions {
   /** The wall clock at monotonic 0, in epoch milliseconds. Default 2024-01-01T00:00:00Z. */
   readonly wallStartMs?: number;
-  /** Called after every turn, its promise jobs and the end of the turn: nothing is under way then but timers. */
+  /** Called after every turn, its promise jobs and the end of the turn: nothing is under way then but timers. Default none. */
   readonly afterStep?: () => void;
 }
 

@@ -15,7 +15,7 @@ export interface KeyValueClientOptions
   extends Omit<KeyFetcherOptions, 'httpGetAsync' | 'parseKvs' | 'path' | 'missing' | 'onCallbackError' | 'rethrow'> {
   /** The backend: `http://host:port` for its `/read`, or the whole address of another path. A query is kept. */
   readonly url: string | URL;
-  /** Headers of each call, such as `authorization`. */
+  /** Headers of each call, such as `authorization`. Default none. */
   readonly headers?: Readonly<Record<string, string>>;
   /** Sends the calls. Default: the platform's `fetch`, looked up at each call. */
   readonly fetch?: typeof fetch;

@@ -19,7 +19,7 @@ export interface RedriveOptions<T> {
   readonly perSecond?: number;
   /** Letters on their way at once, 1 or more. Default 500. */
   readonly maxInFlight?: number;
-  /** Stops it: what is on its way is waited for, the rest stays parked. */
+  /** Stops it: what is on its way is waited for, the rest stays parked. Default none. */
   readonly signal?: AbortSignal;
   /** Where the time comes from. Default: the system's. */
   readonly env?: Pick<Env, 'clock'>;

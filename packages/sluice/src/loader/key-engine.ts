@@ -20,7 +20,7 @@ import { cancelled, identityOf, invalidKey, isIdentity, leftAlready, outOfTime, 
 
 /** Options of one call. */
 export interface CallOptions {
-  /** Leaves: the call rejects with `CANCELLED`. Nobody else who waits for the same key is affected. */
+  /** Leaves: the call rejects with `CANCELLED`. Nobody else who waits for the same key is affected. Default none. */
   readonly signal?: AbortSignal;
   /** Longest time to wait, the window included, in milliseconds, 0 or more; then the call rejects with `TIMEOUT`. Default: no bound. */
   readonly timeoutMs?: number;

@@ -29,14 +29,14 @@ export interface LoaderOptions<K, V = unknown> {
   readonly maxItems?: number;
   /**
    * What a key costs, 0 or more: bytes of a URL, say. Asked once a key. A batch whose keys cost `maxCost` leaves at once; a key that
-   * costs more alone leaves alone.
+   * costs more alone leaves alone. Default none: only keys are counted.
    */
   readonly cost?: (key: K) => number;
   /** Cost a batch, above 0. Needs `cost`. Default `Infinity`. */
   readonly maxCost?: number;
   /**
    * Keys of different partitions never share a batch: one for each shard or tenant, say. A window or a bound cuts for all partitions
-   * together; their batches then leave at once.
+   * together; their batches then leave at once. Default: all are in one.
    */
   readonly partition?: (key: K) => PrimitiveKey;
   /**

@@ -14,7 +14,9 @@ import { createSettler, type SettledHow } from './settler.js';
 
 /** Options of {@link createConsumer}. */
 export interface ConsumerOptions {
+  /** Where the records come from, and where their settlements go. */
   readonly log: Log;
+  /** The stream that is read. */
   readonly stream: string;
   /** Names the cursor: two groups on one stream are independent. */
   readonly group: string;
@@ -36,8 +38,9 @@ export interface ConsumerOptions {
   readonly maxAhead?: number;
   /** Longest time of one sink call, in milliseconds. Default 30,000. */
   readonly timeoutMs?: number;
-  /** Pauses between attempts. Transient and blocked failures are tried until they succeed: the records are safe in the log. Default `maxDelayMs`: 1,000. */
+  /** Pauses between attempts. Transient and blocked failures are tried until they succeed: the records are safe in the log. Default `{ maxDelayMs: 1_000 }`. */
   readonly retry?: Pick<RetryOptions, 'baseMs' | 'maxDelayMs' | 'jitter'>;
+  /** Time, randomness, observation. Default: the system's. */
   readonly env?: Env;
 }
 

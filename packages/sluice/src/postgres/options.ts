@@ -29,9 +29,10 @@ export interface PostgresSinkOptions<T> {
   /**
    * A pool of `pg`, yours to end. Size it to at least the batcher's `maxInFlight`. The sink listens to its `error` event, so that
    * an idle connection that breaks does not end the process. A pool in pipeline mode cannot COPY.
+   * Default: one of its own, for `connectionString`.
    */
   readonly pool?: Pool;
-  /** `postgres://user:password@host:port/database`; the sink then makes a pool of its own and `close()` ends it. */
+  /** `postgres://user:password@host:port/database`; the sink then makes a pool of its own and `close()` ends it. Default none. */
   readonly connectionString?: string;
   /** Connections of the sink's own pool, 1 or more. Default 4, the batcher's default `maxInFlight`. Only with `connectionString`. */
   readonly maxConnections?: number;
@@ -39,9 +40,9 @@ export interface PostgresSinkOptions<T> {
   readonly table: string;
   /** The columns to write, in order. A column that is left out takes its default. */
   readonly columns: Readonly<Record<string, PostgresColumn<T>>>;
-  /** Makes the sink idempotent: a row whose key exists is skipped. Without it rows are only ever added. */
+  /** Makes the sink idempotent: a row whose key exists is skipped. Default none: rows are only ever added. */
   readonly conflict?: ConflictRule;
-  /** DDL to run once when the table is absent, such as CREATE TABLE and its indexes. Safe when several processes start at once. */
+  /** DDL to run once when the table is absent, such as CREATE TABLE and its indexes. Safe when several processes start at once. Default none. */
   readonly createTable?: string;
   /** Time and observation. Default the system's. */
   readonly env?: Env;

@@ -14,6 +14,7 @@ import { latestDueAt } from './window-bound.js';
 
 /** Options of {@link watchBatcher}. */
 export interface WatchOptions<T> extends Promised {
+  /** The clock that the batcher goes by. */
   readonly clock: Pick<Clock, 'now'>;
   /** The place of an item in the order of offers: 0, 1, 2 … Each item its own. */
   readonly sequenceOf: (item: T) => number;

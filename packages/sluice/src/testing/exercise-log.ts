@@ -13,7 +13,9 @@ export interface LogUnderTest {
 
 /** What the suite sets, to test it. */
 export interface LogUnderTestOptions {
+  /** Ids that the log remembers for each stream and tenant. Default: the log's own. */
   readonly idWindowItems?: number;
+  /** Events that the log holds in memory at most. Default: the log's own. */
   readonly maxHeldItems?: number;
 }
 
