@@ -201,12 +201,12 @@ describe('packages', () => {
     expect(missing).toEqual([]);
   });
 
-  it('the main entry stays within 24 KB, minified and gzipped', async () => {
+  it('the main entry stays within 26 KB, minified and gzipped', async () => {
     const bytesOf = async (entry: string) => gzipSync(await bundle(join(library, entry), { minify: true }), { level: 9 }).length;
     const bytes = await bytesOf('index.ts');
     const [batcher, loader] = [await bytesOf('batcher/batcher.ts'), await bytesOf('loader/loader.ts')];
     console.info(`minified and gzipped: main entry ${bytes} bytes; createBatcher alone ${batcher}; createLoader alone ${loader}`);
-    expect(bytes).toBeLessThanOrEqual(24 * 1024);
+    expect(bytes).toBeLessThanOrEqual(26 * 1024);
   });
 });
 

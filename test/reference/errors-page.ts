@@ -39,6 +39,7 @@ const meanings: Readonly<Record<string, Meaning>> = {
     text: 'A batch function loads what waits for it: the key itself, or a slot that it holds.',
   },
   DOWN: { classes: 'transient', text: 'A simulated sink has an outage.' },
+  DROPPED: { classes: 'rejected', text: 'Dropped, never sent: the batcher was full, and its overflow policy chose this item.' },
   DUPLICATE_IN_FLIGHT: { classes: 'rejected', text: 'Not sent: an item with the same idempotency key is on its way elsewhere.' },
   FAILED: { classes: 'any', text: 'A failure that names no code of its own; its `cause` says more.' },
   HTTP_STATUS: {

@@ -53,7 +53,7 @@ export async function playBatcher(
     plain,
     clock,
     sequenceOf: (item) => item.n,
-    laneOf: (item) => (lanes > 1 ? item.lane : ''),
+    ...(lanes > 1 ? { laneOf: (item: Sent) => item.lane } : {}),
   });
   let again = () => {};
   const inner = watch.sink(hostileSink(draw, clock, manners, () => again()));

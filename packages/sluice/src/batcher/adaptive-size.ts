@@ -36,7 +36,7 @@ export interface PidItemsOptions {
   readonly kd?: number;
   /** Weight of the newest batch in the rolling mean, above 0 and at most 1. Default 0.3. */
   readonly smoothing?: number;
-  /** Told when the bound swings to and fro and the gains are lowered, to this share of what was given. */
+  /** Told when the bound swings to and fro and the gains are lowered, to this share of what was given. Default: nobody is told. */
   readonly onOscillation?: (gain: number) => void;
 }
 

@@ -39,7 +39,7 @@ export interface BatcherOptions<T, R = void> {
   readonly overflow?: 'wait' | 'reject' | DropReason;
   /**
    * Told of each item that `overflow` drops, in a promise job of its own, not within the call that caused it (unless more of them
-   * wait for that than may be held). What it throws is an event (`callbackError`).
+   * wait for that than may be held). What it throws is an event (`callbackError`). Default: only counted.
    */
   readonly onDrop?: (item: T, reason: DropReason) => void;
   /** Callers that may wait for room; one more is refused with `OVERLOADED`. Default 10,000. */
@@ -71,7 +71,7 @@ export interface BatcherOptions<T, R = void> {
   /**
    * Items of the same key are written in the order in which they were offered; `undefined`: this one has no order. Keys are spread
    * over `shards` lanes, unless `laneBy` says otherwise. Where the sink is not `atomic`, a batch carries one item a key: a retry of a
-   * part would else overtake.
+   * part would else overtake. Default: no order is kept but that of the lanes.
    */
   readonly orderBy?: (item: T) => string | number | bigint | undefined;
   /** Lanes that `orderBy` spreads its keys over, hence calls that may run at once for them, 1 or more. Default 8. */
@@ -82,7 +82,7 @@ export interface BatcherOptions<T, R = void> {
    * items are sent one by one. Default: batches go on past what failed.
    */
   readonly strict?: 'halt' | 'deadLetter';
-  /** Makes one item of several, or another of one, before the sink sees them. Each that it came from gets its outcome. */
+  /** Makes one item of several, or another of one, before the sink sees them. Each that it came from gets its outcome. Default: items go as they are. */
   readonly combine?: Combine<T>;
   /** Adjusts `maxItems`, which is where it starts, to what comes; see `pidItems` and `fillRateItems`. Default: it stays. */
   readonly adapt?: AdaptiveItems;

@@ -163,7 +163,10 @@ function laneSeen(seen: Seen<never>, lane: string): LaneSeen {
 function watchedDispatcher<T, R>(seen: Seen<T>, inner: Dispatcher<T, R>): Dispatcher<T, R> {
   const { options, report } = seen;
   const { clock, plain = false } = options;
+  let told = true;
   const free = () => {
+    if (told) return;
+    told = true;
     seen.freeAt = clock.now();
     // In the plain case a slot is free because a call has ended, and only then: that holds the limit to its word as well.
     if (plain && !seen.abandonedEver && seen.freeAt > seen.callEndedAt)
@@ -172,7 +175,13 @@ function watchedDispatcher<T, R>(seen: Seen<T>, inner: Dispatcher<T, R>): Dispat
   return {
     ready(lane) {
       const ready = inner.ready(lane);
-      return ready === true ? true : ready.then(free, free);
+      // Whoever asks in the very turn in which a slot is freed is not told by a promise.
+      if (ready === true) {
+        free();
+        return true;
+      }
+      told = false;
+      return ready.then(free, free);
     },
     async dispatch(batch, context) {
       const own = laneSeen(seen, batch.lane);
@@ -203,7 +212,9 @@ function checkCut<T>(seen: Seen<T>, lane: string, items: readonly Item<T>[], own
   atMost('maxItems', maxItems, items.length, report);
   atMost('maxInFlightPerLane', maxInFlightPerLane, own.unsettled + 1, report);
   const now = clock.now();
-  const latest = Math.max(latestDueAt(window, items[0]!.acceptedAt, own.cutAt), seen.freeAt, own.settledAt);
+  // Of several lanes that want the same permit one asks for all: the others are free to go when a call has ended.
+  const askedAt = options.laneOf === undefined ? seen.freeAt : Math.max(seen.freeAt, seen.callEndedAt);
+  const latest = Math.max(latestDueAt(window, items[0]!.acceptedAt, own.cutAt), askedAt, own.settledAt);
   // A billionth of a second: what adding up times leaves behind.
   if (now > latest + 1e-6) report('delay', `a batch left at ${now} ms, at the latest it was due at ${latest} ms`);
   own.cutAt = now;
