@@ -166,8 +166,9 @@ describe('a browser build', () => {
   it.each(['sluice', 'sluice/dataloader', 'sluice/layers', 'sluice/http'])(
     'of %s imports nothing, and runs where there is no process and no Buffer',
     async (entry) => {
-      const { code, imports } = await browserBuild(`export * from '${entry}';`);
+      const { code, imports, warnings } = await browserBuild(`export * from '${entry}';`);
       expect(imports).toEqual([]);
+      expect(warnings).toEqual([]);
       for (const name of builtinModules)
         expect(code).not.toMatch(new RegExp(`\\b(import|require)\\b[^\\n]*['"](node:)?${name}['"]`));
       expect(typeof runInNewContext(`${code}; sluice`, browserGlobals())).toBe('object');
@@ -271,13 +272,21 @@ async function typeCheck(name: string, code: string, options: Record<string, unk
   }
 }
 
-async function browserBuild(code: string): Promise<{ code: string; imports: readonly string[] }> {
+interface BrowserBuild {
+  readonly code: string;
+  readonly imports: readonly string[];
+  /** Such as an import that cannot be resolved, though nothing of it may have stayed in the code. */
+  readonly warnings: readonly string[];
+}
+
+async function browserBuild(code: string): Promise<BrowserBuild> {
   const input = join(app, `entry-${entries++}.js`);
   await writeFile(input, code);
-  const build = await rolldown({ input, platform: 'browser', logLevel: 'silent' });
+  const warnings: string[] = [];
+  const build = await rolldown({ input, platform: 'browser', onLog: (_, log) => void warnings.push(log.message) });
   try {
     const { output } = await build.generate({ format: 'iife', name: 'sluice' });
-    return { code: output[0].code, imports: [...output[0].imports, ...output[0].dynamicImports] };
+    return { code: output[0].code, imports: [...output[0].imports, ...output[0].dynamicImports], warnings };
   } finally {
     await build.close();
   }
