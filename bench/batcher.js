@@ -1,7 +1,9 @@
 /** Batcher against the least that anyone could write by hand: an array, and an array of promises. */
 
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { createBatcher } from 'sluice';
-import { heading, nanosecondsPerOperation, report } from './support.js';
+import { heading, median, nanosecondsPerOperation, report } from './support.js';
 
 const items = 200_000;
 const maxItems = 500;
@@ -60,6 +62,21 @@ async function pushToBatcher() {
   return items;
 }
 
+async function benchHeld() {
+  heading('1,000,000 items held: memory an item beyond the item; time an item against that at 10,000 (a process each)');
+  const program = fileURLToPath(new URL('./held.js', import.meta.url));
+  for (const call of ['offer', 'push', 'promise']) {
+    const samples = [];
+    for (let i = 0; i < 5; i++)
+      samples.push(JSON.parse(execFileSync(process.execPath, ['--expose-gc', program, call], { encoding: 'utf8' })));
+    const middle = (name) => median(samples.map((sample) => sample[name]));
+    const [bytes, many, few] = [middle('bytes'), middle('manyNs'), middle('fewNs')];
+    console.log(
+      `  ${(call === 'promise' ? 'by hand: array and promise' : call).padEnd(28)} ${bytes.toFixed(0).padStart(6)} B/item   ${many.toFixed(0).padStart(6)} ns/item, at 10,000 ${few.toFixed(0)} ns   ${(many / few).toFixed(2)} ×`,
+    );
+  }
+}
+
 export async function benchBatcher() {
   heading(`offer(item), batches of ${maxItems}; the array has no window, no bound, no tally and no errors`);
   report(
@@ -73,4 +90,5 @@ export async function benchBatcher() {
     await nanosecondsPerOperation({ 'array and promise': pushToArray, 'sluice push': pushToBatcher }),
     'array and promise',
   );
+  await benchHeld();
 }
