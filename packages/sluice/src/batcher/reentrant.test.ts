@@ -23,3 +23,25 @@ it('keeps the order when a sink offers while an overdue batch leaves for a newco
   await batcher.close();
   expect(written).toEqual([['a'], ['b', 'c']]);
 });
+
+it('lets a sink abort the newcomer for which its overdue batch leaves: that one is not sent', async () => {
+  const env = testEnv();
+  const newcomer = new AbortController();
+  const written: string[][] = [];
+  const batcher = createBatcher<string>({
+    env,
+    window: { maxDelayMs: 10 },
+    sink: {
+      async write(items) {
+        written.push([...items]);
+        newcomer.abort();
+      },
+    },
+  });
+  batcher.offer('a');
+  env.clock.block(20);
+  const aborted = batcher.push('b', { signal: newcomer.signal });
+  await expect(aborted).rejects.toMatchObject({ code: 'CANCELLED' });
+  await batcher.close();
+  expect([written, batcher.stats().cancelled]).toEqual([[['a']], 1]);
+});

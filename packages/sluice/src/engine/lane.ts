@@ -85,25 +85,23 @@ export class Lane<I> implements Pumpable {
     if (this.#held.live > 0 && !this.#options.window.atTurnEnd && this.#held.overdue(this.#at(arrivals.now()))) this.#look(this);
   }
 
-  /**
-   * Takes in what arrived at `at`. A batch that is overdue goes first: the newcomer arrived outside its window. The caller says
-   * {@link added} when it has noted the run: a batch that is full leaves within that call.
-   */
+  /** Takes in what arrived at `at`. The caller says {@link added} when it has noted the run: a batch may leave within that call. */
   add(held: unknown, at: number, barrier: Barrier): Run<Barrier> {
     const now = this.#at(at);
-    const overdue = this.#held.overdue(now);
-    const ahead = this.#held.live;
-    // It is held before that batch goes: the sink may offer in its write, and what it offers comes after this one.
-    const run = this.#held.add(held, now, barrier);
-    if (!overdue) return run;
-    this.#ahead = ahead;
-    this.#look(this);
-    this.#ahead = 0;
-    return run;
+    if (this.#held.overdue(now)) this.#ahead = this.#held.live;
+    return this.#held.add(held, now, barrier);
   }
 
-  /** Between the first item and a full batch nothing changes: the timer runs, or the dispatcher has been asked. */
+  /**
+   * A batch that is overdue goes, without the newcomer, which arrived outside its window. The newcomer is held by then: the sink may
+   * offer in its write, and what it offers comes after it. Otherwise nothing changes between the first item and a full batch: the timer
+   * runs, or the dispatcher has been asked.
+   */
   added(): void {
+    if (this.#ahead > 0) {
+      this.#look(this);
+      this.#ahead = 0;
+    }
     if (this.#held.live === 1 || (this.#held.isFull && !this.#options.window.spaced)) this.#look(this);
   }
 
