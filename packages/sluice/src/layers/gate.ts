@@ -1,7 +1,7 @@
 /** Gate: the line of batches before a policy that may hold them back, and the askers who want to know when to come. */
 
+import { Advice } from '../core/advice.js';
 import type { Batch } from '../core/batch.js';
-import { Deque } from '../core/deque.js';
 import type { DispatchContext, Dispatcher } from '../core/dispatcher.js';
 import { allFailed, type Outcome } from '../core/outcome.js';
 import type { Env } from '../env/env.js';
@@ -33,7 +33,7 @@ export interface Gate<I, R> extends Dispatcher<I, R> {
  */
 export function createGate<I, R>(inner: Dispatcher<I, R>, env: Env, policy: GatePolicy<I, R>): Gate<I, R> {
   const line = new Set<() => void>();
-  const askers = new Deque<() => void>();
+  const askers = new Advice();
 
   const standInLine = (batch: Batch<I>, context: DispatchContext) =>
     new Promise<readonly Outcome<R>[]>((resolve) => {
@@ -49,7 +49,7 @@ export function createGate<I, R>(inner: Dispatcher<I, R>, env: Env, policy: Gate
         resolve(allFailed(batch.items.length, problem));
         // It may have kept others out.
         if (line.size === 0) admit();
-        if (line.size === 0 && askers.length === 0) policy.rests();
+        if (line.size === 0 && !askers.isAwaited) policy.rests();
       });
       if (left) return;
       line.add(enter);
@@ -61,21 +61,20 @@ export function createGate<I, R>(inner: Dispatcher<I, R>, env: Env, policy: Gate
       if (!policy.mayStart()) return;
       enter();
     }
-    // All of them: they only ask again, and who finds no place asks anew.
-    for (let count = policy.mayStart() ? askers.length : 0; count > 0; count--) askers.shift()!();
+    // They only ask again, and who finds no place asks anew.
+    if (policy.mayStart()) askers.give();
   };
 
   return {
     get isWaitedFor() {
-      return line.size > 0 || askers.length > 0;
+      return line.size > 0 || askers.isAwaited;
     },
     admit,
     ready(lane) {
       if (line.size === 0 && policy.mayStart()) return inner.ready(lane);
-      return new Promise<void>((resolve) => {
-        askers.push(resolve);
-        policy.waits();
-      });
+      const later = askers.later();
+      policy.waits();
+      return later;
     },
     dispatch: (batch, context) =>
       line.size === 0 && policy.mayStart() ? policy.start(batch, context) : standInLine(batch, context),

@@ -1,5 +1,6 @@
 /** limit: bounds the calls that run at once. */
 
+import { Advice } from '../core/advice.js';
 import type { Batch } from '../core/batch.js';
 import { Deque } from '../core/deque.js';
 import type { DispatchContext, Layer } from '../core/dispatcher.js';
@@ -29,25 +30,15 @@ export function limit<I, R>(options: LimitOptions): Layer<I, R> {
   return (inner) => {
     let running = 0;
     const line = new Deque<() => void>();
-    let freed: Promise<void> | undefined;
-    let wake = () => {};
+    const freed = new Advice();
 
     const free = () => running < maxInFlight && line.length === 0;
 
     const release = () => {
       running--;
       const next = line.shift();
-      if (next !== undefined) return next();
-      freed = undefined;
-      wake();
-    };
-
-    /** One promise for all who ask while none is free: who shares a promise knows that it waits for the same thing. */
-    const whenFree = () => {
-      freed ??= new Promise((resolve) => {
-        wake = resolve;
-      });
-      return freed;
+      if (next === undefined) freed.give();
+      else next();
     };
 
     const run = async (batch: Batch<I>, context: DispatchContext): Promise<readonly Outcome<R>[]> => {
@@ -60,7 +51,7 @@ export function limit<I, R>(options: LimitOptions): Layer<I, R> {
     };
 
     return {
-      ready: (lane) => (free() ? inner.ready(lane) : whenFree()),
+      ready: (lane) => (free() ? inner.ready(lane) : freed.later()),
       dispatch: (batch, context) => {
         if (running < maxInFlight) return run(batch, context);
         return new Promise((resolve) => line.push(() => resolve(run(batch, context))));

@@ -1,8 +1,8 @@
 /** timeout: bounds one attempt. What it cuts off is *unknown*: it may have happened. */
 
 import { Aborter, whenAborted } from '../core/aborter.js';
+import { Advice } from '../core/advice.js';
 import type { Batch } from '../core/batch.js';
-import { Deque } from '../core/deque.js';
 import type { DispatchContext, Layer } from '../core/dispatcher.js';
 import { failure, type SluiceError } from '../core/errors.js';
 import { checkNames, numberOption } from '../core/options.js';
@@ -33,7 +33,7 @@ export function timeout<I, R>(options: TimeoutOptions): Layer<I, R> {
     let running = 0;
     let abandoned = 0;
     const line = new Set<() => void>();
-    const askers = new Deque<() => void>();
+    const askers = new Advice();
 
     // Every running call may come to be abandoned: while some are, each start must leave room for that.
     const mayStart = () => abandoned === 0 || running + abandoned < maxAbandoned;
@@ -42,8 +42,8 @@ export function timeout<I, R>(options: TimeoutOptions): Layer<I, R> {
         if (!mayStart()) return;
         start();
       }
-      // All of them: they only ask again, and whoever finds no place returns to the line.
-      while (mayStart() && askers.length > 0) askers.shift()!();
+      // They only ask again, and whoever finds no place asks anew.
+      if (mayStart()) askers.give();
     };
 
     const attempt = (batch: Batch<I>, context: DispatchContext): Promise<readonly Outcome<R>[]> =>
@@ -108,7 +108,7 @@ export function timeout<I, R>(options: TimeoutOptions): Layer<I, R> {
       });
 
     return {
-      ready: (lane) => (line.size === 0 && mayStart() ? inner.ready(lane) : new Promise<void>((resolve) => askers.push(resolve))),
+      ready: (lane) => (line.size === 0 && mayStart() ? inner.ready(lane) : askers.later()),
       dispatch: attempt,
     };
   };

@@ -181,7 +181,9 @@ function watchedDispatcher<T, R>(seen: Seen<T>, inner: Dispatcher<T, R>): Dispat
         return true;
       }
       told = false;
-      return ready.then(free, free);
+      // Beside, and handed on as it is: who shares a promise knows that it waits for the same thing.
+      ready.then(free, free);
+      return ready;
     },
     async dispatch(batch, context) {
       const own = laneSeen(seen, batch.lane);
