@@ -1,4 +1,4 @@
-/** The command line: `sluice up`, `sluice push`, `sluice backend`. Each command is loaded when it is called, so that `--help` is quick. */
+/** The command line: `sluice up`, `sluice check`, `sluice push`, `sluice backend`. Each command is loaded when it is called, so that `--help` is quick. */
 
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
@@ -68,6 +68,7 @@ Examples:
 ${exitCodes}`,
     );
   addUp(program, done);
+  addCheck(program, io, done);
   addPush(program, io, done);
   addBackend(program, io, done);
   return program;
@@ -139,6 +140,27 @@ interface UpFlags {
   readonly deadline: number;
   readonly readUpstream?: string;
   readonly readWindow: number;
+}
+
+function addCheck(program: Command, io: CommandIo, done: (code: number) => void): void {
+  program
+    .command('check')
+    .description('say whether a configuration is right, and what in it is likely to be regretted')
+    .argument('[file]', 'the configuration (default: sluice.config.ts, .js, .yaml or .json in this folder)')
+    .option('--strict', 'advice counts as a failure')
+    .option('--json', 'print the result as JSON')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  sluice check
+  sluice check deploy/sluice.config.yaml --strict
+${exitCodes}`,
+    )
+    .action(async (file: string | undefined, flags: { readonly strict?: boolean; readonly json?: boolean }) => {
+      const { check } = await import('./commands/check.js');
+      done(await check({ config: file, ...flags, io }));
+    });
 }
 
 function addPush(program: Command, io: CommandIo, done: (code: number) => void): void {

@@ -1,0 +1,45 @@
+/** `sluice check`: says whether a configuration is right, and what in it is likely to be regretted. Starts nothing. */
+
+import { relative } from 'node:path';
+import { loadConfig } from '../config/load.js';
+import { ConfigError, problemText } from '../config/problem.js';
+import { type Advice, review } from '../config/review.js';
+import type { CommandIo } from './command-io.js';
+
+/** What `sluice check` is told. */
+export interface CheckOptions {
+  /** The configuration; else the one in this folder. */
+  readonly config?: string | undefined;
+  readonly json?: boolean | undefined;
+  /** Advice counts as a failure. */
+  readonly strict?: boolean | undefined;
+  readonly io: CommandIo;
+}
+
+/** Checks a configuration. Exit code 0: it is right; 1: it is not, or `strict` and there is advice. */
+export async function check({ config: file, json = false, strict = false, io }: CheckOptions): Promise<number> {
+  try {
+    const { config, file: found } = await loadConfig(file);
+    const advice = review(config);
+    const failed = strict && advice.length > 0;
+    if (json) io.stdout.write(`${JSON.stringify({ ok: true, file: found ?? null, problems: [], advice })}\n`);
+    else io.stdout.write(adviceText(found, advice));
+    return failed ? 1 : 0;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const { file: at, problems } = error;
+    if (json) io.stdout.write(`${JSON.stringify({ ok: false, file: at, problems, advice: [] })}\n`);
+    else io.stderr.write(`${problems.map((problem) => problemText(relative(process.cwd(), at) || at, problem)).join('\n')}\n`);
+    return 1;
+  }
+}
+
+function adviceText(file: string | undefined, advice: readonly Advice[]): string {
+  const name =
+    file === undefined
+      ? 'There is no sluice.config here: everything has its default, which'
+      : relative(process.cwd(), file) || file;
+  if (advice.length === 0) return `${name} is right.\n`;
+  const lines = advice.map(({ rule, path, message }) => `  ${path}: ${message} [${rule}]\n`);
+  return `${name} is right. Worth a look:\n\n${lines.join('')}`;
+}

@@ -1,0 +1,69 @@
+/** Diff: what changes from one configuration to another, and which of it needs a restart. */
+
+import { isDeepStrictEqual } from 'node:util';
+import type { Config } from './config.js';
+import { pathText } from './problem.js';
+import type { Path } from './source.js';
+
+/** One change. */
+export interface Change {
+  readonly path: string;
+  readonly kind: 'added' | 'removed' | 'changed';
+  readonly from?: unknown;
+  readonly to?: unknown;
+  /** Takes effect after a restart only. */
+  readonly needsRestart: boolean;
+}
+
+/** What a running service cannot change: where it listens and what it has opened. */
+const fixed = [
+  /^dataDir$/,
+  /^database$/,
+  /^gateway\.(host|port|requestTimeoutMs|maxConnections)$/,
+  /^control(\.|$)/,
+  /^log\./,
+  /^streams\.[^.]+\.partitions$/,
+];
+
+/** The changes from one configuration to another, in the order of the options. */
+export function diffConfig(from: Config, to: Config): Change[] {
+  const changes: Change[] = [];
+  compare(from, to, [], changes);
+  return changes;
+}
+
+/** A change as a line for people; addresses lose their passwords. */
+export function changeText({ path, kind, from, to, needsRestart }: Change): string {
+  const text =
+    kind === 'added'
+      ? `+ ${path}: ${shown(to)}`
+      : kind === 'removed'
+        ? `- ${path}: ${shown(from)}`
+        : `~ ${path}: ${shown(from)} → ${shown(to)}`;
+  return needsRestart ? `${text}   (after a restart)` : text;
+}
+
+function compare(from: unknown, to: unknown, path: Path, changes: Change[]): void {
+  if (isDeepStrictEqual(from, to)) return;
+  if (isPlain(from) && isPlain(to)) {
+    for (const name of new Set([...Object.keys(from), ...Object.keys(to)]))
+      compare(from[name], to[name], [...path, name], changes);
+    return;
+  }
+  const text = pathText(path);
+  const needsRestart = fixed.some((pattern) => pattern.test(text));
+  if (from === undefined) changes.push({ path: text, kind: 'added', to, needsRestart });
+  else if (to === undefined) changes.push({ path: text, kind: 'removed', from, needsRestart });
+  else changes.push({ path: text, kind: 'changed', from, to, needsRestart });
+}
+
+function isPlain(value: unknown): value is Record<string, unknown> {
+  return value !== null && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype;
+}
+
+function shown(value: unknown): string {
+  if (typeof value === 'function') return `the function ${value.name || 'without a name'}`;
+  return (
+    JSON.stringify(value, (_name, member) => (typeof member === 'function' ? `function ${member.name}` : member)) ?? String(value)
+  ).replace(/:\/\/[^"\s]*@/g, '://…@');
+}

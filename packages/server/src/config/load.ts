@@ -1,0 +1,155 @@
+/** Load: from a file of any form to a configuration that has been checked, with its defaults. */
+
+import { access } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { type Config, configSchema } from './config.js';
+import { ConfigError, pathText, problemsOf } from './problem.js';
+import { fileNames, type Path, readSource, type Source } from './source.js';
+import { substitute } from './substitute.js';
+
+/** A configuration and where it came from. */
+export interface Loaded {
+  readonly config: Config;
+  /** The file; `undefined` where there is none and everything has its default. */
+  readonly file: string | undefined;
+  /** Paths of the configuration are relative to this folder. */
+  readonly folder: string;
+}
+
+/**
+ * Loads a configuration.
+ *
+ * @param file its path; `undefined` looks for `sluice.config.ts`, `.js`, `.yaml` or `.json` in `folder`, and takes the defaults when
+ * there is none.
+ * @throws ConfigError with everything that is wrong.
+ */
+export async function loadConfig(
+  file: string | undefined,
+  {
+    folder = process.cwd(),
+    environment = process.env,
+  }: { readonly folder?: string; readonly environment?: NodeJS.ProcessEnv } = {},
+): Promise<Loaded> {
+  const path = file === undefined ? await findConfig(folder) : resolve(folder, file);
+  if (path === undefined) return { config: withDatabase(configSchema.parse({}), environment), file: undefined, folder };
+  const source = await readSource(path);
+  return { config: withDatabase(checkConfig(source, environment), environment), file: path, folder: dirname(path) };
+}
+
+async function findConfig(folder: string): Promise<string | undefined> {
+  const found: string[] = [];
+  for (const name of fileNames) {
+    const path = join(folder, name);
+    if (
+      await access(path).then(
+        () => true,
+        () => false,
+      )
+    )
+      found.push(path);
+  }
+  if (found.length > 1)
+    throw new ConfigError(found[0]!, [
+      { message: `there is also ${found.slice(1).join(' and ')}; keep one, or name it with --config` },
+    ]);
+  return found[0];
+}
+
+/**
+ * Checks what a source holds and fills in the defaults.
+ *
+ * @throws ConfigError with everything that is wrong.
+ */
+export function checkConfig(source: Source, environment: NodeJS.ProcessEnv): Config {
+  const { value, whole, missing } = substitute(source.value, environment);
+  if (missing.length > 0) {
+    const problems = missing.map(({ path, name }) => ({
+      place: source.placeOf(path),
+      path: pathText(path),
+      message: `the environment variable ${name} is not set; set it, or give a default as in \${${name}:-value}`,
+    }));
+    throw new ConfigError(source.file, problems);
+  }
+  const plain = configSchema.safeParse(value);
+  // A variable is text: where the schema wants a number or a boolean, it stands for one.
+  const result = plain.success ? plain : configSchema.safeParse(withValues(value, whole));
+  if (!result.success) throw new ConfigError(source.file, problemsOf(result.error.issues, source, value));
+  const conflicts = conflictsOf(result.data).map(({ path, message }) => ({
+    place: source.placeOf(path),
+    path: pathText(path),
+    message,
+  }));
+  if (conflicts.length > 0) throw new ConfigError(source.file, conflicts);
+  return result.data;
+}
+
+function withValues(value: unknown, whole: readonly { readonly path: Path; readonly text: string }[]): unknown {
+  const copy = structuredCloneOfData(value);
+  for (const { path, text } of whole) {
+    const meant = text === 'true' ? true : text === 'false' ? false : /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
+    const parent = path
+      .slice(0, -1)
+      .reduce<Record<PropertyKey, unknown>>((at, step) => at[step] as Record<PropertyKey, unknown>, copy);
+    parent[path.at(-1)!] = meant;
+  }
+  return copy;
+}
+
+/** Functions stay what they are. */
+function structuredCloneOfData(value: unknown): Record<PropertyKey, unknown> {
+  const clone = (given: unknown): unknown => {
+    if (Array.isArray(given)) return given.map(clone);
+    if (given === null || typeof given !== 'object' || Object.getPrototypeOf(given) !== Object.prototype) return given;
+    return Object.fromEntries(Object.entries(given).map(([name, member]) => [name, clone(member)]));
+  };
+  return clone(value) as Record<PropertyKey, unknown>;
+}
+
+/** What no schema of one value sees. */
+function conflictsOf(config: Config): { path: Path; message: string }[] {
+  const found: { path: Path; message: string }[] = [];
+  const groups = new Map<string, string>();
+  for (const [name, { stream = name, group = name, sink, branches }] of Object.entries(config.pipelines)) {
+    const cursor = `${group}/${stream}`;
+    const other = groups.get(cursor);
+    if (other !== undefined)
+      found.push({
+        path: ['pipelines', name, 'group'],
+        message: `the pipeline ${other} reads the stream ${stream} as the group ${group} already; give one of them another group`,
+      });
+    groups.set(cursor, name);
+    for (const one of [sink, ...Object.values(branches)])
+      if (one.type === 'stream' && one.stream === stream)
+        found.push({
+          path: ['pipelines', name, 'sink', 'stream'],
+          message: 'a pipeline must not append to the stream that it reads: it would never end',
+        });
+  }
+  const ids = new Map<string, number>();
+  for (const [index, { id }] of config.keys.entries()) {
+    if (ids.has(id)) found.push({ path: ['keys', index, 'id'], message: `keys[${ids.get(id)}] is called ${id} already` });
+    ids.set(id, index);
+  }
+  const { host, publicWithoutKeys } = config.gateway;
+  if (!isLoopback(host) && config.keys.length === 0 && !publicWithoutKeys)
+    found.push({
+      path: ['gateway', 'host'],
+      message: `${host} can be reached from other machines, and there are no keys: add keys (sluice key makes one), or say gateway.publicWithoutKeys: true`,
+    });
+  if (!isLoopback(config.control.host) && !config.keys.some(({ scopes }) => scopes.includes('admin')))
+    found.push({
+      path: ['control', 'host'],
+      message: `${config.control.host} can be reached from other machines: the control plane needs a key with the scope admin`,
+    });
+  return found;
+}
+
+/** Whether an address reaches this machine alone. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+function withDatabase(config: Config, { DATABASE_URL }: NodeJS.ProcessEnv): Config {
+  if (config.database !== undefined || DATABASE_URL === undefined || DATABASE_URL === '') return config;
+  return { ...config, database: DATABASE_URL };
+}

@@ -1,0 +1,103 @@
+/** Source: reads a configuration file of any form, and knows in which line each of its values stands. */
+
+import { access, readFile } from 'node:fs/promises';
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { createJiti } from 'jiti';
+import { isMap, isScalar, LineCounter, parseDocument } from 'yaml';
+import { ConfigError } from './problem.js';
+
+/** The forms that are looked for, in this order. */
+export const fileNames = ['ts', 'mts', 'js', 'mjs', 'yaml', 'yml', 'json'].map((ending) => `sluice.config.${ending}`);
+
+/** Steps from the root of a configuration to a value. */
+export type Path = readonly PropertyKey[];
+
+/** What a file holds. */
+export interface Source {
+  readonly file: string;
+  readonly value: unknown;
+  /** The line and column of a value or, where it is absent, of what should hold it; `undefined` in a program. */
+  placeOf(path: Path): { readonly line: number; readonly column: number } | undefined;
+}
+
+/**
+ * Reads a configuration file.
+ *
+ * @throws ConfigError when it cannot be read, or is not of its form.
+ */
+export async function readSource(file: string): Promise<Source> {
+  const ending = extname(file).slice(1);
+  if (['yaml', 'yml', 'json'].includes(ending)) return readText(file);
+  if (['ts', 'mts', 'cts', 'js', 'mjs', 'cjs'].includes(ending)) return readProgram(file);
+  throw new ConfigError(file, [{ message: 'expected a file that ends in .ts, .js, .yaml or .json' }]);
+}
+
+async function readText(file: string): Promise<Source> {
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw unreadable(file, error);
+  });
+  const lines = new LineCounter();
+  // JSON is YAML. A key that occurs twice is a mistake in both.
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true });
+  const place = (offset: number) => {
+    const { line, col } = lines.linePos(offset);
+    return { line, column: col };
+  };
+  if (document.errors.length > 0) {
+    throw new ConfigError(
+      file,
+      document.errors.map((error) => ({ message: error.message, place: place(error.pos[0]) })),
+    );
+  }
+  return {
+    file,
+    value: document.toJS({ maxAliasCount: 100 }) ?? {},
+    placeOf(path) {
+      for (let length = path.length; length > 0; length--) {
+        const offset = offsetOf(document.getIn(path.slice(0, length - 1), true), path[length - 1]!);
+        if (offset !== undefined) return place(offset);
+      }
+      return place(document.contents?.range?.[0] ?? 0);
+    },
+  };
+}
+
+/** Of a member of an object its key: there the eye looks. */
+function offsetOf(parent: unknown, step: PropertyKey): number | undefined {
+  if (isMap(parent)) {
+    const pair = parent.items.find(({ key }) => isScalar(key) && String(key.value) === String(step));
+    return isScalar(pair?.key) ? pair.key.range?.[0] : undefined;
+  }
+  const item = (parent as { get?(key: unknown, keepScalar: boolean): unknown } | undefined)?.get?.(step, true);
+  return (item as { range?: [number, number, number] } | undefined)?.range?.[0];
+}
+
+async function readProgram(file: string): Promise<Source> {
+  await access(file).catch((error: NodeJS.ErrnoException) => {
+    throw unreadable(file, error);
+  });
+  // A configuration may import this package though it is installed globally, or not where the configuration is.
+  const ours = fileURLToPath(new URL(`./define${extname(import.meta.url)}`, import.meta.url));
+  const jiti = createJiti(import.meta.url, { moduleCache: false, fsCache: false, alias: { '@sluice/server': ours } });
+  try {
+    const value = await jiti.import(file, { default: true });
+    return { file, value: await (typeof value === 'function' ? value() : value), placeOf: () => undefined };
+  } catch (error) {
+    throw new ConfigError(file, [{ message: `it cannot be run: ${(error as Error).message ?? String(error)}` }], {
+      cause: error,
+    });
+  }
+}
+
+function unreadable(file: string, { code, message }: NodeJS.ErrnoException): ConfigError {
+  const why =
+    code === 'ENOENT'
+      ? 'there is no such file'
+      : code === 'EACCES'
+        ? 'this user may not read it'
+        : code === 'EISDIR'
+          ? 'it is a folder'
+          : message;
+  return new ConfigError(file, [{ message: why }]);
+}
