@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { type CommandIo, processIo, sentence, UsageError } from './commands/command-io.js';
+import type { Overrides } from './config/override.js';
 import type { AckLevel } from './gateway/receipt.js';
 
 const exitCodes = `
@@ -77,46 +78,47 @@ ${exitCodes}`,
 function addUp(program: Command, done: (code: number) => void): void {
   program
     .command('up')
-    .description('start the service: gateway, durable log, PostgreSQL, one pipeline from the stream events to the table events')
-    .option('--data <dir>', 'folder of the log and of the embedded PostgreSQL', './data')
-    .option('--port <n>', 'port of the gateway', whole('a port', 0, 65_535), 8_080)
-    .option('--control-port <n>', 'port of the control plane', whole('a port', 0, 65_535), 8_081)
-    .option('--host <address>', 'address to listen on', '127.0.0.1')
-    .option('--deadline <seconds>', 'how long to drain after SIGTERM', decimal('seconds', 0, 86_400), 30)
+    .description(
+      'start the service: gateway, durable log, pipelines; without a configuration the stream events goes into the table events',
+    )
+    .option('--config <file>', 'the configuration (default: sluice.config.ts, .js, .yaml or .json in this folder)')
+    .option('--data <dir>', 'folder of the log and of the embedded PostgreSQL (default: ./data)')
+    .option('--port <n>', 'port of the gateway (default: 8080)', whole('a port', 0, 65_535))
+    .option('--control-port <n>', 'port of the control plane (default: 8081)', whole('a port', 0, 65_535))
+    .option('--host <address>', 'address to listen on (default: 127.0.0.1)')
+    .option('--public-without-keys', 'listen on a public address though there are no API keys')
+    .option('--deadline <seconds>', 'how long to drain after SIGTERM (default: 30)', decimal('seconds', 0, 86_400))
     .option('--read-upstream <url>', 'the key-value backend behind GET /read (default: the built-in reference backend)')
-    .option('--read-window <ms>', 'how long reads are collected into one call', decimal('milliseconds', 0, 60_000), 100)
+    .option('--read-window <ms>', 'how long reads are collected into one call (default: 100)', decimal('milliseconds', 0, 60_000))
     .addHelpText(
       'after',
       `
+What is said here goes before the configuration.
+
 Environment:
   DATABASE_URL  use this PostgreSQL in place of the embedded one
 
 Examples:
   sluice up --data /srv/sluice --port 8080
+  sluice up --config sluice.config.yaml
   DATABASE_URL=postgres://me@db/app sluice up
 ${exitCodes}`,
     )
-    .action(async (options: UpFlags) => {
-      const { up } = await import('./commands/up.js');
-      const databaseUrl = process.env.DATABASE_URL;
-      done(
-        await up({
-          dataDir: options.data,
-          port: options.port,
-          controlPort: options.controlPort,
-          host: options.host,
-          deadlineMs: options.deadline * 1_000,
-          readWindowMs: options.readWindow,
-          ...(options.readUpstream === undefined ? {} : { readUpstream: checkReadUpstream(options.readUpstream) }),
-          ...(databaseUrl === undefined || databaseUrl === '' ? {} : { databaseUrl: checkDatabaseUrl(databaseUrl) }),
-        }),
-      );
+    .action(async ({ config: file, ...flags }: Overrides & { readonly config?: string }) => {
+      const [{ up }, { loadConfig }, { override }] = await Promise.all([
+        import('./commands/up.js'),
+        import('./config/load.js'),
+        import('./config/override.js'),
+      ]);
+      if (flags.readUpstream !== undefined) checkReadUpstream(flags.readUpstream);
+      checkDatabaseUrl(process.env.DATABASE_URL ?? '');
+      done(await up(override(await loadConfig(file), flags)));
     });
 }
 
-function checkReadUpstream(text: string): string {
+function checkReadUpstream(text: string): void {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url !== undefined && ['http:', 'https:'].includes(url.protocol) && url.username === '' && url.hash === '') return text;
+  if (url !== undefined && ['http:', 'https:'].includes(url.protocol) && url.username === '' && url.hash === '') return;
   // What stands before an @ may be a password.
   const got = text.includes('@') ? 'an address with a user name, or none at all' : JSON.stringify(text.slice(0, 100));
   throw new UsageError(
@@ -125,21 +127,11 @@ function checkReadUpstream(text: string): string {
 }
 
 /** Whatever is wrong with it, it is never printed: it holds a password. */
-function checkDatabaseUrl(text: string): string {
-  if (/^postgres(ql)?:\/\//i.test(text) && URL.canParse(text)) return text;
+function checkDatabaseUrl(text: string): void {
+  if (text === '' || (/^postgres(ql)?:\/\//i.test(text) && URL.canParse(text))) return;
   throw new UsageError(
     'expected DATABASE_URL to be an address such as postgres://user:password@host:5432/database, with @ : / # ? and % in the password percent-encoded (it is not printed here); correct it, or unset it to use the embedded PostgreSQL',
   );
-}
-
-interface UpFlags {
-  readonly data: string;
-  readonly port: number;
-  readonly controlPort: number;
-  readonly host: string;
-  readonly deadline: number;
-  readonly readUpstream?: string;
-  readonly readWindow: number;
 }
 
 function addCheck(program: Command, io: CommandIo, done: (code: number) => void): void {

@@ -4,5 +4,4 @@ export type { Config, ConfigInput } from './config/config.js';
 export { defineConfig } from './config/define.js';
 export type { Handler, PipelineEvent, Verdict } from './config/pipeline-schema.js';
 export { type Service, startService } from './service/service.js';
-export type { Settings } from './service/settings.js';
 export type { StopReport } from './service/stop.js';

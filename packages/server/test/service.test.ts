@@ -135,7 +135,7 @@ describe('sluice up', () => {
     expect(replies.map((reply) => reply.status)).toEqual(Array(10).fill(202));
     service.child.kill('SIGTERM');
     const { code, out } = await service.ended;
-    expect(out).toMatch(/delivered to PostgreSQL since the start +10000\n/);
+    expect(out).toMatch(/delivered since the start +10000\n/);
     expect(out).toMatch(/left in the log +0\n/);
     expect(out).toMatch(/lost +0\n/);
     expect(code).toBe(0);
@@ -224,10 +224,10 @@ describe('sluice up', () => {
     expect((await fetch(`${service.controlUrl}/healthz`)).status).toBe(200);
     expect(await (await fetch(`${service.controlUrl}/readyz`)).json()).toEqual({ status: 'ready', reasons: [] });
     const metrics = await (await fetch(`${service.controlUrl}/metrics`)).text();
-    expect(metrics).toMatch(/^sluice_tally_imbalance 0$/m);
-    expect(metrics).toMatch(/^sluice_items_total\{outcome="ok"\} 50$/m);
+    expect(metrics).toMatch(/^sluice_tally_imbalance\{pipeline="events"\} 0$/m);
+    expect(metrics).toMatch(/^sluice_items_total\{pipeline="events",outcome="ok"\} 50$/m);
     expect(metrics).toMatch(/^sluice_ingested_items_total\{result="accepted"\} 50$/m);
-    expect(metrics).toMatch(/^sluice_lag_items 0$/m);
+    expect(metrics).toMatch(/^sluice_lag_items\{pipeline="events"\} 0$/m);
   });
 });
 

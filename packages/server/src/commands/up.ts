@@ -1,8 +1,10 @@
 /** `sluice up`: runs the service until a signal, then drains it and says exactly what became of everything. */
 
+import { join } from 'node:path';
 import type { SluiceError } from 'sluice';
+import type { PipelineConfig, SinkConfig } from '../config/config.js';
+import type { Loaded } from '../config/load.js';
 import { type Service, startService } from '../service/service.js';
-import type { Settings } from '../service/settings.js';
 import type { StopReport } from '../service/stop.js';
 import { sentence } from './command-io.js';
 
@@ -38,18 +40,18 @@ const process_: UpSurroundings = {
  * @returns the exit code: 0 when nothing was lost, 1 when something was, or when it could not start or go on. A second signal ends
  * the process at once, with 128 and its number: 143, 130, 129.
  */
-export async function up(settings: Settings, surroundings: UpSurroundings = process_): Promise<number> {
+export async function up(loaded: Loaded, surroundings: UpSurroundings = process_): Promise<number> {
   const { out, err } = surroundings;
   const stopWish = listenForSignals(surroundings.onSignal);
   try {
     const startedAt = performance.now();
-    const service = await startService(settings);
-    out(banner(service, performance.now() - startedAt));
-    const { databaseProblem } = service;
-    if (databaseProblem !== undefined) err(`sluice: ${cannotYet(databaseProblem)}\n`);
+    const service = await startService(loaded);
+    out(banner(service, loaded, performance.now() - startedAt));
+    for (const each of service.problems)
+      err(`sluice: ${sentence(`${each.replace(/\.(?=\)?$)/, '')}; events are kept in the log`)}\n`);
     const cause = await Promise.race([stopWish.first, service.broken]);
     stopWish.onNext((signal) => surroundings.exit(stopAtOnce(service, signal, err)));
-    return await stopInOrder(service, settings, cause, surroundings);
+    return await stopInOrder(service, loaded.config.drainDeadlineMs, cause, surroundings);
   } catch (error) {
     err(`sluice: ${problem(error)}\n`);
     return 1;
@@ -58,12 +60,7 @@ export async function up(settings: Settings, surroundings: UpSurroundings = proc
   }
 }
 
-async function stopInOrder(
-  service: Service,
-  { deadlineMs }: Settings,
-  cause: string,
-  { out, err }: UpSurroundings,
-): Promise<number> {
+async function stopInOrder(service: Service, deadlineMs: number, cause: string, { out, err }: UpSurroundings): Promise<number> {
   const wanted = (signals as readonly string[]).includes(cause);
   if (!wanted) err(`sluice: ${sentence(cause)}\n`);
   out(
@@ -100,10 +97,6 @@ function listenForSignals(onSignal: UpSurroundings['onSignal']) {
   };
 }
 
-function cannotYet(problem: string): string {
-  return `PostgreSQL cannot be used yet: ${problem.replace(/\.$/, '')}. Events are kept in the log, and delivered once it can.`;
-}
-
 function problem(error: unknown): string {
   const { message, code } = error as SluiceError;
   return sentence(
@@ -111,21 +104,23 @@ function problem(error: unknown): string {
   );
 }
 
-function banner(service: Service, startedInMs: number): string {
+function banner(service: Service, { config, file }: Loaded, startedInMs: number): string {
   const { url, controlUrl, backendUrl, databaseUrl, databaseIsEmbedded, dataDir } = service;
+  const [pipeline] = service.pipelines.all;
+  const lines = Object.entries(config.pipelines).map(([name, each]) => pipelineLine(name, each));
   return `
 Sluice is up, after ${(startedInMs / 1000).toFixed(1)} s.
 
   data plane      ${url}   POST /v1/streams/events/events, GET /read?keys=…
   control plane   ${controlUrl}   /healthz, /readyz, /metrics, /v1/streams, /v1/pipelines, /v1/dead-letters
-  log             ${dataDir}/log
-  pipeline        stream "events" → table "events"
+  log             ${join(dataDir, 'log')}${file === undefined ? '' : `\n  configuration   ${file}`}
+${lines.join('\n')}
   PostgreSQL      ${databaseIsEmbedded ? databaseUrl : `${withoutPassword(databaseUrl)} (DATABASE_URL)`}
   read backend    ${backendUrl}
 
 Try it:
 
-  curl -X POST '${url}/v1/streams/events/events' -H 'content-type: application/json' -d '{"id":"1","hello":"world"}'
+  curl -X POST '${url}/v1/streams/${pipeline?.stream ?? 'events'}/events' -H 'content-type: application/json' -d '{"id":"1","hello":"world"}'
   curl '${url}/read?keys=foo,bar'
   curl '${controlUrl}/v1/pipelines'
 
@@ -133,9 +128,28 @@ Stop with Ctrl-C: it delivers what is in the log first.
 `;
 }
 
+function pipelineLine(name: string, { stream = name, sink }: PipelineConfig): string {
+  return `  pipeline        stream "${stream}" → ${targetOf(sink)}`;
+}
+
+function targetOf(sink: SinkConfig): string {
+  switch (sink.type) {
+    case 'postgres':
+      return `table "${sink.table}"`;
+    case 'http':
+      return new URL(sink.url).origin;
+    case 'file':
+      return `files in ${sink.dir}`;
+    case 'stream':
+      return `stream "${sink.stream}"`;
+    case 'module':
+      return 'a handler';
+  }
+}
+
 function reportText({ delivered, dead, leftInLog, unread, lost, pipelineProblem, durationMs }: StopReport): string {
   const lines: [string, number, string][] = [
-    ['delivered to PostgreSQL since the start', delivered, ''],
+    ['delivered since the start', delivered, ''],
     ['parked as dead letters since the start', dead, ''],
     [
       'left in the log',

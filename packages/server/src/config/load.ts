@@ -3,7 +3,8 @@
 import { access } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { type Config, configSchema } from './config.js';
-import { ConfigError, pathText, problemsOf } from './problem.js';
+import { contradictions } from './contradictions.js';
+import { ConfigError, type Problem, pathText, problemsOf } from './problem.js';
 import { fileNames, type Path, readSource, type Source } from './source.js';
 import { substitute } from './substitute.js';
 
@@ -72,20 +73,28 @@ export function checkConfig(source: Source, environment: NodeJS.ProcessEnv): Con
   }
   const plain = configSchema.safeParse(value);
   // A variable is text: where the schema wants a number or a boolean, it stands for one.
-  const result = plain.success ? plain : configSchema.safeParse(withValues(value, whole));
+  const result = plain.success
+    ? plain
+    : configSchema.safeParse(withValues(value, whole, problemsOf(plain.error.issues, source, value)));
   if (!result.success) throw new ConfigError(source.file, problemsOf(result.error.issues, source, value));
-  const conflicts = conflictsOf(result.data).map(({ path, message }) => ({
+  const found = contradictions(result.data).map(({ path, message }) => ({
     place: source.placeOf(path),
     path: pathText(path),
     message,
   }));
-  if (conflicts.length > 0) throw new ConfigError(source.file, conflicts);
+  if (found.length > 0) throw new ConfigError(source.file, found);
   return result.data;
 }
 
-function withValues(value: unknown, whole: readonly { readonly path: Path; readonly text: string }[]): unknown {
+function withValues(
+  value: unknown,
+  whole: readonly { readonly path: Path; readonly text: string }[],
+  problems: readonly Problem[],
+): unknown {
   const copy = structuredCloneOfData(value);
+  const wrong = new Set(problems.map(({ path }) => path));
   for (const { path, text } of whole) {
+    if (!wrong.has(pathText(path))) continue;
     const meant = text === 'true' ? true : text === 'false' ? false : /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
     const parent = path
       .slice(0, -1)
@@ -103,50 +112,6 @@ function structuredCloneOfData(value: unknown): Record<PropertyKey, unknown> {
     return Object.fromEntries(Object.entries(given).map(([name, member]) => [name, clone(member)]));
   };
   return clone(value) as Record<PropertyKey, unknown>;
-}
-
-/** What no schema of one value sees. */
-function conflictsOf(config: Config): { path: Path; message: string }[] {
-  const found: { path: Path; message: string }[] = [];
-  const groups = new Map<string, string>();
-  for (const [name, { stream = name, group = name, sink, branches }] of Object.entries(config.pipelines)) {
-    const cursor = `${group}/${stream}`;
-    const other = groups.get(cursor);
-    if (other !== undefined)
-      found.push({
-        path: ['pipelines', name, 'group'],
-        message: `the pipeline ${other} reads the stream ${stream} as the group ${group} already; give one of them another group`,
-      });
-    groups.set(cursor, name);
-    for (const one of [sink, ...Object.values(branches)])
-      if (one.type === 'stream' && one.stream === stream)
-        found.push({
-          path: ['pipelines', name, 'sink', 'stream'],
-          message: 'a pipeline must not append to the stream that it reads: it would never end',
-        });
-  }
-  const ids = new Map<string, number>();
-  for (const [index, { id }] of config.keys.entries()) {
-    if (ids.has(id)) found.push({ path: ['keys', index, 'id'], message: `keys[${ids.get(id)}] is called ${id} already` });
-    ids.set(id, index);
-  }
-  const { host, publicWithoutKeys } = config.gateway;
-  if (!isLoopback(host) && config.keys.length === 0 && !publicWithoutKeys)
-    found.push({
-      path: ['gateway', 'host'],
-      message: `${host} can be reached from other machines, and there are no keys: add keys (sluice key makes one), or say gateway.publicWithoutKeys: true`,
-    });
-  if (!isLoopback(config.control.host) && !config.keys.some(({ scopes }) => scopes.includes('admin')))
-    found.push({
-      path: ['control', 'host'],
-      message: `${config.control.host} can be reached from other machines: the control plane needs a key with the scope admin`,
-    });
-  return found;
-}
-
-/** Whether an address reaches this machine alone. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
 function withDatabase(config: Config, { DATABASE_URL }: NodeJS.ProcessEnv): Config {

@@ -1,7 +1,7 @@
 /** Review: what works but is likely to be regretted. `sluice check` prints it; nothing in it stops a start. */
 
 import type { Config, PipelineConfig, SinkConfig } from './config.js';
-import { isLoopback } from './load.js';
+import { isLoopback } from './contradictions.js';
 import { pathText } from './problem.js';
 import type { Path } from './source.js';
 

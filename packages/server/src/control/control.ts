@@ -2,15 +2,16 @@
 
 import type { AddressInfo } from 'node:net';
 import { fastify } from 'fastify';
-import type { Consumer, DeadLetter, Log } from 'sluice/log';
+import type { DeadLetter, Log } from 'sluice/log';
 import type { Readiness } from '../gateway/gateway.js';
 import { listenFailure } from '../gateway/listen-error.js';
 import { protocolOptions, refuseProtocolErrors } from '../gateway/protocol.js';
+import type { Pipeline } from '../pipelines/pipeline.js';
 
 /** What a control plane is made of. */
 export interface ControlOptions {
   readonly log: Log;
-  readonly consumer: () => Consumer | undefined;
+  readonly pipelines: () => readonly Pipeline[];
   readonly ready: () => Readiness;
   readonly metrics: { readonly contentType: string; text(): Promise<string> };
   readonly host: string;
@@ -29,7 +30,7 @@ export interface Control {
  * @throws SluiceError `LISTEN_FAILED`
  */
 export async function createControl(options: ControlOptions): Promise<Control> {
-  const { log, consumer, ready, metrics, host, port } = options;
+  const { log, pipelines, ready, metrics, host, port } = options;
   const app = fastify({ forceCloseConnections: true, http: { ...protocolOptions } });
   refuseProtocolErrors(app);
   app.get('/healthz', async () => ({ status: 'ok' }));
@@ -39,11 +40,7 @@ export async function createControl(options: ControlOptions): Promise<Control> {
   });
   app.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()));
   app.get('/v1/streams', async () => ({ streams: await log.streams() }));
-  app.get('/v1/pipelines', async () => {
-    const reading = consumer();
-    if (reading === undefined) return { pipelines: [] };
-    return { pipelines: [{ stream: reading.stream, group: reading.group, ...reading.status(), lag: await reading.lag() }] };
-  });
+  app.get('/v1/pipelines', async () => ({ pipelines: await Promise.all(pipelines().map(pipelineJson)) }));
   app.get<{ Querystring: { stream?: string; group?: string; limit?: string } }>('/v1/dead-letters', async (request, reply) => {
     const { stream, group, limit = '100' } = request.query;
     if (!/^[1-9]\d{0,3}$/.test(limit)) {
@@ -68,6 +65,11 @@ export async function createControl(options: ControlOptions): Promise<Control> {
     throw listenFailure(error, host, port);
   }
   return { port: (app.server.address() as AddressInfo).port, close: () => app.close() };
+}
+
+async function pipelineJson({ name, stream, group, consumer, problem }: Pipeline): Promise<object> {
+  const { problem: failure, ...status } = consumer.status();
+  return { name, stream, group, ...status, failure, problem: problem(), lag: await consumer.lag() };
 }
 
 /** The operator who looks at a dead letter needs its payload: as text, byte for byte where it is UTF-8. */

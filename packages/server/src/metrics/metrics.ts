@@ -1,15 +1,16 @@
-/** Metrics in the Prometheus format, derived from the library's events and from what log, consumer and gateway say of themselves. */
+/** Metrics in the Prometheus format, derived from the library's events and from what log, pipelines and gateway say of themselves. */
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { type SluiceEvent, tallyImbalance } from 'sluice';
-import type { Consumer, Log } from 'sluice/log';
+import type { Log } from 'sluice/log';
 import type { Gateway } from '../gateway/gateway.js';
+import type { Pipeline } from '../pipelines/pipeline.js';
 
 /** What the metrics are read from, at each scrape. */
 export interface MetricSources {
   readonly log: Log;
-  readonly consumer: () => Consumer | undefined;
-  readonly gateway: () => Gateway | undefined;
+  readonly pipelines: readonly Pipeline[];
+  readonly gateway: Gateway;
 }
 
 /** The metrics of a service. */
@@ -23,8 +24,12 @@ export interface Metrics {
 
 const prefix = 'sluice_';
 
-/** Makes the metrics of one service. */
-export function createMetrics(): Metrics {
+/**
+ * Makes the metrics of one service.
+ *
+ * @param pipelineOf the pipeline whose consumer gives its events this name.
+ */
+export function createMetrics(pipelineOf: (consumer: string) => string = (name) => name): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
@@ -62,13 +67,14 @@ export function createMetrics(): Metrics {
   });
 
   const gauge = (name: string, help: string) => new Gauge({ name: `${prefix}${name}`, help, registers });
-  const queueDepth = gauge('queue_depth', 'Records held in memory by the pipeline, not yet dispatched.');
-  const inFlight = gauge('in_flight', 'Records dispatched and not settled.');
-  const lagItems = gauge('lag_items', 'Records in the log that the pipeline has not settled.');
-  const lagSeconds = gauge('lag_seconds', 'Age of the oldest record that the pipeline has not settled.');
+  const ofPipeline = (name: string, help: string) => new Gauge({ name: `${prefix}${name}`, help, labelNames, registers });
+  const queueDepth = ofPipeline('queue_depth', 'Records held in memory by the pipeline, not yet dispatched.');
+  const inFlight = ofPipeline('in_flight', 'Records dispatched and not settled.');
+  const lagItems = ofPipeline('lag_items', 'Records in the log that the pipeline has not settled.');
+  const lagSeconds = ofPipeline('lag_seconds', 'Age of the oldest record that the pipeline has not settled.');
   const memoryOnly = gauge('log_memory_only_items', 'Events that exist in memory alone.');
   const deadLetters = gauge('dead_letters', 'Dead letters parked in the log.');
-  const imbalance = gauge('tally_imbalance', 'How far the tally is from its balance. Always 0.');
+  const imbalance = ofPipeline('tally_imbalance', 'How far the tally is from its balance. Always 0.');
   const readInvalid = new Counter({
     name: `${prefix}read_invalid_total`,
     help: 'Keys of GET /read left out because the backend gave no number.',
@@ -77,7 +83,7 @@ export function createMetrics(): Metrics {
   const items = new Counter({
     name: `${prefix}items_total`,
     help: 'Records by outcome since the start.',
-    labelNames: ['outcome'],
+    labelNames: ['pipeline', 'outcome'],
     registers,
   });
   const ingested = new Counter({
@@ -91,30 +97,28 @@ export function createMetrics(): Metrics {
     contentType: registry.contentType,
     observe(event) {
       if (event.type === 'cut') {
-        batchSize.observe({ pipeline: event.name }, event.items);
-        flushReason.inc({ pipeline: event.name, reason: event.reason });
-      } else if (event.type === 'settled') flushDuration.observe({ pipeline: event.name }, event.durationMs / 1000);
+        batchSize.observe({ pipeline: pipelineOf(event.name) }, event.items);
+        flushReason.inc({ pipeline: pipelineOf(event.name), reason: event.reason });
+      } else if (event.type === 'settled') flushDuration.observe({ pipeline: pipelineOf(event.name) }, event.durationMs / 1000);
       else if (event.type === 'retry') retries.inc({ class: event.failureClass });
       else if (event.type === 'abandoned') abandoned.inc();
       else if (event.type === 'late') abandoned.dec();
     },
-    async text({ log, consumer, gateway }) {
-      const reading = consumer();
-      if (reading !== undefined) {
-        const { tally } = reading.status();
-        const lag = await reading.lag();
-        queueDepth.set(tally.held);
-        inFlight.set(tally.inFlight);
-        lagItems.set(lag.items);
-        lagSeconds.set(lag.oldestMs / 1000);
-        imbalance.set(tallyImbalance(tally));
+    async text({ log, pipelines, gateway }) {
+      for (const { name: pipeline, consumer } of pipelines) {
+        const { tally } = consumer.status();
+        const lag = await consumer.lag();
+        queueDepth.set({ pipeline }, tally.held);
+        inFlight.set({ pipeline }, tally.inFlight);
+        lagItems.set({ pipeline }, lag.items);
+        lagSeconds.set({ pipeline }, lag.oldestMs / 1000);
+        imbalance.set({ pipeline }, tallyImbalance(tally));
         for (const outcome of ['ok', 'failed', 'dead', 'cancelled', 'dropped'] as const)
-          setCounter(items, { outcome }, tally[outcome]);
+          setCounter(items, { pipeline, outcome }, tally[outcome]);
       }
-      const counted = gateway()?.counters;
-      if (counted !== undefined) setCounter(readInvalid, {}, counted.readInvalid);
-      if (counted !== undefined)
-        for (const result of ['accepted', 'duplicates', 'rejected'] as const) setCounter(ingested, { result }, counted[result]);
+      const { counters } = gateway;
+      setCounter(readInvalid, {}, counters.readInvalid);
+      for (const result of ['accepted', 'duplicates', 'rejected'] as const) setCounter(ingested, { result }, counters[result]);
       memoryOnly.set(log.memoryOnly);
       deadLetters.set(log.deadLetterCount());
       return registry.metrics();

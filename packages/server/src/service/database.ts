@@ -1,8 +1,7 @@
-/** Database: the one that the settings name, or the embedded one. */
+/** Database: the one that the configuration names, or the embedded one. */
 
 import { startEmbeddedPostgres } from '../embedded/postgres.js';
 import type { AlarmLogger } from './alarms.js';
-import type { Settings } from './settings.js';
 
 /** A PostgreSQL to write to. */
 export interface Database {
@@ -17,13 +16,13 @@ export interface Database {
 }
 
 /**
- * Takes the database of the settings, or starts the embedded one.
+ * Takes the database of the configuration, or starts the embedded one.
  *
  * @throws SluiceError what the embedded PostgreSQL cannot start for.
  */
-export async function startDatabase(settings: Settings, dataDir: string, logger: AlarmLogger): Promise<Database> {
-  if (settings.databaseUrl !== undefined) {
-    return { url: settings.databaseUrl, embedded: false, revive: () => {}, stop: async () => {}, kill: () => {} };
+export async function startDatabase(url: string | undefined, dataDir: string, logger: AlarmLogger): Promise<Database> {
+  if (url !== undefined) {
+    return { url, embedded: false, revive: () => {}, stop: async () => {}, kill: () => {} };
   }
   const server = await startEmbeddedPostgres({ dataDir });
   return {

@@ -1,36 +1,29 @@
-/** Planes: the gateway and the control plane, which take traffic before the pipeline has started. */
+/** Planes: the gateway and the control plane, which take traffic before the pipelines have started. */
 
-import type { Consumer, Log } from 'sluice/log';
+import type { Log } from 'sluice/log';
+import type { Config } from '../config/config.js';
 import { type Control, createControl } from '../control/control.js';
 import { createGateway, type Gateway, type GatewayLogger, type Readiness } from '../gateway/gateway.js';
 import type { ReadKeys } from '../gateway/read.js';
+import type { Settled } from '../gateway/receive.js';
 import type { Metrics } from '../metrics/metrics.js';
-import type { Preparation } from './preparation.js';
-import type { Settings } from './settings.js';
+import type { Pipelines } from './pipelines.js';
 
 /** What the planes are made of. */
 export interface PlaneParts {
-  readonly settings: Settings;
+  readonly config: Config;
   readonly log: Log;
   readonly metrics: Metrics;
   readonly logger: GatewayLogger;
   readonly read: ReadKeys;
-  /** The stream that has a pipeline. */
-  readonly stream: string;
-}
-
-/** The pipeline, once it runs. */
-export interface Pipeline {
-  readonly consumer: Consumer;
-  readonly preparation: Preparation;
 }
 
 /** Both planes. */
 export interface Planes {
   readonly gateway: Gateway;
   readonly control: Control;
-  /** Tells them of the pipeline: until then `ack=committed` waits, and they are not ready. */
-  attach(pipeline: Pipeline): void;
+  /** Tells them of the pipelines: until then `ack=committed` waits, and they are not ready. */
+  attach(pipelines: Pipelines): void;
 }
 
 /**
@@ -38,36 +31,37 @@ export interface Planes {
  *
  * @throws SluiceError `LISTEN_FAILED`
  */
-export async function startPlanes({ settings, log, metrics, logger, read, stream }: PlaneParts): Promise<Planes> {
-  let pipeline: Pipeline | undefined;
-  let attach!: (started: Pipeline) => void;
-  const attached = new Promise<Pipeline>((resolve) => {
+export async function startPlanes({ config, log, metrics, logger, read }: PlaneParts): Promise<Planes> {
+  let pipelines: Pipelines | undefined;
+  let attach!: (started: Pipelines) => void;
+  const attached = new Promise<Pipelines>((resolve) => {
     attach = (started) => {
-      pipeline = started;
+      pipelines = started;
       resolve(started);
     };
   });
-  const ready = () => readiness(pipeline);
+  const streams = new Set(Object.entries(config.pipelines).map(([name, { stream = name }]) => stream));
+  const waitForPipelines =
+    (stream: string): Settled =>
+    async (partition, offset, signal) => {
+      const settled = (await attached).settled(stream)!;
+      return settled(partition, offset, signal);
+    };
+  const ready = () => readiness(pipelines);
+  const all = () => pipelines?.all ?? [];
+  const { host, port, ackTimeoutMs, ...limits } = config.gateway;
   const gateway = await createGateway({
-    log,
-    host: settings.host,
-    port: settings.port,
-    read,
-    ready,
-    logger,
-    settled: (name) =>
-      name === stream ? async (_partition, offset, signal) => (await attached).consumer.settled(offset, signal) : undefined,
+    ...{ log, host, port, limits, ackTimeoutMs, read, ready, logger },
+    settled: (stream) => pipelines?.settled(stream) ?? (streams.has(stream) ? waitForPipelines(stream) : undefined),
   });
   try {
-    const consumer = () => pipeline?.consumer;
-    const text = () => metrics.text({ log, consumer, gateway: () => gateway });
+    const text = () => metrics.text({ log, pipelines: all(), gateway });
     const control = await createControl({
       log,
-      consumer,
+      pipelines: all,
       ready,
       metrics: { contentType: metrics.contentType, text },
-      host: '127.0.0.1',
-      port: settings.controlPort,
+      ...config.control,
     });
     return { gateway, control, attach };
   } catch (error) {
@@ -76,14 +70,7 @@ export async function startPlanes({ settings, log, metrics, logger, read, stream
   }
 }
 
-function readiness(pipeline: Pipeline | undefined): Readiness {
-  const notReady = (reason: string) => ({ ok: false, reasons: [`${reason}; events are kept in the log`] });
-  if (pipeline === undefined) return notReady('the pipeline has not started yet');
-  const { problem, state, broken } = pipeline.consumer.status();
-  if (broken !== undefined) return notReady(`the pipeline has stopped (${broken.message})`);
-  if (state !== 'running') return notReady(`the pipeline is ${state}`);
-  if (problem !== undefined) return notReady(`PostgreSQL does not take events (${problem.code}: ${problem.message})`);
-  if (pipeline.preparation.problem !== undefined)
-    return notReady(`PostgreSQL cannot be used yet (${pipeline.preparation.problem})`);
-  return { ok: true, reasons: [] };
+function readiness(pipelines: Pipelines | undefined): Readiness {
+  const problems = pipelines === undefined ? ['the pipelines have not started yet'] : pipelines.problems();
+  return { ok: problems.length === 0, reasons: problems.map((problem) => `${problem}; events are kept in the log`) };
 }

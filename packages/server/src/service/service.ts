@@ -1,30 +1,23 @@
 /** Service: everything that `sluice up` runs, started in order and stopped in order. */
 
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { pino } from 'pino';
 import { systemEnv } from 'sluice';
 import { createKeyValueClient } from 'sluice/http';
 import { openLmdbLog } from 'sluice/lmdb';
-import { type Consumer, createConsumer, type Log } from 'sluice/log';
+import type { Log } from 'sluice/log';
 import { startBackend } from '../backend/backend.js';
+import type { Config } from '../config/config.js';
+import type { Loaded } from '../config/load.js';
 import { createMetrics } from '../metrics/metrics.js';
-import { eventsSink } from '../pipelines/events-table.js';
 import { createAlarms } from './alarms.js';
 import { takeDataFolder } from './data-folder.js';
 import { type Database, startDatabase } from './database.js';
+import { type Pipelines, startPipelines } from './pipelines.js';
 import { startPlanes } from './planes.js';
-import { prepareSink } from './preparation.js';
-import type { Settings } from './settings.js';
 import { type StopReport, stopService } from './stop.js';
 import { createUndo, type Undo } from './undo.js';
-
-/** The one stream that has a pipeline, and the name of its cursor. */
-const stream = 'events';
-const group = 'postgres';
-
-/** Sink calls, and so connections, at once. */
-const maxInFlight = 4;
 
 /** A service that runs. */
 export interface Service {
@@ -33,11 +26,11 @@ export interface Service {
   readonly backendUrl: string;
   readonly databaseUrl: string;
   readonly databaseIsEmbedded: boolean;
-  /** Why the database could not be used at the start, if so: events are kept in the log until it can. */
-  readonly databaseProblem: string | undefined;
+  /** Why pipelines did not deliver at the start, if so: events are kept in the log until they do. */
+  readonly problems: readonly string[];
   readonly dataDir: string;
   readonly log: Log;
-  readonly consumer: Consumer;
+  readonly pipelines: Pipelines;
   /** Resolves with a sentence when it cannot take events any more. */
   readonly broken: Promise<string>;
   /** Stops the intake, puts what was accepted into the log, delivers it until the deadline, and closes everything. Idempotent. */
@@ -47,25 +40,25 @@ export interface Service {
 }
 
 /**
- * Starts a service: data folder, log, read backend, gateway, control plane, database, pipeline, in this order, so that it takes
+ * Starts a service: data folder, log, read backend, gateway, control plane, database, pipelines, in this order, so that it takes
  * traffic before the database is up.
  *
  * @throws SluiceError with one sentence that says what to do; what was started until then is stopped.
  */
-export async function startService(settings: Settings): Promise<Service> {
+export async function startService(loaded: Loaded): Promise<Service> {
   const undo = createUndo();
   try {
-    return await start(settings, undo);
+    return await start(loaded, undo);
   } catch (error) {
     await undo.run();
     throw error;
   }
 }
 
-async function start(settings: Settings, undo: Undo): Promise<Service> {
+async function start({ config, folder: base }: Loaded, undo: Undo): Promise<Service> {
   // To standard error: standard output is for people.
   const logger = pino({ name: 'sluice', level: process.env.LOG_LEVEL ?? 'warn' }, pino.destination({ dest: 2, sync: true }));
-  const metrics = createMetrics();
+  const metrics = createMetrics(pipelineNames(config));
   const alarm = createAlarms(logger, () => env.clock);
   const env = systemEnv({
     observe(event) {
@@ -75,56 +68,47 @@ async function start(settings: Settings, undo: Undo): Promise<Service> {
     },
   });
   let database: Database | undefined;
-  const folder = await takeDataFolder(settings.dataDir);
+  const folder = await takeDataFolder(resolve(base, config.dataDir));
   undo.add(async () => folder.release());
   mkdirSync(join(folder.path, 'log'), { recursive: true, mode: 0o700 });
   const log = await openLmdbLog({ path: join(folder.path, 'log'), env });
   undo.add(() => log.close());
 
-  const backend = settings.readUpstream === undefined ? await startReferenceBackend() : undefined;
+  const { upstreams, windowMs, timeoutMs } = config.reads;
+  const backend = upstreams === undefined ? await startReferenceBackend() : undefined;
   if (backend !== undefined) undo.add(() => backend.close());
-  const backendUrl = settings.readUpstream ?? `http://127.0.0.1:${backend!.port}/read`;
-  const reads = createKeyValueClient({
-    url: backendUrl,
-    windowMs: settings.readWindowMs,
-    maxAttempts: 3,
-    deadlineMs: 10_000,
-    env,
-  });
+  const backendUrl = upstreams?.[0] ?? `http://127.0.0.1:${backend!.port}/read`;
+  const reads = createKeyValueClient({ url: backendUrl, windowMs, maxAttempts: 3, deadlineMs: timeoutMs, env });
   undo.add(async () => void (await reads.close({ deadlineMs: 0 })));
 
   const read = (keys: readonly string[], signal: AbortSignal) => reads.readSettled(keys, { signal });
-  const planes = await startPlanes({ settings, log, metrics, logger, read, stream });
+  const planes = await startPlanes({ config, log, metrics, logger, read });
   undo.add(() => planes.gateway.close());
   undo.add(() => planes.control.close());
 
-  const started = await startDatabase(settings, folder.path, logger);
+  const started = await startDatabase(config.database, folder.path, logger);
   database = started;
   undo.add(() => started.stop(0));
-  const sink = eventsSink(started.url, maxInFlight);
-  undo.add(() => sink.close());
-  const preparation = prepareSink(sink, env);
-  undo.add(async () => preparation.stop());
-  await preparation.firstTry;
-  const consumer = await createConsumer({ log, stream, group, sink, maxInFlight, window: { maxDelayMs: 20 }, env });
-  planes.attach({ consumer, preparation });
+  const pipelines = await startPipelines(config.pipelines, { log, databaseUrl: started.url, folder: base, env });
+  planes.attach(pipelines);
+  for (const { name, consumer } of pipelines.all) {
+    void consumer.failed.then((error) =>
+      logger.error({ code: error.code }, `the pipeline ${name} has stopped: ${error.message} Events are still kept in the log.`),
+    );
+  }
 
-  void consumer.failed.then((error) =>
-    logger.error({ code: error.code }, `the pipeline has stopped: ${error.message} Events are still kept in the log.`),
-  );
-
-  const running = { env, log, consumer, ...planes, preparation, reads, backend, database: started, sink, folder };
+  const running = { env, log, pipelines, ...planes, reads, backend, database: started, folder };
   let stopping: Promise<StopReport> | undefined;
   return {
-    url: `http://${urlHost(settings.host)}:${planes.gateway.port}`,
-    controlUrl: `http://127.0.0.1:${planes.control.port}`,
+    url: `http://${urlHost(config.gateway.host)}:${planes.gateway.port}`,
+    controlUrl: `http://${urlHost(config.control.host)}:${planes.control.port}`,
     backendUrl,
     databaseUrl: started.url,
     databaseIsEmbedded: started.embedded,
-    databaseProblem: preparation.problem,
+    problems: pipelines.problems(),
     dataDir: folder.path,
     log,
-    consumer,
+    pipelines,
     broken: log.stopped.then((error) => `the log has stopped: ${error.message}`),
     stop(deadlineMs) {
       stopping ??= stopService(running, deadlineMs);
@@ -151,4 +135,12 @@ async function startReferenceBackend() {
 function urlHost(host: string): string {
   if (host === '0.0.0.0' || host === '::') return 'localhost';
   return host.includes(':') ? `[${host}]` : host;
+}
+
+/** The events of a consumer carry its group and its stream. */
+function pipelineNames({ pipelines }: Config): (consumer: string) => string {
+  const names = new Map<string, string>(
+    Object.entries(pipelines).map(([name, { stream = name, group = name }]) => [`${group}/${stream}`, name]),
+  );
+  return (consumer) => names.get(consumer) ?? consumer;
 }

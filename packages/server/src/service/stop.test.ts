@@ -21,18 +21,16 @@ function running(overrides: { readonly log?: Partial<Log>; readonly hung?: boole
     log,
     gateway: { stopIntake: part('intake'), close: part('gateway') },
     control: { close: part('control') },
-    consumer: {
-      stream: 'events',
-      status: () => ({ broken: undefined }),
+    pipelines: {
+      all: [{ stream: 'events', consumer: { status: () => ({ broken: undefined }) } }],
       drain: async () => {
         order.push('drain');
-        return { ok: 3, dead: 1, leftInLog: 2 };
+        return { delivered: 3, dead: 1, leftInLog: 2 };
       },
+      close: part('sinks'),
     },
-    preparation: { stop() {} },
     reads: { close: part('reads') },
     backend: { close: part('backend') },
-    sink: { close: part('sink') },
     database: { stop: part('database') },
     folder: { release: () => void order.push('folder') },
   };
@@ -45,7 +43,7 @@ describe('stopService', () => {
     const report = stopService(parts, 30_000);
     await env.clock.settle();
     expect(await report).toMatchObject({ delivered: 3, dead: 1, leftInLog: 2, unread: 0, lost: 0, pipelineProblem: undefined });
-    expect(order).toEqual(['intake', 'drain', 'gateway', 'control', 'reads', 'backend', 'sink', 'log', 'database', 'folder']);
+    expect(order).toEqual(['intake', 'drain', 'gateway', 'control', 'reads', 'backend', 'sinks', 'log', 'database', 'folder']);
     expect(env.clock.timers).toBe(0);
   });
 

@@ -1,20 +1,21 @@
 /** Stop: the drain of a service, in order, within a deadline. */
 
 import type { Env } from 'sluice';
-import type { Consumer, Log } from 'sluice/log';
+import type { Log } from 'sluice/log';
 import type { Database } from './database.js';
+import type { Pipelines } from './pipelines.js';
 import type { Planes } from './planes.js';
 
 /** What a stop reports. */
 export interface StopReport {
-  /** Records delivered to the database, and parked as dead letters, since the start. */
+  /** Records delivered by all pipelines, and parked as dead letters, since the start. */
   readonly delivered: number;
   readonly dead: number;
   /** Records that stay in the log: safe, delivered after the next start. */
   readonly leftInLog: number;
   /** Records of streams that no pipeline reads: safe, and never delivered. */
   readonly unread: number;
-  /** Why the pipeline had stopped before, if it had: then what is left in the log is kept, but not delivered by a start alone. */
+  /** Why pipelines had stopped before, if some had: then what is left in the log is kept, but not delivered by a start alone. */
   readonly pipelineProblem: string | undefined;
   /** Events that existed in memory alone when time was up: lost. */
   readonly lost: number;
@@ -25,12 +26,10 @@ export interface StopReport {
 export interface Running extends Pick<Planes, 'gateway' | 'control'> {
   readonly env: Env;
   readonly log: Log;
-  readonly consumer: Consumer;
-  readonly preparation: { stop(): void };
+  readonly pipelines: Pipelines;
   readonly reads: { close(options: { readonly deadlineMs: number }): Promise<unknown> };
   readonly backend: { close(): Promise<void> } | undefined;
   readonly database: Database;
-  readonly sink: { close(): Promise<void> };
   readonly folder: { release(): void };
 }
 
@@ -45,40 +44,46 @@ const closingMs = 900;
  * holds it up beyond the deadline and the {@link closingMs} after it.
  */
 export async function stopService(running: Running, deadlineMs: number): Promise<StopReport> {
-  const { env, gateway, log, consumer, preparation, reads, control, backend, database, sink, folder } = running;
+  const { env, gateway, log, pipelines, reads, control, backend, database, folder } = running;
   const { clock } = env;
   const startedAt = clock.now();
   const left = () => Math.max(0, deadlineMs - (clock.now() - startedAt));
   const within = (ms: number, work: Promise<unknown>) => settledWithin(env, ms, work);
 
-  preparation.stop();
   await within(left(), gateway.stopIntake(Math.min(10_000, deadlineMs * intakeShare)));
   // What was accepted in memory goes into the log before anything else: from then on it is safe.
   await within(left(), log.flushed());
-  const report = await consumer.drain({ deadlineMs: left() });
+  const report = await pipelines.drain(left());
+  const read = new Set(pipelines.all.map(({ stream }) => stream));
   const unread = (await log.streams()).reduce(
-    (sum, info) => sum + (info.stream === consumer.stream ? 0 : info.nextOffset - info.firstOffset),
+    (sum, info) => sum + (read.has(info.stream) ? 0 : info.nextOffset - info.firstOffset),
     0,
   );
   const closeBy = clock.now() + Math.max(left(), closingMs);
   const share = (part: number) => Math.max(0, closeBy - clock.now()) * part;
   await within(
     share(0.3),
-    Promise.all([gateway.close(), control.close(), reads.close({ deadlineMs: 0 }), backend?.close(), sink.close()]),
+    Promise.all([gateway.close(), control.close(), reads.close({ deadlineMs: 0 }), backend?.close(), pipelines.close()]),
   );
   await within(share(0.5), log.close());
   const lost = log.memoryOnly;
   await within(share(1), database.stop(share(0.5)));
   folder.release();
   return {
-    delivered: report.ok,
-    dead: report.dead,
-    leftInLog: report.leftInLog,
+    ...report,
     unread,
     lost,
-    pipelineProblem: consumer.status().broken?.message,
+    pipelineProblem: brokenOf(pipelines),
     durationMs: clock.now() - startedAt,
   };
+}
+
+function brokenOf({ all }: Pipelines): string | undefined {
+  const broken = all.flatMap(({ name, consumer }) => {
+    const { broken: error } = consumer.status();
+    return error === undefined ? [] : [`${name}: ${error.message}`];
+  });
+  return broken.length === 0 ? undefined : broken.join('; ');
 }
 
 /** Waits for work that may hang, and no longer than that; what it fails with does not stop the stop. */

@@ -1,0 +1,72 @@
+/** Open sink: from the configuration of a sink to the sink. */
+
+import { resolve } from 'node:path';
+import type { Env } from 'sluice';
+import { httpSink } from 'sluice/http';
+import type { Log } from 'sluice/log';
+import type { SinkConfig } from '../config/config.js';
+import type { Outgoing } from './outgoing.js';
+import type { PipelineSink } from './pipeline-sink.js';
+import { fileSink } from './sinks/file-sink.js';
+import { moduleSink } from './sinks/module-sink.js';
+import { postgresTable } from './sinks/postgres-table.js';
+import { streamSink } from './sinks/stream-sink.js';
+import { userFunction } from './user-function.js';
+
+/** What sinks are opened with. */
+export interface SinkParts {
+  readonly log: Log;
+  /** The server of a PostgreSQL sink that names none. */
+  readonly databaseUrl: string;
+  /** Paths of the configuration are relative to this folder. */
+  readonly folder: string;
+  /** Names the sink: its pipeline, and its branch if it is one. */
+  readonly name: string;
+  readonly maxInFlight: number;
+  readonly env: Env;
+}
+
+/**
+ * Opens a sink.
+ *
+ * @throws SluiceError `INVALID_OPTION`
+ */
+export async function openSink(config: SinkConfig, parts: SinkParts): Promise<PipelineSink> {
+  const { log, databaseUrl, folder, name, maxInFlight, env } = parts;
+  switch (config.type) {
+    case 'postgres':
+      return postgresTable(config, config.url ?? databaseUrl, maxInFlight);
+    case 'http': {
+      const { url, method, headers, gzip, idempotent, format } = config;
+      const cloudEvents = format === 'cloudevents';
+      const sink = httpSink<Outgoing>({
+        ...{ url, method, headers, gzip, idempotent, env },
+        format: format === 'ndjson' ? 'ndjson' : 'json',
+        encode: cloudEvents ? cloudEventText : (event) => event.json,
+        ...(cloudEvents ? { contentType: 'application/cloudevents-batch+json' } : {}),
+      });
+      return { ...sink, prepare: async () => {}, close: async () => {} };
+    }
+    case 'file': {
+      const { dir, maxBytes, maxAgeMs, gzip } = config;
+      return fileSink({ dir: resolve(folder, dir), name, maxBytes, maxAgeMs, gzip, env });
+    }
+    case 'stream':
+      return streamSink(log, config.stream);
+    case 'module':
+      return moduleSink(await userFunction(config.handler, folder, `pipelines.${name}.sink.handler`), config.idempotent);
+  }
+}
+
+/** CloudEvents 1.0, section 2 (attributes) of the specification and its JSON format: the data stays as it is. */
+function cloudEventText(event: Outgoing): string {
+  const attributes = {
+    specversion: '1.0',
+    id: event.id,
+    source: `/streams/${event.stream}`,
+    type: `sluice.${event.stream}`,
+    ...(event.time === null ? {} : { time: event.time }),
+    datacontenttype: 'application/json',
+  };
+  return `${JSON.stringify(attributes).slice(0, -1)},"data":${event.json}}`;
+}

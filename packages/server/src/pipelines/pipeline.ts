@@ -1,0 +1,97 @@
+/** Pipeline: the events of one stream, on their way through a transform into a sink. */
+
+import type { Env } from 'sluice';
+import { type Consumer, createConsumer, type Log } from 'sluice/log';
+import type { PipelineConfig } from '../config/config.js';
+import { openSink } from './open-sink.js';
+import type { PipelineSink } from './pipeline-sink.js';
+import { type Preparation, prepareSink } from './preparation.js';
+import { transformingSink } from './transform.js';
+import { userFunction } from './user-function.js';
+
+/** What pipelines are made with. */
+export interface PipelineParts {
+  readonly log: Log;
+  readonly databaseUrl: string;
+  /** Paths of the configuration are relative to this folder. */
+  readonly folder: string;
+  readonly env: Env;
+}
+
+/** A pipeline that runs. */
+export interface Pipeline {
+  readonly name: string;
+  readonly stream: string;
+  readonly group: string;
+  readonly config: PipelineConfig;
+  readonly consumer: Consumer;
+  /** Why it does not deliver at this moment; `undefined` while it does. */
+  problem(): string | undefined;
+  /** Closes its sinks, once its consumer has ended. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a pipeline. Its sinks are prepared meanwhile, again and again until that succeeds.
+ *
+ * @throws SluiceError `INVALID_OPTION`, or what the log says.
+ */
+export async function startPipeline(name: string, config: PipelineConfig, parts: PipelineParts): Promise<Pipeline> {
+  const { log, env, folder } = parts;
+  const { stream = name, group = name } = config;
+  const sinks = await openSinks(name, config, parts);
+  const [main, ...others] = sinks.values();
+  const branches = new Map([...sinks.keys()].slice(1).map((branch, i) => [branch, others[i]!]));
+  const named = <F extends (...args: never[]) => unknown>(given: string | F | undefined, what: string) =>
+    given === undefined ? undefined : userFunction<F>(given, folder, `pipelines.${name}.${what}`);
+  const transform = {
+    filter: await named(config.filter, 'filter'),
+    map: await named(config.map, 'map'),
+    branch: await named(config.branch, 'branch'),
+  };
+  const preparations = [...sinks.values()].map((sink) => prepareSink(sink, env));
+  await Promise.all(preparations.map(({ firstTry }) => firstTry));
+  const consumer = await createConsumer({
+    ...{ log, stream, group, env },
+    sink: transformingSink(main!, branches, transform),
+    window: config.window,
+    maxItems: config.maxItems,
+    maxBytes: config.maxBytes,
+    maxInFlight: config.maxInFlight,
+    maxHeldItems: config.maxHeldItems,
+    maxHeldBytes: config.maxHeldBytes,
+    timeoutMs: config.timeoutMs,
+    retry: { baseMs: config.retry.baseMs, maxDelayMs: config.retry.maxDelayMs },
+  });
+  return {
+    ...{ name, stream, group, config, consumer },
+    problem: () => problemOf(consumer, preparations),
+    async close() {
+      for (const preparation of preparations) preparation.stop();
+      await Promise.all([...sinks.values()].map((sink) => sink.close()));
+    },
+  };
+}
+
+/** The main sink first, then those of the branches by their names. */
+async function openSinks(name: string, { sink, branches, maxInFlight }: PipelineConfig, parts: PipelineParts) {
+  const opened = new Map<string, PipelineSink>();
+  try {
+    opened.set('', await openSink(sink, { ...parts, name, maxInFlight }));
+    for (const [branch, config] of Object.entries(branches))
+      opened.set(branch, await openSink(config, { ...parts, name: `${name}-${branch}`, maxInFlight }));
+    return opened;
+  } catch (error) {
+    await Promise.all([...opened.values()].map((one) => one.close()));
+    throw error;
+  }
+}
+
+function problemOf(consumer: Consumer, preparations: readonly Preparation[]): string | undefined {
+  const { problem, state, broken } = consumer.status();
+  if (broken !== undefined) return `it has stopped (${broken.message})`;
+  if (state !== 'running') return `it is ${state}`;
+  if (problem !== undefined) return `its sink does not take events (${problem.code}: ${problem.message})`;
+  const unprepared = preparations.find((preparation) => preparation.problem !== undefined)?.problem;
+  return unprepared === undefined ? undefined : `its sink cannot be used yet (${unprepared})`;
+}

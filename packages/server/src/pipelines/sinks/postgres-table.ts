@@ -1,0 +1,89 @@
+/** PostgreSQL table: which column of a pipeline's table gets what of an event. */
+
+import type { PostgresColumn, PostgresSinkOptions, PostgresValue } from 'sluice/postgres';
+import { postgresSink } from 'sluice/postgres';
+import type { SinkConfig } from '../../config/config.js';
+import type { Outgoing } from '../outgoing.js';
+import type { PipelineSink } from '../pipeline-sink.js';
+
+type TableConfig = Extract<SinkConfig, { type: 'postgres' }>;
+
+const defaultColumns: Readonly<Record<string, { readonly from: string; readonly type: string }>> = {
+  tenant: { from: 'tenant', type: 'text' },
+  id: { from: 'id', type: 'text' },
+  time: { from: 'time', type: 'timestamptz' },
+  received_at: { from: 'receivedAt', type: 'timestamptz' },
+  payload: { from: 'payload', type: 'jsonb' },
+};
+
+const defaultKey = { columns: ['tenant', 'id'], action: 'ignore' } as const;
+
+/** The statement that creates a table with the default columns. */
+export function createTableText(table: string): string {
+  const quoted = table
+    .split('.')
+    .map((part) => `"${part.replaceAll('"', '""')}"`)
+    .join('.');
+  return `create table ${quoted} (
+  tenant text not null default '_',
+  id text not null,
+  time timestamptz,
+  received_at timestamptz not null,
+  payload jsonb not null,
+  primary key (tenant, id)
+)`;
+}
+
+/**
+ * A sink that writes events into a table.
+ *
+ * @throws SluiceError `INVALID_OPTION`
+ */
+export function postgresTable(config: TableConfig, connectionString: string, maxConnections: number): PipelineSink {
+  const { table, createTable = config.columns === undefined } = config;
+  const conflict = config.conflict ?? (config.columns === undefined ? defaultKey : undefined);
+  const options: PostgresSinkOptions<Outgoing> = {
+    connectionString,
+    maxConnections,
+    table,
+    columns: Object.fromEntries(
+      Object.entries(config.columns ?? defaultColumns).map(([name, column]) => [name, columnOf(column)]),
+    ),
+    ...(createTable === false ? {} : { createTable: createTable === true ? createTableText(table) : createTable }),
+    ...(conflict === undefined ? {} : { conflict: conflict as PostgresSinkOptions<Outgoing>['conflict'] & object }),
+  };
+  return postgresSink<Outgoing>(options);
+}
+
+function columnOf(column: string | { readonly from: string; readonly type?: string | undefined }): PostgresColumn<Outgoing> {
+  const { from, type } = typeof column === 'string' ? { from: column, type: undefined } : column;
+  return { type: type ?? typeOf(from), value: readerOf(from) };
+}
+
+/** Without a type: what is certain of a field of ours, else text, which PostgreSQL reads as the column's own type. */
+function typeOf(from: string): string {
+  if (from === 'receivedAt' || from === 'time') return 'timestamptz';
+  if (from === 'payload') return 'jsonb';
+  return from === 'offset' ? 'bigint' : 'text';
+}
+
+function readerOf(from: string): (event: Outgoing) => PostgresValue {
+  if (from === 'payload') return (event) => event.json;
+  if (from === 'receivedAt') return (event) => new Date(event.receivedAt);
+  if (from === 'id' || from === 'tenant' || from === 'time' || from === 'offset' || from === 'stream')
+    return (event) => event[from];
+  const path = from.replace(/^payload\./, '').split('.');
+  return (event) => scalar(path.reduce<unknown>(member, event.data));
+}
+
+function member(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, name)
+    ? (value as Record<string, unknown>)[name]
+    : undefined;
+}
+
+/** Objects and lists go as JSON text. */
+function scalar(value: unknown): PostgresValue {
+  if (value === undefined || value === null) return null;
+  return typeof value === 'object' ? JSON.stringify(value) : (value as PostgresValue);
+}
