@@ -70,6 +70,7 @@ ${exitCodes}`,
     );
   addUp(program, done);
   addCheck(program, io, done);
+  addKey(program, io);
   addPush(program, io, done);
   addBackend(program, io, done);
   return program;
@@ -132,6 +133,45 @@ function checkDatabaseUrl(text: string): void {
   throw new UsageError(
     'expected DATABASE_URL to be an address such as postgres://user:password@host:5432/database, with @ : / # ? and % in the password percent-encoded (it is not printed here); correct it, or unset it to use the embedded PostgreSQL',
   );
+}
+
+function addKey(program: Command, io: CommandIo): void {
+  program
+    .command('key')
+    .description('make an API key: the key for its user, and the entry for the configuration, which holds only its hash')
+    .argument('<id>', 'names the key in logs and reports', keyId)
+    .requiredOption('--tenant <name>', 'whose events it sends', keyId)
+    .addOption(new Option('--scope <scope...>', 'what it may do').choices(['write', 'read', 'admin']).default(['write', 'read']))
+    .option('--json', 'print both as JSON')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  sluice key shop-1 --tenant shop
+  sluice key ops --tenant ops --scope admin
+${exitCodes}`,
+    )
+    .action(
+      async (
+        id: string,
+        { tenant, scope, json }: { readonly tenant: string; readonly scope: string[]; readonly json?: boolean },
+      ) => {
+        const { makeKey } = await import('./gateway/caller.js');
+        const { key, hash } = makeKey(id);
+        const entry = { id, hash, tenant, scopes: scope };
+        const yaml = `keys:\n  - { id: ${id}, tenant: ${tenant}, scopes: [${scope.join(', ')}], hash: "${hash}" }\n`;
+        io.stdout.write(
+          json === true
+            ? `${JSON.stringify({ key, entry })}\n`
+            : `The key, which is shown only now:\n\n  ${key}\n\nIts entry in the configuration:\n\n${yaml}`,
+        );
+      },
+    );
+}
+
+function keyId(text: string): string {
+  if (/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/.test(text)) return text;
+  throw new InvalidArgumentError('Expected 1 to 128 letters, digits, dots, hyphens and underscores.');
 }
 
 function addCheck(program: Command, io: CommandIo, done: (code: number) => void): void {

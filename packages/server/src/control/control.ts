@@ -1,9 +1,10 @@
 /** Control plane: health, metrics, and what streams, pipelines and dead letters look like. Apart from the data plane. */
 
 import type { AddressInfo } from 'node:net';
-import { fastify } from 'fastify';
+import { type FastifyRequest, fastify } from 'fastify';
 import type { DeadLetter, Log } from 'sluice/log';
 import type { Readiness } from '../gateway/gateway.js';
+import { type HttpError, sendError } from '../gateway/http-error.js';
 import { listenFailure } from '../gateway/listen-error.js';
 import { protocolOptions, refuseProtocolErrors } from '../gateway/protocol.js';
 import type { Pipeline } from '../pipelines/pipeline.js';
@@ -13,10 +14,15 @@ export interface ControlOptions {
   readonly log: Log;
   readonly pipelines: () => readonly Pipeline[];
   readonly ready: () => Readiness;
+  /** Who may look and act. Default: whoever can connect. */
+  readonly authorize?: (request: FastifyRequest) => void;
   readonly metrics: { readonly contentType: string; text(): Promise<string> };
   readonly host: string;
   readonly port: number;
 }
+
+/** What a load balancer asks, which has no key. */
+const openRoutes = ['/healthz', '/readyz'];
 
 /** A control plane that listens. */
 export interface Control {
@@ -30,9 +36,13 @@ export interface Control {
  * @throws SluiceError `LISTEN_FAILED`
  */
 export async function createControl(options: ControlOptions): Promise<Control> {
-  const { log, pipelines, ready, metrics, host, port } = options;
+  const { log, pipelines, ready, authorize, metrics, host, port } = options;
   const app = fastify({ forceCloseConnections: true, http: { ...protocolOptions } });
   refuseProtocolErrors(app);
+  app.setErrorHandler((error: HttpError, request, reply) => sendError(error, request, reply));
+  app.addHook('onRequest', async (request) => {
+    if (!openRoutes.includes(request.url.split('?', 1)[0]!)) authorize?.(request);
+  });
   app.get('/healthz', async () => ({ status: 'ok' }));
   app.get('/readyz', async (_request, reply) => {
     const { ok, reasons } = ready();

@@ -5,12 +5,15 @@
 
 import type { AddressInfo } from 'node:net';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
+import { systemEnv } from 'sluice';
 import type { Log } from 'sluice/log';
+import { type Admission, createAdmission, type Entry, type Refused } from './admission.js';
 import { createBodyAllowance, withBody } from './body.js';
+import { type Callers, createCallers } from './caller.js';
 import { clientError } from './client-error.js';
 import { whenGone } from './departure.js';
 import { idSource } from './event-id.js';
-import { HttpError, overloaded, sendError } from './http-error.js';
+import { HttpError, overloaded, sendError, tooMany } from './http-error.js';
 import { createIntake, type Intake } from './intake.js';
 import { defaultLimits, type GatewayLimits } from './limits.js';
 import { listenFailure } from './listen-error.js';
@@ -47,6 +50,10 @@ export interface GatewayOptions {
   /** Port to listen on; 0 takes a free one. */
   readonly port: number;
   readonly limits?: Partial<GatewayLimits>;
+  /** Who may do what. Default: everyone may do everything, as the tenant `_`. */
+  readonly callers?: Callers;
+  /** Who gets in when there is much to do. Default: no bounds by tenant, and at most 100,000 items under way. */
+  readonly admission?: Admission;
   /** How long `ack=committed` waits for the pipeline, in milliseconds. Default 10,000. */
   readonly ackTimeoutMs?: number;
   /** What `/readyz` answers. Default: always ready. */
@@ -96,6 +103,8 @@ export interface Gateway {
  */
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const limits = { ...defaultLimits, ...options.limits };
+  const callers = options.callers ?? createCallers([]);
+  const admission = options.admission ?? createAdmission({ tenants: {}, maxHeldItems: 100_000, clock: systemEnv().clock });
   const host = options.host ?? '127.0.0.1';
   const app = createServer(limits);
   const intake = createIntake(app.server);
@@ -112,8 +121,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
 
   addHooks(app, { limits, intake, counters, logger: options.logger });
   refuseProtocolErrors(app);
-  addEvents(app, { ...options, limits, counters });
-  addRead(app, options.read, counters);
+  addEvents(app, { ...options, limits, counters, callers, admission });
+  addRead(app, options.read, counters, callers);
   addHealth(app, () =>
     intake.stopped ? { ok: false, reasons: ['the service is shutting down'] } : (options.ready?.() ?? { ok: true, reasons: [] }),
   );
@@ -215,13 +224,17 @@ function unknownRoute(request: FastifyRequest): HttpError {
 }
 
 interface EventsRoute extends GatewayOptions {
+  readonly callers: Callers;
+  readonly admission: Admission;
   readonly limits: GatewayLimits;
   readonly counters: GatewayCounters;
 }
 
-function addEvents(app: FastifyInstance, { log, settled, limits, ackTimeoutMs = 10_000, counters }: EventsRoute): void {
+function addEvents(app: FastifyInstance, route: EventsRoute): void {
+  const { log, settled, limits, ackTimeoutMs = 10_000, counters, callers, admission } = route;
   const allowance = createBodyAllowance(limits.maxHeldBodyBytes);
   app.post('/v1/streams/:stream/events', async (request, reply) => {
+    const { tenant } = callers.of(request.headers, 'write');
     const { stream } = request.params as { stream: string };
     const { ack: asked = 'durable', id } = request.query as { ack?: string; id?: string };
     if (!/^[A-Za-z0-9_.-]{1,128}$/.test(stream)) {
@@ -251,22 +264,50 @@ function addEvents(app: FastifyInstance, { log, settled, limits, ackTimeoutMs = 
     }
     const format = bodyFormat(request.headers['content-type']);
     const gzip = isGzip(request.headers['content-encoding']);
-    const event = { idSource: idSource(id), tenant: '_', receivedAt: Date.now(), limits };
+    const event = { idSource: idSource(id), tenant, receivedAt: Date.now(), limits };
     const signal = signalOf(reply);
-    const receipt = await withBody(request.raw, gzip, limits, allowance, (body) =>
-      receive(splitItems(body, format, limits.maxItems), {
+    const entry = letIn(admission, tenant);
+    whenGone(reply.raw, entry.leave);
+    const receipt = await withBody(request.raw, gzip, limits, allowance, (body) => {
+      const items = splitItems(body, format, limits.maxItems);
+      refuseIf(entry.take(items.length), tenant);
+      return receive(items, {
         log,
         stream,
         ack: asked as AckLevel,
         settled: wait,
         ackTimeoutMs,
+        onStored: entry.stored,
         event,
         signal,
-      }),
-    );
+      });
+    });
     count(counters, receipt);
     return reply.code(receiptStatus(receipt, asked as AckLevel)).send(receipt);
   });
+}
+
+function letIn(admission: Admission, tenant: string): Entry {
+  const entry = admission.enter(tenant);
+  if ('reason' in entry) refuseIf(entry, tenant);
+  return entry as Entry;
+}
+
+const refusals: Readonly<Record<Refused['reason'], string>> = {
+  rate: 'it sends more items a second than it may',
+  requests: 'it has as many requests under way as it may',
+  items: 'it has as many items under way as it may',
+  share: 'the service is busy, and it has its share of what may be under way',
+  full: 'as many items are under way as the log takes in time',
+};
+
+/** What the service cannot take is 503; what this tenant may not, while others may, is 429. */
+function refuseIf(refused: Refused | undefined, tenant: string): void {
+  if (refused === undefined) return;
+  const { reason, retryAfterMs } = refused;
+  const rest = `${refusals[reason]}; nothing of this request was stored; send it again after Retry-After`;
+  if (reason === 'full' || (reason === 'share' && tenant === '_')) throw overloaded('OVERLOADED', rest, retryAfterMs);
+  throw tooMany(`the tenant ${tenant}: ${rest}`, retryAfterMs);
 }
 
 function count(counters: GatewayCounters, receipt: Receipt): void {
@@ -278,9 +319,10 @@ function count(counters: GatewayCounters, receipt: Receipt): void {
   }
 }
 
-function addRead(app: FastifyInstance, read: ReadKeys | undefined, counters: GatewayCounters): void {
+function addRead(app: FastifyInstance, read: ReadKeys | undefined, counters: GatewayCounters, callers: Callers): void {
   app.get('/read', async (request, reply) => {
     counters.reads++;
+    callers.of(request.headers, 'read');
     if (read === undefined)
       throw new HttpError(404, 'READ_NOT_CONFIGURED', 'no key-value backend is configured; start with --read-upstream URL');
     const { body, invalid } = await answerRead(request.raw.url ?? '', read, signalOf(reply));

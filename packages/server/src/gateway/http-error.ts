@@ -25,6 +25,11 @@ export function overloaded(code: string, message: string, retryAfterMs = 1_000):
   return new HttpError(503, code, message, { 'retry-after': String(Math.max(1, Math.ceil(retryAfterMs / 1_000))) });
 }
 
+/** 429 with `Retry-After`: this caller has more under way, or sends more, than it may now. */
+export function tooMany(message: string, retryAfterMs: number): HttpError {
+  return new HttpError(429, 'TENANT_LIMIT', message, { 'retry-after': String(Math.max(1, Math.ceil(retryAfterMs / 1_000))) });
+}
+
 /** The JSON body of an error. */
 export function errorBody(code: string, message: string): string {
   return JSON.stringify({ error: { code, message } });

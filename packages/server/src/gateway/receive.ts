@@ -21,6 +21,8 @@ export interface ReceiveOptions {
   /** Needed for `committed`. */
   readonly settled: Settled | undefined;
   readonly ackTimeoutMs: number;
+  /** Called once the events are in the log, or in its memory. */
+  readonly onStored: () => void;
   readonly event: EventOptions;
   /** Aborted when the client leaves. What was appended stays; nobody waits for the pipeline any more. */
   readonly signal: AbortSignal;
@@ -43,9 +45,11 @@ export async function receive(items: readonly Buffer[], options: ReceiveOptions)
   }
   if (options.ack === 'accepted') {
     offer(options, events);
+    options.onStored();
     return { ack: 'accepted', accepted: events.length, duplicates: 0, ...base };
   }
   const appended = await append(options, events);
+  options.onStored();
   const duplicates = appended.reduce((count, each) => count + (each.duplicate ? 1 : 0), 0);
   const accepted = appended.length - duplicates;
   if (options.ack === 'durable') return { ack: 'durable', accepted, duplicates, ...base };

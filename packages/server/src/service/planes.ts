@@ -1,8 +1,11 @@
 /** Planes: the gateway and the control plane, which take traffic before the pipelines have started. */
 
+import type { Env } from 'sluice';
 import type { Log } from 'sluice/log';
 import type { Config } from '../config/config.js';
 import { type Control, createControl } from '../control/control.js';
+import { createAdmission } from '../gateway/admission.js';
+import { createCallers } from '../gateway/caller.js';
 import { createGateway, type Gateway, type GatewayLogger, type Readiness } from '../gateway/gateway.js';
 import type { ReadKeys } from '../gateway/read.js';
 import type { Settled } from '../gateway/receive.js';
@@ -16,6 +19,7 @@ export interface PlaneParts {
   readonly metrics: Metrics;
   readonly logger: GatewayLogger;
   readonly read: ReadKeys;
+  readonly env: Env;
 }
 
 /** Both planes. */
@@ -31,7 +35,7 @@ export interface Planes {
  *
  * @throws SluiceError `LISTEN_FAILED`
  */
-export async function startPlanes({ config, log, metrics, logger, read }: PlaneParts): Promise<Planes> {
+export async function startPlanes({ config, log, metrics, logger, read, env }: PlaneParts): Promise<Planes> {
   let pipelines: Pipelines | undefined;
   let attach!: (started: Pipelines) => void;
   const attached = new Promise<Pipelines>((resolve) => {
@@ -50,7 +54,11 @@ export async function startPlanes({ config, log, metrics, logger, read }: PlaneP
   const ready = () => readiness(pipelines);
   const all = () => pipelines?.all ?? [];
   const { host, port, ackTimeoutMs, ...limits } = config.gateway;
+  const callers = createCallers(config.keys);
+  const admission = createAdmission({ tenants: config.tenants, maxHeldItems: config.log.maxHeldItems, clock: env.clock });
   const gateway = await createGateway({
+    callers,
+    admission,
     ...{ log, host, port, limits, ackTimeoutMs, read, ready, logger },
     settled: (stream) => pipelines?.settled(stream) ?? (streams.has(stream) ? waitForPipelines(stream) : undefined),
   });
@@ -60,6 +68,9 @@ export async function startPlanes({ config, log, metrics, logger, read }: PlaneP
       log,
       pipelines: all,
       ready,
+      authorize: ({ headers }) => {
+        if (config.keys.some(({ scopes }) => scopes.includes('admin'))) callers.of(headers, 'admin');
+      },
       metrics: { contentType: metrics.contentType, text },
       ...config.control,
     });

@@ -82,7 +82,7 @@ async function start({ config, folder: base }: Loaded, undo: Undo): Promise<Serv
   undo.add(async () => void (await reads.close({ deadlineMs: 0 })));
 
   const read = (keys: readonly string[], signal: AbortSignal) => reads.readSettled(keys, { signal });
-  const planes = await startPlanes({ config, log, metrics, logger, read });
+  const planes = await startPlanes({ config, log, metrics, logger, read, env });
   undo.add(() => planes.gateway.close());
   undo.add(() => planes.control.close());
 

@@ -1,0 +1,141 @@
+import { testEnv } from 'sluice/testing';
+import { describe, expect, it } from 'vitest';
+import { type AdmissionOptions, createAdmission, type Entry, type Refused } from './admission.js';
+import { createHeldLimit } from './held-limit.js';
+
+const bounds = { share: 1, maxRequests: 1_000, maxHeldItems: 100_000 };
+
+function make(options: Partial<AdmissionOptions> = {}) {
+  const env = testEnv({ seed: 1 });
+  const admission = createAdmission({ tenants: {}, maxHeldItems: 1_000, clock: env.clock, ...options });
+  const enter = (tenant: string, items = 1): Entry | Refused['reason'] => {
+    const entry = admission.enter(tenant);
+    if ('reason' in entry) return entry.reason;
+    const late = entry.take(items);
+    if (late === undefined) return entry;
+    entry.leave();
+    return late.reason;
+  };
+  const isIn = (entered: Entry | Refused['reason']): entered is Entry => typeof entered === 'object';
+  return { env, admission, enter, isIn };
+}
+
+describe('a tenant', () => {
+  it('has a rate: in debt it waits for as long as the debt takes', async () => {
+    const { env, admission, enter } = make({ tenants: { a: { ...bounds, itemsPerSecond: 100, burst: 50 } } });
+    expect(enter('a', 150)).toBeTypeOf('object');
+    expect(admission.enter('a')).toMatchObject({ reason: 'rate', retryAfterMs: 1_000 });
+    await env.clock.advance(999);
+    expect(enter('a')).toBe('rate');
+    await env.clock.advance(2);
+    expect(enter('a')).toBeTypeOf('object');
+    expect(enter('b', 1)).toBeTypeOf('object');
+  });
+
+  it('has at most so many requests and items under way, and others are not touched by that', () => {
+    const { enter, isIn } = make({ tenants: { '*': { ...bounds, maxRequests: 2 }, b: { ...bounds, maxHeldItems: 10 } } });
+    const first = enter('a');
+    expect([isIn(first), isIn(enter('a')), enter('a')]).toEqual([true, true, 'requests']);
+    (first as Entry).leave();
+    expect(isIn(enter('a'))).toBe(true);
+    expect([isIn(enter('b', 10)), enter('b', 1)]).toEqual([true, 'items']);
+  });
+
+  it('one request of any size is let in when it has nothing under way', () => {
+    const { enter } = make({ tenants: { a: { ...bounds, maxHeldItems: 10 } } });
+    expect(enter('a', 5_000)).toBeTypeOf('object');
+  });
+
+  it('that wants everything leaves room for one that has nothing', () => {
+    const { admission, enter, isIn } = make();
+    while (isIn(enter('greedy', 10)));
+    expect(admission.heldItems).toBeGreaterThan(admission.limit / 2 - 10);
+    expect(admission.heldItems).toBeLessThanOrEqual(admission.limit / 2 + 10);
+    expect(isIn(enter('modest', 10))).toBe(true);
+    expect(enter('greedy', 10)).toBe('share');
+  });
+
+  it('with twice the share may have twice as much', () => {
+    const { admission, enter, isIn } = make({ tenants: { large: { ...bounds, share: 2 }, small: bounds } });
+    const under: Entry[] = [];
+    // Both want more than there is; the log takes what came first.
+    for (let i = 0; i < 5_000; i++) {
+      for (const entered of [enter('large'), enter('small')]) if (isIn(entered)) under.push(entered);
+      if (i % 2 === 0) under.shift()?.leave();
+    }
+    const [large, small] = admission.tenants().map(({ heldItems }) => heldItems) as [number, number];
+    expect(large / small).toBeGreaterThan(1.7);
+    expect(large / small).toBeLessThan(2.3);
+    expect(large + small).toBeLessThanOrEqual(admission.limit);
+  });
+
+  it('gives back what it had, once, however it ends', () => {
+    const { admission, enter } = make();
+    const entry = enter('a', 10) as Entry;
+    entry.stored();
+    entry.stored();
+    expect(admission.heldItems).toBe(0);
+    expect(admission.tenants()).toEqual([{ tenant: 'a', requests: 1, heldItems: 0, refused: 0 }]);
+    entry.leave();
+    entry.leave();
+    expect(admission.tenants()).toEqual([{ tenant: 'a', requests: 0, heldItems: 0, refused: 0 }]);
+  });
+
+  it('gets new bounds at once', () => {
+    const { admission, enter } = make();
+    enter('a', 10);
+    admission.configure({ a: { ...bounds, maxRequests: 1 } });
+    expect(enter('a')).toBe('requests');
+    expect(admission.refused).toEqual(new Map([['requests', 1]]));
+  });
+});
+
+describe('what all may have under way', () => {
+  it('shrinks while even the fastest of an interval is late, and grows while it is used and in time', async () => {
+    const { clock } = testEnv({ seed: 1 });
+    const held = createHeldLimit({ maxHeldItems: 10_000, targetMs: 50, clock });
+    const start = held.limit;
+    const round = async (items: number, ms: number) => {
+      const at = held.take(items);
+      await clock.advance(ms);
+      held.give(items, at);
+    };
+    for (let i = 0; i < 20; i++) await round(held.limit, 120);
+    expect(held.limit).toBeLessThan(start / 5);
+    expect(held.limit).toBeGreaterThanOrEqual(200);
+    for (let i = 0; i < 400; i++) await round(held.limit, 20);
+    expect(held.limit).toBe(10_000);
+    // One late among many in time is a burst, no queue.
+    const late = held.take(1);
+    for (let i = 0; i < 5; i++) await round(1, 20);
+    held.give(1, late);
+    expect(held.limit).toBe(10_000);
+  });
+
+  it('does not grow while it is not used', async () => {
+    const { clock } = testEnv({ seed: 1 });
+    const held = createHeldLimit({ maxHeldItems: 10_000, targetMs: 50, clock });
+    const start = held.limit;
+    for (let i = 0; i < 100; i++) {
+      const at = held.take(1);
+      await clock.advance(20);
+      held.give(1, at);
+    }
+    expect(held.limit).toBe(start);
+  });
+
+  it('says how long something is likely to take by what went lately, from 100 ms to 30 s', async () => {
+    const { clock } = testEnv({ seed: 1 });
+    const held = createHeldLimit({ maxHeldItems: 10_000, targetMs: 50, clock });
+    expect(held.drainMs(5)).toBe(1_000);
+    for (let i = 0; i < 500; i++) {
+      const at = held.take(20);
+      await clock.advance(20);
+      held.give(20, at);
+    }
+    expect(held.drainMs(2_000)).toBeGreaterThan(1_900);
+    expect(held.drainMs(2_000)).toBeLessThan(2_100);
+    expect(held.drainMs(1)).toBe(100);
+    expect(held.drainMs(10 ** 9)).toBe(30_000);
+  });
+});
