@@ -3,26 +3,23 @@
  * through the batching client, `/healthz` and `/readyz` say how it is. Every error is JSON.
  */
 
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
+import { type FastifyInstance, type FastifyRequest, fastify } from 'fastify';
 import { systemEnv } from 'sluice';
 import type { Log } from 'sluice/log';
-import { type Admission, createAdmission, type Entry, type Refused } from './admission.js';
-import { createBodyAllowance, withBody } from './body.js';
+import { type Admission, createAdmission } from './admission.js';
 import { type Callers, createCallers } from './caller.js';
 import { clientError } from './client-error.js';
-import { whenGone } from './departure.js';
-import { idSource } from './event-id.js';
-import { HttpError, overloaded, sendError, tooMany } from './http-error.js';
-import { createIntake, type Intake } from './intake.js';
+import { type Answer, createEventsRoute, isEventsRequest, signalOf } from './events-route.js';
+import { asHttpError, errorBody, HttpError, overloaded, sendError } from './http-error.js';
+import { createIntake } from './intake.js';
 import { defaultLimits, type GatewayLimits } from './limits.js';
 import { listenFailure } from './listen-error.js';
-import { bodyFormat, isGzip } from './media-type.js';
-import { protocolOptions, refuseProtocolErrors } from './protocol.js';
+import { protocolOptions, protocolProblem, refuseProtocolErrors } from './protocol.js';
 import { answerRead, type ReadKeys } from './read.js';
-import { type AckLevel, ackLevels, type Receipt, receiptStatus } from './receipt.js';
-import { receive, type Settled } from './receive.js';
-import { splitItems } from './split.js';
+import type { Receipt } from './receipt.js';
+import type { Settled } from './receive.js';
 
 /** Whether the service can do its work, and if not, why. */
 export interface Readiness {
@@ -106,7 +103,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const callers = options.callers ?? createCallers([]);
   const admission = options.admission ?? createAdmission({ tenants: {}, maxHeldItems: 100_000, clock: systemEnv().clock });
   const host = options.host ?? '127.0.0.1';
-  const app = createServer(limits);
+  const route: { handle?: (request: IncomingMessage, response: ServerResponse) => void } = {};
+  const app = createServer(limits, route);
   const intake = createIntake(app.server);
   const counters: GatewayCounters = {
     requests: 0,
@@ -119,9 +117,27 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     readInvalid: 0,
   };
 
-  addHooks(app, { limits, intake, counters, logger: options.logger });
+  const guard = (request: IncomingMessage, response: ServerResponse) => {
+    counters.requests++;
+    intake.begin(response);
+    if (intake.stopped)
+      throw overloaded('SHUTTING_DOWN', 'the service is shutting down; send the request again later', 5_000, {
+        connection: 'close',
+      });
+    checkUrl(request.url ?? '', limits);
+  };
+  addHooks(app, guard, counters, options.logger);
   refuseProtocolErrors(app);
-  addEvents(app, { ...options, limits, counters, callers, admission });
+  route.handle = eventsHandler(
+    createEventsRoute({
+      ...{ log: options.log, settled: options.settled, limits, callers, admission },
+      ackTimeoutMs: options.ackTimeoutMs ?? 10_000,
+      onReceipt: (receipt) => count(counters, receipt),
+    }),
+    guard,
+    counters,
+    options.logger,
+  );
   addRead(app, options.read, counters, callers);
   addHealth(app, () =>
     intake.stopped ? { ok: false, reasons: ['the service is shutting down'] } : (options.ready?.() ?? { ok: true, reasons: [] }),
@@ -148,17 +164,20 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   };
 }
 
-function createServer(limits: GatewayLimits): FastifyInstance {
+function createServer(
+  limits: GatewayLimits,
+  route: { handle?: (request: IncomingMessage, response: ServerResponse) => void },
+): FastifyInstance {
   const app = fastify({
     logger: false,
-    // Larger than the longest URL, so that a longer one is answered with 414 by us, not with 431 by the parser.
-    http: { ...protocolOptions, maxHeaderSize: 64 * 1024 },
-    requestTimeout: limits.requestTimeoutMs,
+    serverFactory: (handler) =>
+      createHttpServer({ ...protocolOptions, maxHeaderSize, requestTimeout: limits.requestTimeoutMs }, (request, response) =>
+        isEventsRequest(request) ? route.handle!(request, response) : handler(request, response),
+      ).on('clientError', clientError(limits)),
     routerOptions: {
       maxParamLength: limits.maxUrlBytes,
       querystringParser: (text) => Object.fromEntries(new URLSearchParams(text)),
     },
-    clientErrorHandler: clientError(limits),
     frameworkErrors: (error, request, reply) => void sendError(error, request, reply),
   });
   // The body is read by the route that wants it, within its bounds.
@@ -170,29 +189,50 @@ function createServer(limits: GatewayLimits): FastifyInstance {
   return app;
 }
 
-interface Hooks {
-  readonly limits: GatewayLimits;
-  readonly intake: Intake;
-  readonly counters: GatewayCounters;
-  readonly logger: GatewayLogger | undefined;
+/** Larger than the longest URL, so that a longer one is answered with 414 by us, not with 431 by the parser. */
+const maxHeaderSize = 64 * 1024;
+
+type Guard = (request: IncomingMessage, response: ServerResponse) => void;
+
+function checkUrl(url: string, { maxUrlBytes }: GatewayLimits): void {
+  if (url.length <= maxUrlBytes && Buffer.byteLength(url) <= maxUrlBytes) return;
+  throw new HttpError(414, 'URL_TOO_LONG', `expected a URL of at most ${maxUrlBytes} bytes; ask for fewer keys in one request`);
 }
 
-function addHooks(app: FastifyInstance, { limits, intake, counters, logger }: Hooks): void {
-  app.addHook('onRequest', async (request, reply) => {
-    counters.requests++;
-    intake.begin(reply.raw);
-    if (intake.stopped) {
-      reply.header('connection', 'close');
-      throw overloaded('SHUTTING_DOWN', 'the service is shutting down; send the request again later', 5_000);
-    }
-    if (Buffer.byteLength(request.raw.url ?? '') > limits.maxUrlBytes) {
-      throw new HttpError(
-        414,
-        'URL_TOO_LONG',
-        `expected a URL of at most ${limits.maxUrlBytes} bytes; ask for fewer keys in one request`,
-      );
-    }
-  });
+/** Runs the route of the events for a request, and answers it. */
+function eventsHandler(
+  route: ReturnType<typeof createEventsRoute>,
+  guard: Guard,
+  counters: GatewayCounters,
+  logger: GatewayLogger | undefined,
+): (request: IncomingMessage, response: ServerResponse) => void {
+  const answer = (response: ServerResponse, { status, headers, body }: Answer): void => {
+    if (status === 503) counters.overloaded++;
+    if (response.destroyed) return;
+    const type = { 'content-type': 'application/json; charset=utf-8', 'content-length': Buffer.byteLength(body) };
+    response.writeHead(status, headers === undefined ? type : { ...type, ...headers });
+    response.end(body);
+  };
+  const run = async (request: IncomingMessage, response: ServerResponse): Promise<Answer> => {
+    guard(request, response);
+    const problem = protocolProblem(request);
+    if (problem !== undefined) throw problem;
+    return route(request, response);
+  };
+  return (request, response) =>
+    void run(request, response).then(
+      (receipt) => answer(response, receipt),
+      (thrown: unknown) => {
+        const { status, headers, code, message } = asHttpError(thrown as HttpError);
+        if (status >= 500 && !(thrown instanceof HttpError))
+          logger?.error({ method: 'POST', route: '/v1/streams/:stream/events', err: thrown }, 'a request failed');
+        answer(response, { status, headers, body: errorBody(code, message) });
+      },
+    );
+}
+
+function addHooks(app: FastifyInstance, guard: Guard, counters: GatewayCounters, logger: GatewayLogger | undefined): void {
+  app.addHook('onRequest', async (request, reply) => guard(request.raw, reply.raw));
   app.addHook('onResponse', async (_request, reply) => {
     if (reply.statusCode === 503) counters.overloaded++;
   });
@@ -223,93 +263,6 @@ function unknownRoute(request: FastifyRequest): HttpError {
   return new HttpError(405, 'METHOD_NOT_ALLOWED', sentence, { allow: allowed.join(', ') });
 }
 
-interface EventsRoute extends GatewayOptions {
-  readonly callers: Callers;
-  readonly admission: Admission;
-  readonly limits: GatewayLimits;
-  readonly counters: GatewayCounters;
-}
-
-function addEvents(app: FastifyInstance, route: EventsRoute): void {
-  const { log, settled, limits, ackTimeoutMs = 10_000, counters, callers, admission } = route;
-  const allowance = createBodyAllowance(limits.maxHeldBodyBytes);
-  app.post('/v1/streams/:stream/events', async (request, reply) => {
-    const { tenant } = callers.of(request.headers, 'write');
-    const { stream } = request.params as { stream: string };
-    const { ack: asked = 'durable', id } = request.query as { ack?: string; id?: string };
-    if (!/^[A-Za-z0-9_.-]{1,128}$/.test(stream)) {
-      throw new HttpError(
-        400,
-        'INVALID_STREAM',
-        'expected a stream name of 1 to 128 letters, digits, dots, hyphens and underscores',
-      );
-    }
-    if (!ackLevels.includes(asked as AckLevel)) {
-      throw new HttpError(
-        400,
-        'INVALID_ACK',
-        `expected ack to be one of ${ackLevels.join(', ')}; got ${JSON.stringify(asked.slice(0, 40))}`,
-      );
-    }
-    if (id === '') throw new HttpError(400, 'INVALID_ID_FIELD', 'expected id to name a field, or to be hash; it is empty');
-    const wait = settled?.(stream);
-    // Nothing is wrong with that, but who mistyped the name of a stream learns of it.
-    if (wait === undefined) void reply.header('sluice-pipeline', 'none');
-    if (asked === 'committed' && wait === undefined) {
-      throw new HttpError(
-        400,
-        'NO_PIPELINE',
-        `no pipeline reads the stream ${stream}, so that committed can never be reached; ask for durable`,
-      );
-    }
-    const format = bodyFormat(request.headers['content-type']);
-    const gzip = isGzip(request.headers['content-encoding']);
-    const event = { idSource: idSource(id), tenant, receivedAt: Date.now(), limits };
-    const signal = signalOf(reply);
-    const entry = letIn(admission, tenant);
-    whenGone(reply.raw, entry.leave);
-    const receipt = await withBody(request.raw, gzip, limits, allowance, (body) => {
-      const items = splitItems(body, format, limits.maxItems);
-      refuseIf(entry.take(items.length), tenant);
-      return receive(items, {
-        log,
-        stream,
-        ack: asked as AckLevel,
-        settled: wait,
-        ackTimeoutMs,
-        onStored: entry.stored,
-        event,
-        signal,
-      });
-    });
-    count(counters, receipt);
-    return reply.code(receiptStatus(receipt, asked as AckLevel)).send(receipt);
-  });
-}
-
-function letIn(admission: Admission, tenant: string): Entry {
-  const entry = admission.enter(tenant);
-  if ('reason' in entry) refuseIf(entry, tenant);
-  return entry as Entry;
-}
-
-const refusals: Readonly<Record<Refused['reason'], string>> = {
-  rate: 'it sends more items a second than it may',
-  requests: 'it has as many requests under way as it may',
-  items: 'it has as many items under way as it may',
-  share: 'the service is busy, and it has its share of what may be under way',
-  full: 'as many items are under way as the log takes in time',
-};
-
-/** What the service cannot take is 503; what this tenant may not, while others may, is 429. */
-function refuseIf(refused: Refused | undefined, tenant: string): void {
-  if (refused === undefined) return;
-  const { reason, retryAfterMs } = refused;
-  const rest = `${refusals[reason]}; nothing of this request was stored; send it again after Retry-After`;
-  if (reason === 'full' || (reason === 'share' && tenant === '_')) throw overloaded('OVERLOADED', rest, retryAfterMs);
-  throw tooMany(`the tenant ${tenant}: ${rest}`, retryAfterMs);
-}
-
 function count(counters: GatewayCounters, receipt: Receipt): void {
   counters.accepted += receipt.accepted;
   counters.duplicates += receipt.duplicates;
@@ -325,7 +278,7 @@ function addRead(app: FastifyInstance, read: ReadKeys | undefined, counters: Gat
     callers.of(request.headers, 'read');
     if (read === undefined)
       throw new HttpError(404, 'READ_NOT_CONFIGURED', 'no key-value backend is configured; start with --read-upstream URL');
-    const { body, invalid } = await answerRead(request.raw.url ?? '', read, signalOf(reply));
+    const { body, invalid } = await answerRead(request.raw.url ?? '', read, signalOf(reply.raw));
     counters.readInvalid += invalid;
     return reply.type('application/json; charset=utf-8').send(body);
   });
@@ -337,13 +290,4 @@ function addHealth(app: FastifyInstance, ready: () => Readiness): void {
     const { ok, reasons } = ready();
     return reply.code(ok ? 200 : 503).send({ status: ok ? 'ready' : 'not ready', reasons });
   });
-}
-
-/** Aborted when the client leaves before its answer. */
-function signalOf(reply: FastifyReply): AbortSignal {
-  const controller = new AbortController();
-  whenGone(reply.raw, () => {
-    if (!reply.raw.writableFinished) controller.abort();
-  });
-  return controller.signal;
 }

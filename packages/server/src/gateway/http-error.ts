@@ -21,8 +21,8 @@ export class HttpError extends Error {
 }
 
 /** 503 with `Retry-After`: whole seconds, at least 1. `retryAfterMs` is what is known about when there is room again. */
-export function overloaded(code: string, message: string, retryAfterMs = 1_000): HttpError {
-  return new HttpError(503, code, message, { 'retry-after': String(Math.max(1, Math.ceil(retryAfterMs / 1_000))) });
+export function overloaded(code: string, message: string, retryAfterMs = 1_000, headers: AnswerHeaders = {}): HttpError {
+  return new HttpError(503, code, message, { 'retry-after': String(Math.max(1, Math.ceil(retryAfterMs / 1_000))), ...headers });
 }
 
 /** 429 with `Retry-After`: this caller has more under way, or sends more, than it may now. */
@@ -37,12 +37,17 @@ export function errorBody(code: string, message: string): string {
 
 /** Answers with an error; what is not an {@link HttpError} is told by its own status, and never with more than its message. */
 export function sendError(error: FastifyError | HttpError, _request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const known = error instanceof HttpError ? error : fromFramework(error);
+  const known = asHttpError(error);
   return reply
     .code(known.status)
     .headers(known.headers)
     .type('application/json; charset=utf-8')
     .send(errorBody(known.code, known.message));
+}
+
+/** Any error as one that can be answered with: of what we did not expect, nothing is told. */
+export function asHttpError(error: FastifyError | HttpError): HttpError {
+  return error instanceof HttpError ? error : fromFramework(error);
 }
 
 function fromFramework(error: FastifyError): HttpError {

@@ -16,7 +16,8 @@ export function refuseProtocolErrors(app: FastifyInstance): void {
   });
 }
 
-function protocolProblem({ headers, httpVersionMajor, httpVersionMinor }: IncomingMessage): HttpError | undefined {
+/** What HTTP/1.1 refuses in a request, if anything. */
+export function protocolProblem({ headers, httpVersionMajor, httpVersionMinor }: IncomingMessage): HttpError | undefined {
   if (httpVersionMajor !== 1 || httpVersionMinor < 1) return undefined;
   if (headers.host === undefined) return refusal(400, 'MISSING_HOST', 'expected the header Host, which HTTP/1.1 demands');
   // Node has answered an Expect that it knows.

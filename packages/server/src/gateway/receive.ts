@@ -25,7 +25,7 @@ export interface ReceiveOptions {
   readonly onStored: () => void;
   readonly event: EventOptions;
   /** Aborted when the client leaves. What was appended stays; nobody waits for the pipeline any more. */
-  readonly signal: AbortSignal;
+  readonly signal: () => AbortSignal;
 }
 
 /**
@@ -120,15 +120,16 @@ async function append(options: ReceiveOptions, events: readonly NewEvent[]): Pro
 /** Waits until all are settled, the time is up, the client is gone or the pipeline stops; `dead` holds positions in `appended`. */
 async function committed(options: ReceiveOptions, appended: readonly Appended[]): Promise<{ reached: boolean; dead: number[] }> {
   const settled = options.settled;
+  const gone = options.signal();
   const dead: number[] = [];
   if (settled === undefined) return { reached: false, dead };
   const waits = new AbortController();
   setMaxListeners(0, waits.signal);
   const stop = (): void => waits.abort();
   const gaveUp = new Promise<false>((resolve) => waits.signal.addEventListener('abort', () => resolve(false), { once: true }));
-  options.signal.addEventListener('abort', stop, { once: true });
+  gone.addEventListener('abort', stop, { once: true });
   const timer = setTimeout(stop, options.ackTimeoutMs);
-  if (options.signal.aborted) stop();
+  if (gone.aborted) stop();
   const each = appended.map(async ({ partition, offset }, at) => {
     if ((await settled(partition, offset, waits.signal)) === 'dead') dead.push(at);
   });
@@ -141,7 +142,7 @@ async function committed(options: ReceiveOptions, appended: readonly Appended[])
     return { reached, dead: dead.slice() };
   } finally {
     clearTimeout(timer);
-    options.signal.removeEventListener('abort', stop);
+    gone.removeEventListener('abort', stop);
     // Releases the waits that are left when one of them failed.
     stop();
   }
