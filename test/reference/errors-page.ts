@@ -32,7 +32,7 @@ const meanings: Readonly<Record<string, Meaning>> = {
   },
   DEAD_LETTERS_FULL: {
     classes: 'rejected',
-    text: 'The store of dead letters holds all it may; the items keep their own failures.',
+    text: 'The store of dead letters holds all it may; the items keep their own failures, and a consumer of a log holds them.',
   },
   DEPENDENCY_CYCLE: {
     classes: 'permanent',
@@ -42,6 +42,10 @@ const meanings: Readonly<Record<string, Meaning>> = {
   DROPPED: { classes: 'rejected', text: 'Dropped, never sent: the batcher was full, and its overflow policy chose this item.' },
   DUPLICATE_IN_FLIGHT: { classes: 'rejected', text: 'Not sent: an item with the same idempotency key is on its way elsewhere.' },
   FAILED: { classes: 'any', text: 'A failure that names no code of its own; its `cause` says more.' },
+  FENCED: {
+    classes: 'rejected',
+    text: 'A consumer group has another owner in this partition now, or was put elsewhere; nothing was moved.',
+  },
   HTTP_STATUS: {
     classes: 'transient (408, 425, 429, 5xx), blocked (401, 403, 404), permanent (others)',
     text: 'The backend answered with a status that is no success.',

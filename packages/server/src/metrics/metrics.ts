@@ -116,7 +116,7 @@ export function createMetrics(): Metrics {
       if (counted !== undefined)
         for (const result of ['accepted', 'duplicates', 'rejected'] as const) setCounter(ingested, { result }, counted[result]);
       memoryOnly.set(log.memoryOnly);
-      deadLetters.set(log.deadLetterCount());
+      deadLetters.set(log.letters.items);
       return registry.metrics();
     },
   };

@@ -4,8 +4,9 @@ import { tallyImbalance } from '../core/tally.js';
 import { scriptedSink } from '../testing/scripted-sink.js';
 import { testEnv } from '../testing/test-env.js';
 import { type Consumer, type ConsumerOptions, createConsumer } from './consumer.js';
-import type { Log, LogRecord, NewEvent } from './log.js';
+import type { Log } from './log.js';
 import { createMemoryLog } from './memory-log.js';
+import type { LogRecord, NewEvent } from './record.js';
 
 const never = new AbortController().signal;
 
@@ -56,7 +57,7 @@ describe('consumer', () => {
     expect(sink.calls.map((call) => call.items.length)).toEqual([40, 40, 20]);
     expect(written(sink)).toEqual(events(0, 100).map((event) => event.id));
     expect(consumer.status()).toMatchObject({ state: 'running', cursor: 100 });
-    expect(await consumer.lag()).toEqual({ items: 0, oldestMs: 0 });
+    expect(await consumer.lag()).toEqual({ partition: 0, items: 0, bytes: 0, oldestMs: 0 });
     expect(tallyImbalance(consumer.status().tally)).toBe(0);
     await drained(consumer, env);
     expect(env.clock.timers).toBe(0);
@@ -113,7 +114,7 @@ describe('consumer', () => {
     const consumer = await start();
     await env.clock.advance(100);
     expect(consumer.status().cursor).toBe(100);
-    const [letter, ...more] = await log.deadLetters({});
+    const [letter, ...more] = (await log.letters.page()).letters;
     expect(more).toEqual([]);
     expect(letter).toMatchObject({ id: 'g/events/0/37', group: 'g', code: 'PG_22P02', class: 'permanent', message: 'bad row' });
     expect(new TextDecoder().decode(letter!.record.payload)).toBe('{"n":37}');
@@ -135,7 +136,7 @@ describe('consumer', () => {
     const consumer = await start();
     await env.clock.advance(1000);
     expect(consumer.status().cursor).toBe(2000);
-    const parked = (await log.deadLetters({ limit: 2000 })).map((letter) => letter.record);
+    const parked = (await log.letters.page({ limit: 2000 })).letters.map((letter) => letter.record);
     expect(parked.filter((record) => !isBad(record))).toEqual([]);
     expect(parked).toHaveLength(Math.ceil((2000 - 3) / 7));
     expect(sink.calls.length).toBeLessThanOrEqual(2 * 2000);
@@ -192,7 +193,7 @@ describe('consumer', () => {
     await env.clock.advance(60 * 60_000);
     expect(sink.calls.length).toBe(51);
     expect(consumer.status()).toMatchObject({ cursor: 10, problem: undefined });
-    expect(log.deadLetterCount()).toBe(0);
+    expect(log.letters.items).toBe(0);
     await drained(consumer, env);
   });
 
@@ -237,7 +238,7 @@ describe('consumer', () => {
     const writes: number[] = [];
     const settle = log.settle.bind(log);
     log.settle = (...args) => {
-      writes.push(args[4].length);
+      writes.push((args[1].delivered ?? []).reduce((sum, { first, last }) => sum + last - first + 1, args[1].dead?.length ?? 0));
       return settle(...args);
     };
     const consumer = await start();

@@ -8,7 +8,10 @@ import type { Window } from '../core/window.js';
 import type { Env } from '../env/env.js';
 import { systemEnv } from '../env/system.js';
 import type { RetryOptions } from '../layers/retry.js';
-import { type Lag, type Log, type LogRecord, onlyPartition } from './log.js';
+import type { Log } from './log.js';
+import type { Lag } from './position.js';
+import { countOf } from './ranges.js';
+import type { LogRecord } from './record.js';
 import { deadRecord, RecordItem, recordEngine } from './record-engine.js';
 import { createSettler, type SettledHow } from './settler.js';
 
@@ -101,6 +104,9 @@ const optionNames = [
   'env',
 ]; // prettier-ignore
 
+/** The partition that it reads. */
+const onlyPartition = 0;
+
 /** Bounds of one read from the log. */
 const page = { maxItems: 2000, maxBytes: 4 << 20 };
 
@@ -115,7 +121,8 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
   if (typeof options.sink?.write !== 'function') throw invalidOption('createConsumer needs a sink with a write(items) function.');
   const { log, stream, group, env = systemEnv() } = options;
   const maxAhead = numberOption('createConsumer: maxAhead', options.maxAhead, 50_000, { least: 1, whole: true });
-  const settler = createSettler(log, group, stream, await log.position(group, stream, onlyPartition), env.clock);
+  const claim = await log.claim(group, stream, onlyPartition);
+  const settler = createSettler(log, claim, env.clock);
   let state: ConsumerStatus['state'] = 'running';
   let problem: ConsumerStatus['problem'];
   let next = settler.watermark.cursor;
@@ -162,7 +169,8 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
         const waiting = engine.accept(new RecordItem(record));
         const refused = waiting === undefined ? undefined : await refusalOf(waiting);
         if (refused?.code === 'CLOSED') return;
-        if (refused !== undefined) settler.settle(deadRecord(record, refused, 0, env.clock.wall(), env));
+        if (refused !== undefined)
+          settler.settle(deadRecord(record, refused, { attempts: 0, timeouts: 0, tries: [] }, env.clock.wall(), env));
       }
       if (state === 'draining') void engine.flush();
       if (records.length === 0) {
@@ -178,7 +186,7 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
 
   /** Records that are not settled. */
   async function behind(): Promise<number> {
-    return Math.max(0, (await endOffset()) - settler.watermark.cursor - settler.watermark.settledAbove.length);
+    return Math.max(0, (await endOffset()) - settler.watermark.cursor - countOf(settler.watermark.settledAbove));
   }
 
   function stop(): void {
@@ -202,6 +210,7 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
     await engine.close(0);
     stopListening();
     await settler.idle();
+    if (broken === undefined) await log.release(claim);
     const { ok, dead } = settler.counts;
     // What the log does not know to be settled, it delivers again.
     return { ok, dead, leftInLog: (await behind()) + settler.unwritten };
@@ -215,8 +224,8 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
     settled: (offset, signal) => settler.settled(offset, signal),
     status: () => ({ state, cursor: settler.watermark.cursor, tally: engine.tally(), problem, broken }),
     async lag() {
-      const [oldest] = await log.read(stream, onlyPartition, settler.watermark.cursor, { maxItems: 1, maxBytes: 1 });
-      return { items: await behind(), oldestMs: oldest === undefined ? 0 : Math.max(0, env.clock.wall() - oldest.receivedAt) };
+      const stored = (await log.lag(group, stream)).find((lag) => lag.partition === onlyPartition);
+      return { partition: onlyPartition, bytes: 0, oldestMs: 0, ...stored, items: await behind() };
     },
     drain({ deadlineMs }) {
       draining ??= drain(deadlineMs);

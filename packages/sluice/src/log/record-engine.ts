@@ -14,17 +14,26 @@ import { limit } from '../layers/limit.js';
 import { retry } from '../layers/retry.js';
 import { timeout } from '../layers/timeout.js';
 import type { ConsumerOptions } from './consumer.js';
-import type { LogRecord, Settlement } from './log.js';
-import type { Settler } from './settler.js';
+import { type FailedTry, maxTries } from './dead-letter.js';
+import type { LogRecord } from './record.js';
+import type { Settlement, Settler } from './settler.js';
 
 /** A record on its way, with what a dead letter must know of its failures. */
 export class RecordItem extends EngineItem<LogRecord> {
   attempts = 0;
+  timeouts = 0;
   firstTriedAt = 0;
+  readonly tries: FailedTry[] = [];
 
   constructor(record: LogRecord) {
     super(record, record.payload.byteLength);
   }
+}
+
+/** Notes a failed try; of many, the first and the latest are kept. */
+function noteTry(item: RecordItem, { class: failureClass, code, message }: SluiceError, at: number): void {
+  if (item.tries.length === maxTries) item.tries.splice(maxTries / 4, 1);
+  item.tries.push({ at, class: failureClass, code, message });
 }
 
 /** The engine of a consumer: retry until it succeeds, bisect what is refused, limit, time-out, sink. */
@@ -84,17 +93,25 @@ function countingAttempts(sink: Sink<LogRecord, unknown>, env: Env): Sink<LogRec
   return {
     async write(records, context) {
       const now = env.clock.wall();
-      for (const item of context.entries as unknown as readonly RecordItem[]) {
+      const items = context.entries as unknown as readonly RecordItem[];
+      for (const item of items) {
         item.attempts++;
         if (item.firstTriedAt === 0) item.firstTriedAt = now;
       }
       try {
         const results = await sink.write(records, context);
-        return Array.isArray(results)
-          ? results.map((result) => (result instanceof Error ? tryAgain(asFailure(result, 'permanent')) : result))
-          : results;
+        if (!Array.isArray(results)) return results;
+        return results.map((result, i) => {
+          if (!(result instanceof Error)) return result;
+          const problem = tryAgain(asFailure(result, 'permanent'));
+          const item = items[i];
+          if (item !== undefined) noteTry(item, problem, env.clock.wall());
+          return problem;
+        });
       } catch (thrown) {
-        throw tryAgain(thrown);
+        const problem = tryAgain(thrown);
+        for (const item of items) noteTry(item, problem, env.clock.wall());
+        throw problem;
       }
     },
   };
@@ -114,14 +131,15 @@ function settleRecord(item: RecordItem, outcome: Outcome<unknown>, settler: Sett
   const { failure } = outcome;
   // What was never tried, or was cut off by a shutdown, stays in the log; what retry has given up on is parked.
   if (failure.class === 'rejected' || failure.code === 'SHUTDOWN_TIMEOUT') return;
-  settler.settle(deadRecord(record, failure, item.attempts, item.firstTriedAt, env));
+  if (failure.code === 'TIMEOUT') item.timeouts++;
+  settler.settle(deadRecord(record, failure, item, item.firstTriedAt, env));
 }
 
 /** The settlement that parks a record. */
 export function deadRecord(
   record: LogRecord,
   failure: SluiceError,
-  attempts: number,
+  { attempts, timeouts, tries }: Pick<RecordItem, 'attempts' | 'timeouts' | 'tries'>,
   firstFailedAt: number,
   env: Env,
 ): Settlement {
@@ -129,6 +147,10 @@ export function deadRecord(
   return {
     offset: record.offset,
     kind: 'dead',
-    letter: { record, code, class: failureClass, message, attempts, firstFailedAt, lastFailedAt: env.clock.wall() },
+    letter: {
+      ...{ record, code, class: failureClass, message, attempts, timeouts, crashes: 0, tries },
+      firstFailedAt,
+      lastFailedAt: env.clock.wall(),
+    },
   };
 }

@@ -2,8 +2,17 @@
 
 import { asFailure, failure, type SluiceError } from '../core/errors.js';
 import type { Cancel, Clock } from '../env/env.js';
-import { type GroupPosition, type Log, onlyPartition, type Settlement } from './log.js';
+import type { NewDeadLetter } from './dead-letter.js';
+import { deadLetterId } from './dead-letter.js';
+import type { Log } from './log.js';
+import type { Claim, GroupPosition, Moves } from './position.js';
+import { rangesOf } from './ranges.js';
 import { createWatermark, type Watermark } from './watermark.js';
+
+/** How one record was settled. */
+export type Settlement =
+  | { readonly offset: number; readonly kind: 'ok' }
+  | { readonly offset: number; readonly kind: 'dead'; readonly letter: NewDeadLetter };
 
 /** How a record ended: taken by the sink, or parked as a dead letter. */
 export type SettledHow = 'ok' | 'dead';
@@ -32,9 +41,10 @@ export interface Settler {
 /** How long settlements gather, in milliseconds. */
 const gatherMs = 25;
 
-/** A settler that goes on from a stored position. */
-export function createSettler(log: Log, group: string, stream: string, from: GroupPosition, clock: Clock): Settler {
-  const watermark = createWatermark(from);
+/** A settler that goes on from the position of a claim. */
+export function createSettler(log: Log, claim: Claim, clock: Clock): Settler {
+  const { group, stream, partition } = claim;
+  const watermark = createWatermark(claim.position);
   const counts = { ok: 0, dead: 0 };
   const waiters = new Map<number, ((how: SettledHow) => void)[]>();
   const moved: (() => void)[] = [];
@@ -73,7 +83,7 @@ export function createSettler(log: Log, group: string, stream: string, from: Gro
     writing = gathered;
     gathered = new Map();
     log
-      .settle(group, stream, onlyPartition, watermark.position(), [...writing.values()])
+      .settle(claim, movesOf(watermark.position(), writing.values()))
       .then(written, (thrown) => fail(asFailure(thrown, 'unknown')));
   }
 
@@ -111,7 +121,7 @@ export function createSettler(log: Log, group: string, stream: string, from: Gro
       const settlement = gathered.get(offset) ?? writing.get(offset);
       if (settlement?.kind === 'ok') return 'ok';
       if (settlement === undefined && watermark.isSettled(offset)) {
-        return (await log.deadLetter(group, stream, onlyPartition, offset)) === undefined ? 'ok' : 'dead';
+        return (await log.letters.get(deadLetterId(group, stream, partition, offset))) === undefined ? 'ok' : 'dead';
       }
       return new Promise((resolve, reject) => {
         const waiter = (how: SettledHow) => {
@@ -135,6 +145,16 @@ export function createSettler(log: Log, group: string, stream: string, from: Gro
       if (state !== 'broken') await log.flushed();
     },
   };
+}
+
+function movesOf(position: GroupPosition, settlements: Iterable<Settlement>): Moves<NewDeadLetter> {
+  const delivered: number[] = [];
+  const dead: NewDeadLetter[] = [];
+  for (const settlement of settlements) {
+    if (settlement.kind === 'ok') delivered.push(settlement.offset);
+    else dead.push(settlement.letter);
+  }
+  return { position, delivered: rangesOf(delivered), dead };
 }
 
 function cancelled(signal: AbortSignal): SluiceError {

@@ -1,6 +1,7 @@
 /** Watermark: the contiguous settled prefix of offsets that are settled in any order. Pure. */
 
-import type { GroupPosition } from './log.js';
+import type { GroupPosition } from './position.js';
+import { rangesOf } from './ranges.js';
 
 /** Where a consumer group stands in one partition, as it moves. */
 export interface Watermark extends GroupPosition {
@@ -17,7 +18,9 @@ export interface Watermark extends GroupPosition {
 
 /** A watermark that goes on from a stored position. */
 export function createWatermark(from: GroupPosition): Watermark {
-  const above = new Set<number>(from.settledAbove.filter((offset) => offset >= from.cursor));
+  const above = new Set<number>();
+  for (const { first, last } of from.settledAbove)
+    for (let offset = first; offset <= last; offset++) if (offset >= from.cursor) above.add(offset);
   let cursor = from.cursor;
   advance();
 
@@ -26,7 +29,7 @@ export function createWatermark(from: GroupPosition): Watermark {
       return cursor;
     },
     get settledAbove() {
-      return [...above].sort((a, b) => a - b);
+      return rangesOf(above);
     },
     settle(offset) {
       if (offset < cursor || above.has(offset)) return false;
@@ -40,7 +43,7 @@ export function createWatermark(from: GroupPosition): Watermark {
       return offset < cursor || above.has(offset);
     },
     position() {
-      return { cursor, settledAbove: [...above].sort((a, b) => a - b) };
+      return { cursor, settledAbove: rangesOf(above) };
     },
   };
 
