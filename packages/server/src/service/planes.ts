@@ -56,7 +56,9 @@ export async function startPlanes({ settings, log, metrics, logger, read, stream
     ready,
     logger,
     settled: (name) =>
-      name === stream ? async (_partition, offset, signal) => (await attached).consumer.settled(offset, signal) : undefined,
+      name === stream
+        ? async (partition, offset, signal) => (await attached).consumer.settled(partition, offset, signal)
+        : undefined,
   });
   try {
     const consumer = () => pipeline?.consumer;
