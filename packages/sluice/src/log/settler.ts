@@ -51,7 +51,7 @@ export function createSettler(log: Log, claim: Claim, clock: Clock, waiters: Set
   const { partition } = claim;
   const watermark = createWatermark(claim.position);
   let delivered: { first: number; last: number }[] = [];
-  let dying = new Map<number, NewDeadLetter>();
+  const dying = new Map<number, NewDeadLetter>();
   let writing: { readonly delivered: readonly OffsetRange[]; readonly dying: ReadonlyMap<number, NewDeadLetter> } | undefined;
   let moved = false;
   let state: 'idle' | 'gathering' | 'writing' | 'broken' = 'idle';
@@ -62,18 +62,20 @@ export function createSettler(log: Log, claim: Claim, clock: Clock, waiters: Set
   function gather(ms = gatherMs): void {
     if (state !== 'idle') return;
     state = 'gathering';
-    cancelTimer = clock.after(ms, () => write(true));
+    cancelTimer = clock.after(ms, () => write(Number.POSITIVE_INFINITY));
   }
 
-  /** Without letters, when the log has just refused them: what was delivered need not wait for them. */
-  function write(withLetters: boolean): void {
+  /** Writes with so many letters at most: those that the log has no room for must not hold up the others, nor what was delivered. */
+  function write(mostLetters: number): void {
     cancelTimer();
     state = 'writing';
     moved = false;
-    const batch = { delivered: mergeRanges(delivered), dying: withLetters ? dying : new Map<number, NewDeadLetter>() };
+    // The lowest first: those move the cursor.
+    const letters = [...dying].sort(([a], [b]) => a - b).slice(0, mostLetters);
+    const batch = { delivered: mergeRanges(delivered), dying: new Map(letters) };
     writing = batch;
     delivered = [];
-    if (withLetters) dying = new Map();
+    for (const [offset] of letters) dying.delete(offset);
     const position = trimmed(watermark, rangesOf(batch.dying.keys()));
     log.settle(claim, { position, delivered: batch.delivered, dead: [...batch.dying.values()] }).then(
       () => written(batch.delivered, batch.dying),
@@ -98,17 +100,22 @@ export function createSettler(log: Log, claim: Claim, clock: Clock, waiters: Set
   function refused(batch: NonNullable<typeof writing>, problem: SluiceError): void {
     writing = undefined;
     delivered = [...batch.delivered, ...delivered];
-    dying = new Map([...batch.dying, ...dying]);
+    for (const [offset, letter] of batch.dying) dying.set(offset, letter);
     if (problem.code !== 'DEAD_LETTERS_FULL') {
       state = 'broken';
       tellWritten();
       events.refused(problem);
       return;
     }
+    const fewer = batch.dying.size >> 1;
+    if (fewer > 0) {
+      write(fewer);
+      return;
+    }
     const isNews = full === undefined;
     full = problem;
     if (isNews) events.letterRoomChanged();
-    if (delivered.length > 0) write(false);
+    if (delivered.length > 0) write(0);
     else rest();
   }
 
@@ -117,7 +124,7 @@ export function createSettler(log: Log, claim: Claim, clock: Clock, waiters: Set
     state = 'idle';
     const more = moved || delivered.length > 0 || (dying.size > 0 && full === undefined);
     if (more && whenWritten.length > 0) {
-      write(full === undefined);
+      write(full === undefined ? Number.POSITIVE_INFINITY : 0);
       return;
     }
     tellWritten();
@@ -162,7 +169,7 @@ export function createSettler(log: Log, claim: Claim, clock: Clock, waiters: Set
     },
     isDying: (offset) => dying.has(offset) || writing?.dying.has(offset) === true,
     async idle() {
-      if (state === 'gathering') write(true);
+      if (state === 'gathering') write(Number.POSITIVE_INFINITY);
       if (state === 'writing') await new Promise<void>((resolve) => whenWritten.push(resolve));
       cancelTimer();
       if (state === 'gathering') state = 'idle';
