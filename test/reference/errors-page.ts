@@ -30,9 +30,13 @@ const meanings: Readonly<Record<string, Meaning>> = {
     classes: 'unknown',
     text: 'The batcher has drained, but its sink could not be closed; the error holds the report of the drain.',
   },
+  CRASH_LOOP: {
+    classes: 'transient',
+    text: 'Many starts of a partition ended in a crash within a short time; the consumer waits a while before it reads it again.',
+  },
   DEAD_LETTERS_FULL: {
     classes: 'rejected',
-    text: 'The store of dead letters holds all it may; the items keep their own failures.',
+    text: 'The store of dead letters holds all it may; the items keep their own failures, and a consumer of a log holds them.',
   },
   DEPENDENCY_CYCLE: {
     classes: 'permanent',
@@ -42,6 +46,14 @@ const meanings: Readonly<Record<string, Meaning>> = {
   DROPPED: { classes: 'rejected', text: 'Dropped, never sent: the batcher was full, and its overflow policy chose this item.' },
   DUPLICATE_IN_FLIGHT: { classes: 'rejected', text: 'Not sent: an item with the same idempotency key is on its way elsewhere.' },
   FAILED: { classes: 'any', text: 'A failure that names no code of its own; its `cause` says more.' },
+  FENCED: {
+    classes: 'rejected',
+    text: 'A consumer group has another owner in this partition now, or was put elsewhere; nothing was moved.',
+  },
+  HALTED: {
+    classes: 'rejected',
+    text: 'Not sent: an item before it failed for good, and strict order lets nothing pass that.',
+  },
   HTTP_STATUS: {
     classes: 'transient (408, 425, 429, 5xx), blocked (401, 403, 404), permanent (others)',
     text: 'The backend answered with a status that is no success.',
@@ -80,6 +92,10 @@ const meanings: Readonly<Record<string, Meaning>> = {
   },
   'PG_…': { classes: 'by its state', text: 'PostgreSQL refused: `PG_` and the SQLSTATE, such as `PG_23514`.' },
   RATE_LIMITED: { classes: 'transient', text: 'A simulated sink was called faster than its model allows.' },
+  POISON: {
+    classes: 'permanent',
+    text: 'The process died several times while this record was in flight, the last time alone; it is parked without another call.',
+  },
   RESULT_LENGTH_MISMATCH: {
     classes: 'unknown (sinks), permanent (batch functions)',
     text: 'The result has another number of entries than the batch has items.',

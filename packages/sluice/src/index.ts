@@ -21,12 +21,12 @@ export {
 } from './batcher/batcher.js';
 export { CloseError } from './batcher/close-sink.js';
 export type { Combine } from './batcher/combine.js';
-export { shardOf } from './batcher/shard.js';
 export { type TwoSpeed, type TwoSpeedWriteOptions, twoSpeed } from './batcher/two-speed.js';
 export type { CutReason, Item } from './core/batch.js';
 export type { Sink, SinkAnswer, SinkContext } from './core/dispatcher.js';
 export { type ErrorCode, type FailureClass, type FailureOptions, failure, SluiceError } from './core/errors.js';
 export type { DropReason, Observer, OutcomeCounts, SluiceEvent } from './core/event.js';
+export { shardOf } from './core/shard-of.js';
 export { type Tally, tallyImbalance } from './core/tally.js';
 export type { Window } from './core/window.js';
 export type { SettledCounts } from './engine/barrier.js';

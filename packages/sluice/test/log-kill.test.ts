@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'vite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openLmdbLog } from '../src/lmdb/lmdb-log.js';
-import type { Log, LogRecord } from '../src/log/log.js';
+import type { Log } from '../src/log/log.js';
+import type { LogRecord } from '../src/log/record.js';
 import { seededRandom } from '../src/testing/seeded-random.js';
 import { payloadOf } from './log-kill.program.js';
 

@@ -24,7 +24,7 @@ async function check(text: string, ...flags: string[]) {
 }
 
 const right =
-  'log: { maxBytes: 1000000000 }\npipelines: { a: { sink: { type: file, dir: x }, deadLetters: { maxAgeMs: 86400000 } } }\n';
+  'log: { maxBytes: 1000000000, deadLetters: { maxAgeMs: 86400000 } }\npipelines: { a: { sink: { type: file, dir: x } } }\n';
 
 it('a configuration that is right exits 0', async () => {
   expect(await check(right)).toMatchObject({ code: 0, out: expect.stringMatching(/sluice.config.yaml is right.\n$/), err: '' });

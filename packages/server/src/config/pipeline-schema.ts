@@ -145,18 +145,19 @@ export const pipelineSchema = z.strictObject({
   maxBytes: bytes().default(mebibytes(4)),
   /** Sink calls that run at once. Default 4. */
   maxInFlight: whole(1, 1_000).default(4),
-  /** Events in memory. Default 20,000. */
-  maxHeldItems: whole(1).default(20_000),
-  /** Their bytes. Default 64 MiB. */
-  maxHeldBytes: bytes().default(mebibytes(64)),
+  /** How far reading runs ahead of the cursor of a partition, in events. Default 50,000. */
+  maxAhead: whole(1).default(50_000),
+  /** The same in bytes of memory, over all partitions. Default 64 MiB. */
+  maxAheadBytes: bytes().default(mebibytes(64)),
   /** Longest time of one sink call, in milliseconds. Default 30,000. */
   timeoutMs: milliseconds(1).default(30_000),
-  /** `none`: batches may overtake each other. `key`: events of one key stay in order. `strict`: each partition stays in order. Default none. */
-  order: z.enum(['none', 'key', 'strict']).default('none'),
-  /** What an ordered pipeline does with an event that failed for good: stop at it, or park it and go on. Default deadLetter. */
-  onDead: z.enum(['halt', 'deadLetter']).default('deadLetter'),
-  /** Events share the sink by tenant, so that a busy one does not hold up the others. Default false. */
-  fairByTenant: z.boolean().default(false),
+  /** Lanes over which the keys of events are spread, hence calls that may run at once for events with keys. Default 8. */
+  shards: whole(1, 1_000).default(8),
+  /**
+   * Events of one key always stay in order. With `deadLetter` or `halt` all events of a partition do, one batch at a time; after one that
+   * failed for good it is parked and the others go on, or everything stops in front of it. Default false.
+   */
+  strict: z.union([z.literal(false), z.enum(['deadLetter', 'halt'])]).default(false),
   retry: retry.prefault({}),
   /** Stops calling a sink that fails, and probes it. Default: after 5 failures in a row, for 10 s. `false`: never. */
   breaker: z
@@ -170,15 +171,6 @@ export const pipelineSchema = z.strictObject({
       by: z.enum(['calls', 'items']).default('calls'),
     })
     .optional(),
-  /** Bounds of its dead letters. */
-  deadLetters: z
-    .strictObject({
-      /** Letters kept; one more stops the pipeline until some are gone: none is dropped in silence. Default 1,000,000. */
-      maxItems: whole(1).default(1_000_000),
-      /** They are purged, and counted, after this time. Default: kept. */
-      maxAgeMs: milliseconds(1_000, Number.MAX_SAFE_INTEGER).optional(),
-    })
-    .prefault({}),
   /** Starts without delivering: `sluice` and the control plane resume it. Default false. */
   paused: z.boolean().default(false),
 });

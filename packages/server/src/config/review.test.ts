@@ -13,12 +13,12 @@ describe('the review', () => {
     ['ack-before-window pipelines.a.window', { pipelines: { a: { sink: postgres, window: { maxDelayMs: 20_000 } } } }],
     ['no-time-trigger pipelines.a.window', { pipelines: { a: { sink: postgres, window: { maxDelayMs: 0 } } } }],
     ['batch-of-one pipelines.a.maxItems', { pipelines: { a: { sink: postgres, maxItems: 1 } } }],
-    ['starved pipelines.a.maxHeldItems', { pipelines: { a: { sink: postgres, maxHeldItems: 10 } } }],
-    ['starved-bytes pipelines.a.maxHeldBytes', { pipelines: { a: { sink: postgres, maxHeldBytes: 10 } } }],
+    ['starved pipelines.a.maxAhead', { pipelines: { a: { sink: postgres, maxAhead: 10 } } }],
+    ['starved-bytes pipelines.a.maxAheadBytes', { pipelines: { a: { sink: postgres, maxAheadBytes: 10 } } }],
     ['no-retry pipelines.a.retry.maxAttempts', { pipelines: { a: { sink: postgres, retry: { maxAttempts: 1 } } } }],
     ['timeout-beyond-drain pipelines.a.timeoutMs', { pipelines: { a: { sink: postgres, timeoutMs: 60_000 } } }],
-    ['halt pipelines.a.onDead', { pipelines: { a: { sink: postgres, order: 'strict', onDead: 'halt' } } }],
-    ['letters-kept pipelines.a.deadLetters.maxAgeMs', { pipelines: { a: { sink: postgres } } }],
+    ['halt pipelines.a.strict', { pipelines: { a: { sink: postgres, strict: 'halt' } } }],
+    ['letters-kept log.deadLetters.maxAgeMs', {}],
     ['doubles pipelines.a.sink', { pipelines: { a: { sink: { type: 'postgres', table: 't' } } } }],
     ['lost-reply pipelines.a.sink.idempotent', { pipelines: { a: { sink: { type: 'http', url: 'https://h/x' } } } }],
     ['plain-http pipelines.a.sink.url', { pipelines: { a: { sink: { type: 'http', url: 'http://h/x' } } } }],
@@ -35,8 +35,8 @@ describe('the review', () => {
   it('says nothing of a configuration in which everything is bounded', () => {
     expect(
       rules({
-        log: { maxBytes: 10 * 2 ** 30 },
-        pipelines: { events: { sink: postgres, deadLetters: { maxAgeMs: 30 * 86_400_000 } } },
+        log: { maxBytes: 10 * 2 ** 30, deadLetters: { maxAgeMs: 30 * 86_400_000 } },
+        pipelines: { events: { sink: postgres } },
       }),
     ).toEqual([]);
   });

@@ -59,13 +59,19 @@ function reviewService(config: Config, say: Say): void {
       ['log', 'maxBytes'],
       'the log may grow until the disk has only log.reserveBytes left; a bound answers 503 earlier',
     );
+  if (log.deadLetters.maxAgeMs === undefined)
+    say(
+      'letters-kept',
+      ['log', 'deadLetters', 'maxAgeMs'],
+      `dead letters are kept until somebody purges them; at ${log.deadLetters.maxItems} a pipeline that would park one more stops`,
+    );
   if (keys.length > 0 && tenants['*'] === undefined && Object.keys(tenants).length === 0)
     say('tenant-bounds', ['tenants'], 'no tenant has a rate: one of them may use all there is; set tenants."*".itemsPerSecond');
 }
 
 function reviewPipeline(config: Config, name: string, pipeline: PipelineConfig, say: Say): void {
   const at = (...path: PropertyKey[]): Path => ['pipelines', name, ...path];
-  const { window, maxItems, maxBytes, maxHeldItems, maxHeldBytes, maxInFlight, timeoutMs, retry, order } = pipeline;
+  const { window, maxItems, maxBytes, maxAhead, maxAheadBytes, maxInFlight, timeoutMs, retry, strict } = pipeline;
   const delayMs =
     typeof window === 'object'
       ? 'maxDelayMs' in window
@@ -91,14 +97,14 @@ function reviewPipeline(config: Config, name: string, pipeline: PipelineConfig, 
     );
   if (maxItems === 1)
     say('batch-of-one', at('maxItems'), 'each event is a call of its own: use the window with a larger maxItems');
-  if (maxHeldItems < maxItems * maxInFlight)
+  if (maxAhead < maxItems * maxInFlight)
     say(
       'starved',
-      at('maxHeldItems'),
+      at('maxAhead'),
       `less than maxItems × maxInFlight (${maxItems * maxInFlight}): the sink calls cannot all be full`,
     );
-  if (maxHeldBytes < maxBytes)
-    say('starved-bytes', at('maxHeldBytes'), `less than maxBytes (${maxBytes}): no batch ever reaches its size`);
+  if (maxAheadBytes < maxBytes)
+    say('starved-bytes', at('maxAheadBytes'), `less than maxBytes (${maxBytes}): no batch ever reaches its size`);
   if (retry.maxAttempts === 1) say('no-retry', at('retry', 'maxAttempts'), 'one transient failure parks the whole batch');
   if (timeoutMs > config.drainDeadlineMs)
     say(
@@ -106,14 +112,8 @@ function reviewPipeline(config: Config, name: string, pipeline: PipelineConfig, 
       at('timeoutMs'),
       `a call may take longer than drainDeadlineMs (${config.drainDeadlineMs} ms): a stop may not wait for it`,
     );
-  if (order !== 'none' && pipeline.onDead === 'halt')
-    say('halt', at('onDead'), 'one bad event stops everything behind it until somebody looks; have an alert on the lag');
-  if (pipeline.deadLetters.maxAgeMs === undefined)
-    say(
-      'letters-kept',
-      at('deadLetters', 'maxAgeMs'),
-      `dead letters are kept until somebody purges them; at ${pipeline.deadLetters.maxItems} the pipeline stops`,
-    );
+  if (strict === 'halt')
+    say('halt', at('strict'), 'one bad event stops everything behind it until somebody looks; have an alert on the lag');
   for (const [path, sink] of [
     [at('sink'), pipeline.sink],
     ...Object.entries(pipeline.branches).map(([branch, one]) => [at('branches', branch), one]),

@@ -34,10 +34,10 @@ export const streamSchema = z.strictObject({
   /** The window in which a second event with the same id is a duplicate. */
   ids: z
     .strictObject({
-      /** Ids remembered. Default 1,000,000. */
-      maxCount: whole(0).default(1_000_000),
-      /** How long, in milliseconds. Default a day. */
-      maxAgeMs: milliseconds(0, year).default(86_400_000),
+      /** Ids remembered, for each tenant. Default 1,000,000. */
+      maxItems: whole(1).default(1_000_000),
+      /** How long, in milliseconds. Default 7 days. */
+      maxAgeMs: milliseconds(1, year).default(7 * 86_400_000),
     })
     .prefault({}),
   /** What items must look like; an item that does not is refused by its index. Default: any JSON. */
@@ -54,6 +54,17 @@ export const logSchema = z.strictObject({
   maxBytes: bytes(mebibytes(1)).optional(),
   /** Free disk space that appends leave for cursors and dead letters. Default 64 MiB. */
   reserveBytes: bytes(0).default(mebibytes(64)),
+  /** Bounds of the dead letters of all pipelines. At a bound a pipeline that would park one more stops until some are gone: none is dropped. */
+  deadLetters: z
+    .strictObject({
+      /** Default 1,000,000. */
+      maxItems: whole(1).default(1_000_000),
+      /** Default 1 GiB. */
+      maxBytes: bytes(1).default(mebibytes(1_024)),
+      /** They are removed, and counted, after this time. Default: kept. */
+      maxAgeMs: milliseconds(1_000, 10 * year).optional(),
+    })
+    .prefault({}),
   /** A flush that takes longer stops the log. Default 30,000 ms. */
   flushTimeoutMs: milliseconds(1).default(30_000),
 });

@@ -56,12 +56,9 @@ export async function createControl(options: ControlOptions): Promise<Control> {
     if (!/^[1-9]\d{0,3}$/.test(limit)) {
       return reply.code(400).send({ error: { code: 'INVALID_LIMIT', message: 'expected limit to be a number from 1 to 9999' } });
     }
-    const letters = await log.deadLetters({
-      limit: Number(limit),
-      ...(stream === undefined ? {} : { stream }),
-      ...(group === undefined ? {} : { group }),
-    });
-    return { count: log.deadLetterCount(), deadLetters: letters.map(letterJson) };
+    const filter = { ...(stream === undefined ? {} : { stream }), ...(group === undefined ? {} : { group }) };
+    const { letters } = await log.letters.page({ filter, limit: Number(limit) });
+    return { count: log.letters.items, deadLetters: letters.map(letterJson) };
   });
   app.setNotFoundHandler((request, reply) =>
     reply

@@ -104,7 +104,7 @@ function offer(options: ReceiveOptions, events: readonly NewEvent[]): void {
 
 async function append(options: ReceiveOptions, events: readonly NewEvent[]): Promise<readonly Appended[]> {
   try {
-    return await options.log.append(options.stream, events);
+    return (await options.log.append(options.stream, events)).appended;
   } catch (error) {
     const { code, retryAfterMs } = error as { code?: unknown; retryAfterMs?: number };
     if (code === 'OVERLOADED') throw noRoom('too many events wait for the disk', retryAfterMs);

@@ -120,7 +120,7 @@ export function createMetrics(pipelineOf: (consumer: string) => string = (name) 
       setCounter(readInvalid, {}, counters.readInvalid);
       for (const result of ['accepted', 'duplicates', 'rejected'] as const) setCounter(ingested, { result }, counters[result]);
       memoryOnly.set(log.memoryOnly);
-      deadLetters.set(log.deadLetterCount());
+      deadLetters.set(log.letters.items);
       return registry.metrics();
     },
   };

@@ -58,10 +58,18 @@ export async function startPipeline(name: string, config: PipelineConfig, parts:
     maxItems: config.maxItems,
     maxBytes: config.maxBytes,
     maxInFlight: config.maxInFlight,
-    maxHeldItems: config.maxHeldItems,
-    maxHeldBytes: config.maxHeldBytes,
+    maxAhead: config.maxAhead,
+    maxAheadBytes: config.maxAheadBytes,
+    shards: config.shards,
     timeoutMs: config.timeoutMs,
-    retry: { baseMs: config.retry.baseMs, maxDelayMs: config.retry.maxDelayMs },
+    from: config.from,
+    retry: {
+      ...config.retry,
+      maxAttempts: config.retry.maxAttempts === 'forever' ? Number.POSITIVE_INFINITY : config.retry.maxAttempts,
+    },
+    ...(config.breaker === false ? {} : { breaker: config.breaker }),
+    ...(config.rate === undefined ? {} : { rate: config.rate }),
+    ...(config.strict === false ? {} : { strict: config.strict }),
   });
   return {
     ...{ name, stream, group, config, consumer },
@@ -90,7 +98,7 @@ async function openSinks(name: string, { sink, branches, maxInFlight }: Pipeline
 function problemOf(consumer: Consumer, preparations: readonly Preparation[]): string | undefined {
   const { problem, state, broken } = consumer.status();
   if (broken !== undefined) return `it has stopped (${broken.message})`;
-  if (state !== 'running') return `it is ${state}`;
+  if (state !== 'running' && state !== 'idle') return `it is ${state}`;
   if (problem !== undefined) return `its sink does not take events (${problem.code}: ${problem.message})`;
   const unprepared = preparations.find((preparation) => preparation.problem !== undefined)?.problem;
   return unprepared === undefined ? undefined : `its sink cannot be used yet (${unprepared})`;

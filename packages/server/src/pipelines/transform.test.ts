@@ -6,7 +6,18 @@ import type { PipelineSink } from './pipeline-sink.js';
 import { type Transform, transformingSink } from './transform.js';
 
 const record = (offset: number, data: unknown): LogRecord => ({
-  ...{ stream: 's', partition: 0, offset, id: `i${offset}`, tenant: '_', time: null, receivedAt: 0 },
+  ...{
+    stream: 's',
+    partition: 0,
+    offset,
+    id: `i${offset}`,
+    tenant: '_',
+    key: null,
+    trace: null,
+    redrive: null,
+    time: null,
+    receivedAt: 0,
+  },
   payload: Buffer.from(JSON.stringify(data)),
 });
 

@@ -51,10 +51,10 @@ export async function startPipelines(configs: Config['pipelines'], parts: Pipeli
 
 function settledByAll(readers: readonly Pipeline[]): Settled | undefined {
   if (readers.length === 0) return undefined;
-  if (readers.length === 1) return (_partition, offset, signal) => readers[0]!.consumer.settled(offset, signal);
-  return async (_partition, offset, signal) => {
+  if (readers.length === 1) return (partition, offset, signal) => readers[0]!.consumer.settled(partition, offset, signal);
+  return async (partition, offset, signal) => {
     setMaxListeners(0, signal);
-    const hows = await Promise.all(readers.map(({ consumer }) => consumer.settled(offset, signal)));
+    const hows = await Promise.all(readers.map(({ consumer }) => consumer.settled(partition, offset, signal)));
     return hows.includes('dead') ? 'dead' : 'ok';
   };
 }

@@ -71,8 +71,9 @@ async function start({ config, folder: base }: Loaded, undo: Undo): Promise<Serv
   const folder = await takeDataFolder(resolve(base, config.dataDir));
   undo.add(async () => folder.release());
   mkdirSync(join(folder.path, 'log'), { recursive: true, mode: 0o700 });
-  const log = await openLmdbLog({ path: join(folder.path, 'log'), env });
+  const log = await openLmdbLog({ path: join(folder.path, 'log'), env, ...logOptions(config.log) });
   undo.add(() => log.close());
+  await defineStreams(log, config.streams);
 
   const { upstreams, windowMs, timeoutMs } = config.reads;
   const backend = upstreams === undefined ? await startReferenceBackend() : undefined;
@@ -135,6 +136,19 @@ async function startReferenceBackend() {
 function urlHost(host: string): string {
   if (host === '0.0.0.0' || host === '::') return 'localhost';
   return host.includes(':') ? `[${host}]` : host;
+}
+
+function logOptions({ maxHeldItems, maxHeldBytes, reserveBytes, flushTimeoutMs, deadLetters }: Config['log']) {
+  const { maxAgeMs = Number.POSITIVE_INFINITY, ...bounds } = deadLetters;
+  return { maxHeldItems, maxHeldBytes, reserveBytes, flushTimeoutMs, deadLetters: { ...bounds, maxAgeMs } };
+}
+
+/** Makes the streams of the configuration as it says; the others are made when their first event comes. */
+async function defineStreams(log: Log, streams: Config['streams']): Promise<void> {
+  for (const [stream, { partitions, retention, ids }] of Object.entries(streams)) {
+    const { maxAgeMs = Number.POSITIVE_INFINITY, maxBytes = Number.POSITIVE_INFINITY, policy } = retention;
+    await log.defineStream(stream, { partitions, retention: { maxAgeMs, maxBytes, policy }, ids });
+  }
 }
 
 /** The events of a consumer carry its group and its stream. */

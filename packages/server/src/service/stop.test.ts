@@ -68,8 +68,8 @@ describe('stopService', () => {
 
   it('counts what lies in streams that no pipeline reads', async () => {
     const streams = async () => [
-      { stream: 'events', partition: 0, firstOffset: 0, nextOffset: 9 },
-      { stream: 'other', partition: 0, firstOffset: 5, nextOffset: 12 },
+      { stream: 'events', partition: 0, firstOffset: 0, nextOffset: 9, bytes: 9, oldestAt: 1 },
+      { stream: 'other', partition: 0, firstOffset: 5, nextOffset: 12, bytes: 7, oldestAt: 1 },
     ];
     const { env, parts } = running({ log: { streams } });
     const report = stopService(parts, 1_000);

@@ -4,12 +4,12 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Layer, Sink } from '../core/dispatcher.js';
 import { failure } from '../core/errors.js';
+import { shardOf } from '../core/shard-of.js';
 import { tallyImbalance } from '../core/tally.js';
 import { retry } from '../layers/retry.js';
 import { scriptedSink } from '../testing/scripted-sink.js';
 import { testEnv } from '../testing/test-env.js';
 import { type BatcherOptions, createBatcher } from './batcher.js';
-import { shardOf } from './shard.js';
 
 interface Event {
   readonly tenant: string;

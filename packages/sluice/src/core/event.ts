@@ -128,6 +128,43 @@ export type SluiceEvent =
   | { readonly type: 'dropped'; readonly name: string; readonly items: number; readonly reason: 'shutdown' | DropReason }
   /** Something failed in a lane that passes nothing by: it sends no more until it is resumed. */
   | { readonly type: 'halted'; readonly name: string; readonly lane: string; readonly code: string; readonly message: string }
+  /**
+   * What a consumer is to read of its group, which has so many consumers in this process, has changed. No partitions: it is idle, since the
+   * group has more consumers than the stream has partitions.
+   */
+  | { readonly type: 'assigned'; readonly name: string; readonly partitions: readonly number[]; readonly consumers: number }
+  /**
+   * A consumer holds records, or does not read a partition, until something is done about it; nothing is lost. `code`: such as `FENCED`,
+   * `LOG_CORRUPT`, `DEAD_LETTERS_FULL`, `CRASH_LOOP`, or what the sink fails with when it is blocked or strict order halts. `partition` is
+   * `undefined` where it is about the sink.
+   */
+  | {
+      readonly type: 'alarm';
+      readonly name: string;
+      readonly partition: number | undefined;
+      readonly code: string;
+      readonly failureClass: FailureClass;
+      readonly message: string;
+    }
+  /** Retention removed records that a consumer group had not settled: the policy of the stream is `'expire'`. */
+  | {
+      readonly type: 'expired';
+      readonly stream: string;
+      readonly partition: number;
+      readonly group: string;
+      readonly items: number;
+    }
+  /** The dead letters of a log have passed nine tenths of a bound (`near`), or reached it (`full`: no more can be parked, and consumers hold). Told once until it sinks again. */
+  | {
+      readonly type: 'deadLetters';
+      readonly state: 'near' | 'full';
+      readonly items: number;
+      readonly bytes: number;
+      readonly maxItems: number;
+      readonly maxBytes: number;
+    }
+  /** Dead letters were removed because of their age. */
+  | { readonly type: 'lettersExpired'; readonly items: number }
   /** A batch function loaded what waits for it: the key itself, or a slot that it holds. */
   | { readonly type: 'cycle'; readonly name: string; readonly closes: 'key' | 'slot' }
   /** A caller's callback threw, or rejected; no other caller was affected. */

@@ -12,6 +12,8 @@ export interface LanesOptions<I> {
   readonly maxLanes: number;
   /** The share of a lane; more than 0. */
   weightOf(lane: string): number;
+  /** Bound on the batches of a lane that are not settled. Default: the same for all. */
+  maxInFlightOf?(lane: string): number;
 }
 
 /** All lanes of an engine. Without `laneOf` there is one, named `''`, for ever. */
@@ -105,7 +107,9 @@ export class Lanes<I> {
   }
 
   #make(name: string, weight: number): Lane<I> {
-    const lane = new Lane<I>(name, weight, this.#capacityOf(), this.#options, this.#look);
+    const maxInFlight = this.#split?.maxInFlightOf?.(name) ?? this.#options.maxInFlight;
+    const options = maxInFlight === this.#options.maxInFlight ? this.#options : { ...this.#options, maxInFlight };
+    const lane = new Lane<I>(name, weight, this.#capacityOf(), options, this.#look);
     if (this.#raised !== undefined) lane.raise(this.#raised.index, this.#raised.reason);
     this.#byName.set(name, lane);
     return lane;

@@ -148,4 +148,42 @@ describe('bisect', () => {
   it.each([{ maxExtraCalls: 1 }, { maxExtraCalls: Number.NaN }, { max: 3 }])('refuses %o', (options) => {
     expect(() => bisect(options as BisectOptions)).toThrow(expect.objectContaining({ code: 'INVALID_OPTION' }));
   });
+
+  it('sends nothing behind an item that may be tried again when the items have an order, so that a retry cannot reorder them', async () => {
+    const written: string[] = [];
+    let calls = 0;
+    const sink: Sink<string> = {
+      async write(items) {
+        calls++;
+        if (items.includes('bad')) throw poison();
+        // The connection is lost once, while half of the batch is sent.
+        if (calls === 2) throw failure('connection lost', { class: 'transient', code: 'DOWN' });
+        written.push(...items);
+      },
+    };
+    const env = testEnv();
+    const layers = [retry<string, void>({ baseMs: 10 }), bisect<string, void>({ inOrder: 'goOn' })];
+    const dispatched = stack(layers, sinkDispatcher(sink, env), env).dispatch(
+      batchOf('a1', 'a2', 'a3', 'bad', 'a4', 'a5'),
+      contextOf(),
+    );
+    await env.clock.advance(1000);
+    expect((await dispatched).map((outcome) => outcome.kind)).toEqual(['ok', 'ok', 'ok', 'failed', 'ok', 'ok']);
+    expect(written).toEqual(['a1', 'a2', 'a3', 'a4', 'a5']);
+  });
+
+  it("sends nothing behind a bad item with inOrder 'halt', however the batch is divided: the rest was never tried", async () => {
+    for (let bad = 0; bad < 9; bad++) {
+      const { sink, written } = atomicSink(new Set([bad, 8]));
+      const outcomes = await bisecting(sink, { inOrder: 'halt' }).run(batchOf(0, 1, 2, 3, 4, 5, 6, 7, 8));
+      const before = Array.from({ length: bad }, (_, i) => i);
+      expect(written).toEqual(before);
+      const codes = outcomes.map((outcome) => (outcome.kind === 'failed' ? outcome.failure.code : outcome.kind));
+      expect(codes).toEqual([...before.map(() => 'ok'), '22P02', ...Array.from({ length: 8 - bad }, () => 'HALTED')]);
+    }
+  });
+
+  it('refuses an order that it does not know', () => {
+    expect(() => bisect({ inOrder: 'strict' as never })).toThrow(/'goOn' or 'halt'/);
+  });
 });

@@ -5,7 +5,7 @@ import { asFailure, invalidOption } from '../core/errors.js';
 import { checkNames, numberOption } from '../core/options.js';
 import type { Env } from '../env/env.js';
 import { systemEnv } from '../env/system.js';
-import { tokenBucket } from './token-bucket.js';
+import { pacer } from './pacer.js';
 
 /** Options of {@link redrive}. */
 export interface RedriveOptions<T> {
@@ -98,28 +98,4 @@ async function sendAgain<T>(
   if (end === 'failed') await store.mark(letter.id, 'parked');
   else await store.purge({ ids: [letter.id] });
   return end;
-}
-
-/** Waits for the next token; not at all once the signal is aborted. */
-function pacer(perSecond: number, clock: Env['clock'], signal: AbortSignal | undefined): () => Promise<void> {
-  if (perSecond === Number.POSITIVE_INFINITY) return async () => {};
-  const bucket = tokenBucket(perSecond, 1, 1, clock.now());
-  return async () => {
-    const now = clock.now();
-    bucket.refill(now);
-    const waitMs = bucket.waitMs(now);
-    if (waitMs > 0 && !signal?.aborted) {
-      await new Promise<void>((resolve) => {
-        const wake = () => {
-          cancel();
-          signal?.removeEventListener('abort', wake);
-          resolve();
-        };
-        const cancel = clock.after(waitMs, wake);
-        signal?.addEventListener('abort', wake);
-      });
-      if (!signal?.aborted) bucket.ripen(now + waitMs);
-    }
-    bucket.take(1);
-  };
 }

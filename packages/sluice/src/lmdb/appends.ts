@@ -8,28 +8,34 @@
 import { SluiceError } from '../core/errors.js';
 import type { Env } from '../env/env.js';
 import { checkEvents, checkName } from '../log/limits.js';
-import { type Appended, type NewEvent, onlyPartition } from '../log/log.js';
-import { createChunkWriter } from './chunks.js';
-import { type IdWindowBounds, idWindows } from './id-window.js';
-import { offsetKey, partitionKey, readPartitionRow, writePartitionRow } from './keys.js';
-import { nextNumber, numberStream } from './names.js';
+import type { Appended, NewEvent, Receipt } from '../log/record.js';
+import type { StreamSettings } from '../log/stream-options.js';
+import { writeGroup } from './group-write.js';
+import { redriveMark } from './id-window.js';
 import { type EncodedEvents, encodeEvents } from './records.js';
-import type { Store, Trees } from './store.js';
+import type { Removed } from './retention.js';
+import type { Store } from './store.js';
 
-/** Bounds of what is held and of the windows of ids. */
+/** Bounds of what is held, and what new streams get. */
 export interface AppendBounds {
   readonly maxHeldItems: number;
   readonly maxHeldBytes: number;
   /** What must stay free on the disk, and how much is. */
   readonly reserveBytes: number;
   freeDiskBytes(): number;
-  readonly idWindow: IdWindowBounds;
+  readonly streamDefaults: StreamSettings;
+}
+
+/** What retention has removed from a partition. */
+export interface RemovedFrom extends Removed {
+  readonly stream: string;
+  readonly partition: number;
 }
 
 /** The appending half of the log. */
 export interface Appends {
   offer(stream: string, events: readonly NewEvent[]): 'accepted' | 'full' | 'closed';
-  append(stream: string, events: readonly NewEvent[]): Promise<readonly Appended[]>;
+  append(stream: string, events: readonly NewEvent[]): Promise<Receipt>;
   /** Resolves once all that is held now is on disk. */
   flushed(): Promise<void>;
   readonly memoryOnly: number;
@@ -38,13 +44,15 @@ export interface Appends {
 }
 
 /** One call of append or offer. */
-interface HeldAppend {
+export interface HeldAppend {
   readonly stream: string;
   readonly encoded: EncodedEvents;
   readonly items: number;
   /** Ids that must be looked up; undefined for an event whose id was generated. */
   readonly ids: readonly (string | undefined)[];
   readonly tenants: readonly string[];
+  /** Keys that decide the partition; undefined when no event has one. */
+  readonly keys: readonly (string | null)[] | undefined;
   /** Nobody waits for an offer. */
   readonly waiter: { resolve(appended: readonly Appended[]): void; reject(error: SluiceError): void } | undefined;
 }
@@ -57,14 +65,16 @@ const askDiskMs = 1_000;
 /**
  * The appending half over a store.
  *
- * @param appended told the streams that have new records, after each commit.
+ * @param committed told the streams that have new records, and what retention has removed for them, after each commit.
  */
 export function createAppends(
   store: Store,
   env: Env,
   bounds: AppendBounds,
-  appended: (streams: Iterable<string>) => void,
+  committed: (streams: ReadonlySet<string>, removed: readonly RemovedFrom[]) => void,
 ): Appends {
+  // In memory alone: where a turn begins after a restart does not matter.
+  const turns = { next: 0 };
   let held: HeldAppend[] = [];
   let heldItems = 0;
   let heldBytes = 0;
@@ -90,9 +100,10 @@ export function createAppends(
         if (state !== 'open') throw new SluiceError('the log is closed', { code: 'CLOSED', class: 'rejected' });
         if (store.stoppedBy !== undefined) throw stoppedBefore(store.stoppedBy);
         if (isDiskLow()) throw diskLow(bounds.reserveBytes);
-        const append = hold(stream, events, { resolve, reject });
+        const waiter = { resolve: (appended: readonly Appended[]) => resolve({ level: 'durable', appended }), reject };
+        const append = hold(stream, events, waiter);
         if (append === undefined) throw overloaded(bounds, events.length);
-        if (events.length === 0) resolve([]);
+        if (events.length === 0) resolve({ level: 'durable', appended: [] });
         else enqueue(append);
       });
     },
@@ -131,8 +142,15 @@ export function createAppends(
     if (heldItems + events.length > bounds.maxHeldItems || heldBytes >= bounds.maxHeldBytes) return undefined;
     const encoded = encodeEvents(events);
     if (heldBytes > 0 && heldBytes + encoded.bytes.length > bounds.maxHeldBytes) return undefined;
-    const ids = events.map((event) => (event.generated === true ? undefined : event.id));
-    return { stream, encoded, items: events.length, ids, tenants: events.map((event) => event.tenant), waiter };
+    return {
+      stream,
+      encoded,
+      items: events.length,
+      ids: events.map(idToClaim),
+      tenants: events.map((event) => event.tenant),
+      keys: events.some((event) => event.key != null) ? events.map((event) => event.key ?? null) : undefined,
+      waiter,
+    };
   }
 
   function enqueue(append: HeldAppend): void {
@@ -153,11 +171,11 @@ export function createAppends(
   async function commitGroup(): Promise<void> {
     let group: HeldAppend[] | undefined;
     try {
-      const results = await store.write(() => {
+      const written = await store.write(() => {
         group = cutGroup();
-        return writeGroup(store.trees, group, bounds.idWindow, Math.floor(env.clock.wall()));
+        return writeGroup(store.trees, group, bounds.streamDefaults, turns, Math.floor(env.clock.wall()));
       });
-      settle(group!, results);
+      settle(group!, written.results, written.removed);
     } catch (error) {
       // The store stopped before the transaction began.
       if (group === undefined) group = cutAll();
@@ -181,10 +199,14 @@ export function createAppends(
     return held.splice(0);
   }
 
-  function settle(group: readonly HeldAppend[], results: readonly (readonly Appended[])[]): void {
+  function settle(
+    group: readonly HeldAppend[],
+    results: readonly (readonly Appended[])[],
+    removed: readonly RemovedFrom[],
+  ): void {
     release(group);
     for (let i = 0; i < group.length; i++) group[i]!.waiter?.resolve(results[i]!);
-    appended(new Set(group.map((append) => append.stream).filter((stream) => stream !== '')));
+    committed(new Set(group.map((append) => append.stream).filter((stream) => stream !== '')), removed);
   }
 
   /** Who waits is told. What was merely offered stays held, hence counted, and is tried again while that makes sense. */
@@ -210,7 +232,20 @@ export function createAppends(
   }
 }
 
-const nothing: Omit<HeldAppend, 'waiter'> = { stream: '', encoded: encodeEvents([]), items: 0, ids: [], tenants: [] };
+const nothing: Omit<HeldAppend, 'waiter'> = {
+  stream: '',
+  encoded: encodeEvents([]),
+  items: 0,
+  ids: [],
+  tenants: [],
+  keys: undefined,
+};
+
+/** The id that must be unique; of a redrive, the id and that of the redrive. An id never holds a lone surrogate, so the two cannot be mistaken. */
+function idToClaim(event: NewEvent): string | undefined {
+  if (event.redrive != null) return redriveMark + JSON.stringify([event.id, event.redrive.id]);
+  return event.generated === true ? undefined : event.id;
+}
 
 function stoppedBefore(by: SluiceError): SluiceError {
   return new SluiceError(`the log has stopped: ${by.message}`, { code: 'LOG_STOPPED', class: 'rejected', cause: by });
@@ -237,59 +272,4 @@ function overloaded(bounds: AppendBounds, items: number): SluiceError {
     `the log holds all it may before writing (maxHeldItems ${bounds.maxHeldItems}, maxHeldBytes ${bounds.maxHeldBytes}): append again a little later`,
     { code: 'OVERLOADED', class: 'rejected' },
   );
-}
-
-/** Writes a group, stream by stream, and says what became of each append. */
-function writeGroup(trees: Trees, group: readonly HeldAppend[], window: IdWindowBounds, now: number): (readonly Appended[])[] {
-  const results = new Array<readonly Appended[]>(group.length).fill([]);
-  const byStream = new Map<string, number[]>();
-  group.forEach((append, index) => {
-    if (append.items === 0) return;
-    const indexes = byStream.get(append.stream);
-    if (indexes === undefined) byStream.set(append.stream, [index]);
-    else indexes.push(index);
-  });
-  for (const [stream, indexes] of byStream) writeStream(trees, stream, group, indexes, results, window, now);
-  return results;
-}
-
-function writeStream(
-  trees: Trees,
-  stream: string,
-  group: readonly HeldAppend[],
-  indexes: readonly number[],
-  results: (readonly Appended[])[],
-  window: IdWindowBounds,
-  now: number,
-): void {
-  const number = numberStream(trees, stream);
-  const rowKey = partitionKey(number, onlyPartition);
-  const row = readPartitionRow(trees.partitions.getBinary(rowKey));
-  const ids = idWindows(trees.scopes, trees.ids, number, () => nextNumber(trees, 'next scope'), window, now);
-  const chunks = createChunkWriter(row.nextOffset, (base, chunk) => {
-    trees.chunks.put(offsetKey(number, onlyPartition, base), chunk);
-  });
-  let offset = row.nextOffset;
-  for (const index of indexes) {
-    const append = group[index]!;
-    const appended: Appended[] = [];
-    let runFrom = 0;
-    for (let i = 0; i < append.items; i++) {
-      const id = append.ids[i];
-      const original = id === undefined ? undefined : ids.claim(append.tenants[i]!, id, { partition: onlyPartition, offset });
-      if (original === undefined) {
-        appended.push({ partition: onlyPartition, offset, duplicate: false });
-        offset++;
-      } else {
-        appended.push({ partition: original.partition, offset: original.offset, duplicate: true });
-        chunks.add(append.encoded, runFrom, i);
-        runFrom = i + 1;
-      }
-    }
-    chunks.add(append.encoded, runFrom, append.items);
-    results[index] = appended;
-  }
-  chunks.end();
-  ids.end();
-  trees.partitions.put(rowKey, writePartitionRow({ firstOffset: row.firstOffset, nextOffset: offset }));
 }

@@ -6,8 +6,8 @@
  * ```
  */
 
-import { SluiceError } from '../core/errors.js';
-import type { LogRecord } from '../log/log.js';
+import { DamagedRecords } from '../log/damage.js';
+import type { LogRecord } from '../log/record.js';
 import { crc32 } from './crc32.js';
 import { decodeRecord, type EncodedEvents, recordBytes } from './records.js';
 
@@ -26,11 +26,11 @@ export interface ChunkWriter {
 }
 
 /**
- * A chunk writer. `put` gets a buffer that is valid during the call only.
+ * A chunk writer. `put` gets a buffer that is valid during the call only, and the bytes of the records in it.
  *
  * @param base the offset of the first record.
  */
-export function createChunkWriter(base: number, put: (base: number, chunk: Buffer) => void): ChunkWriter {
+export function createChunkWriter(base: number, put: (base: number, chunk: Buffer, bytes: number) => void): ChunkWriter {
   let parts: Buffer[] = [];
   let items = 0;
   let bytes = 0;
@@ -59,7 +59,7 @@ export function createChunkWriter(base: number, put: (base: number, chunk: Buffe
 
   function end(): void {
     if (items === 0) return;
-    put(base, joinChunk(base, items, bytes, parts));
+    put(base, joinChunk(base, items, bytes, parts), bytes);
     base += items;
     parts = [];
     items = 0;
@@ -80,14 +80,11 @@ export interface Chunk {
 /**
  * Checks a chunk and finds its records. The records are views of `bytes`, which must not change any more.
  *
- * @throws SluiceError `LOG_CORRUPT`, naming stream and offset.
+ * @param end answers the base of the next chunk: what is lost when this one is damaged.
+ * @throws DamagedRecords `LOG_CORRUPT`
  */
-export function openChunk(bytes: Buffer, stream: string, partition: number, base: number): Chunk {
-  const damaged = () =>
-    new SluiceError(
-      `stream ${JSON.stringify(stream)}, partition ${partition}: the chunk at offset ${base} is damaged on disk; what lies before it can be read. Restore the log from a backup.`,
-      { code: 'LOG_CORRUPT', class: 'permanent' },
-    );
+export function openChunk(bytes: Buffer, stream: string, partition: number, base: number, end: () => number): Chunk {
+  const damaged = () => new DamagedRecords(stream, partition, { first: base, last: end() - 1 });
   if (bytes.length < headerBytes || crc32(bytes.subarray(4)) !== bytes.readUInt32BE(0) || bytes.readUIntBE(4, 6) !== base)
     throw damaged();
   const items = bytes.readUInt32BE(10);

@@ -1,138 +1,220 @@
-/**
- * Dead letters in bytes, by (stream, partition, offset, group): `length of the head u32 · head, as JSON · record`. The record is stored as in
- * a chunk, byte for byte: the letter outlives its chunk.
- */
+/** Dead letters in the store: parked and removed within the transaction of a settlement, listed a slice a turn. */
 
-import type { DeadLetter, NewDeadLetter } from '../log/log.js';
-import { afterPrefix, letterKey, partitionKey, readCount, readLetterGroup, readOffset, writeCount } from './keys.js';
+import type { Clock } from '../env/env.js';
+import type { DeadLetter, DeadLetterFilter, DeadLetters, NewDeadLetter } from '../log/dead-letter.js';
+import { readDeadLetterId } from '../log/dead-letter.js';
+import type { LetterGuard, LetterTotals } from '../log/letter-bounds.js';
+import { letterCounts, matchesFilter, pageLimit, storedLetter } from '../log/letter-filter.js';
+import type { OffsetRange } from '../log/position.js';
+import { holds } from '../log/ranges.js';
+import { afterPrefix, letterKey, partitionKey, readLetterGroup, readOffset } from './keys.js';
+import { decodeLetter, encodeLetter, readTotals, writeTotals } from './letter-rows.js';
 import { streamNumber } from './names.js';
-import { decodeRecord, encodeEvents } from './records.js';
-import type { Trees } from './store.js';
+import type { Store, Trees } from './store.js';
 
-/** What of a letter is not in its record. */
-type LetterHead = Pick<DeadLetter, 'group' | 'code' | 'class' | 'message' | 'attempts' | 'firstFailedAt' | 'lastFailedAt'> & {
-  readonly stream: string;
-  readonly partition: number;
-  readonly offset: number;
-};
-
-/** Public name of a letter. */
-export function letterId(group: string, stream: string, partition: number, offset: number): string {
-  return `${group}/${stream}/${partition}/${offset}`;
+/** The letters of a store, with what only the log may do. */
+export interface StoredLetters extends DeadLetters {
+  /** After a settlement that has moved letters. */
+  changed(): void;
+  /** Removes letters beyond their age, durably; answers how many. */
+  expire(now: number): Promise<number>;
 }
 
-/** Parks a record, or replaces its letter; within a write transaction. Answers by how much the count changed. */
-export function parkLetter(trees: Trees, group: string, stream: number, letter: NewDeadLetter): number {
-  const { partition, offset } = letter.record;
-  const key = letterKey(stream, partition, offset, group);
-  const known = trees.letters.getBinaryFast(key) !== undefined;
-  trees.letters.put(key, encodeLetter(group, letter));
-  return known ? 0 : 1;
-}
+// About 20 ms of reading; then others have their turn.
+const sliceRows = 1_000;
 
-/** Removes the letters of offsets that were delivered after all; within a write transaction. Answers by how much the count changed. */
-export function removeLetters(
-  trees: Trees,
-  group: string,
-  stream: number,
-  partition: number,
-  offsets: ReadonlySet<number>,
-): number {
-  if (offsets.size === 0 || letterCount(trees) === 0) return 0;
-  const start = letterKey(stream, partition, min(offsets), '');
-  const end = letterKey(stream, partition, max(offsets) + 1, '');
-  const found = [...trees.letters.getKeys({ start, end })].filter(
-    (key) => offsets.has(readOffset(key)) && readLetterGroup(key) === group,
-  );
-  for (const key of found) trees.letters.remove(key);
-  return -found.length;
-}
+/** The letters over a store. */
+export function createLetters(store: Store, clock: Clock, guard: LetterGuard): StoredLetters {
+  const { trees } = store;
+  let totals = readTotals(trees);
 
-/** Number of letters, of all groups. */
-export function letterCount(trees: Trees): number {
-  return readCount(trees.meta.getBinary(countKey));
-}
+  const changed = () => {
+    totals = readTotals(trees);
+    guard.changed(totals);
+  };
 
-/** Counts letters that came or went; within a write transaction. */
-export function countLetters(trees: Trees, change: number): void {
-  if (change !== 0) trees.meta.put(countKey, writeCount(letterCount(trees) + change));
-}
-
-/** One letter. */
-export function readLetter(
-  trees: Trees,
-  group: string,
-  stream: string,
-  partition: number,
-  offset: number,
-): DeadLetter | undefined {
-  const number = streamNumber(trees, stream);
-  const bytes = number === undefined ? undefined : trees.letters.getBinary(letterKey(number, partition, offset, group));
-  return bytes === undefined ? undefined : decodeLetter(bytes);
-}
-
-/** Letters by stream, partition and offset. */
-export function readLetters(
-  trees: Trees,
-  filter: { readonly stream?: string; readonly group?: string; readonly limit?: number },
-): DeadLetter[] {
-  const limit = filter.limit ?? 100;
-  const letters: DeadLetter[] = [];
-  const number = filter.stream === undefined ? undefined : streamNumber(trees, filter.stream);
-  if (limit <= 0 || (filter.stream !== undefined && number === undefined)) return letters;
-  const prefix = number === undefined ? undefined : partitionKey(number, 0).subarray(0, 4);
-  const range = prefix === undefined ? {} : { start: prefix, end: afterPrefix(prefix) };
-  for (const key of trees.letters.getKeys(range)) {
-    if (filter.group !== undefined && readLetterGroup(key) !== filter.group) continue;
-    letters.push(decodeLetter(trees.letters.getBinary(key)!));
-    if (letters.length >= limit) break;
+  /** Letters that a filter means, from a key on. */
+  async function* matching(
+    filter: DeadLetterFilter,
+    after?: Buffer,
+  ): AsyncGenerator<{ letter: DeadLetter; bytes: number; key: Buffer }> {
+    if (filter.ids !== undefined) {
+      for (const key of filter.ids.flatMap((id) => keyOf(trees, id) ?? [])) {
+        const row = trees.letters.getBinary(key);
+        if (row === undefined || (after !== undefined && Buffer.compare(key, after) <= 0)) continue;
+        const letter = decodeLetter(row);
+        if (matchesFilter(letter, filter)) yield { letter, bytes: row.length, key };
+      }
+      return;
+    }
+    const number = filter.stream === undefined ? undefined : streamNumber(trees, filter.stream);
+    if (filter.stream !== undefined && number === undefined) return;
+    const prefix = number === undefined ? undefined : streamPrefix(number, filter.partition);
+    const end = prefix === undefined ? undefined : afterPrefix(prefix);
+    let start = after === undefined ? prefix : Buffer.concat([after, zero]);
+    for (;;) {
+      const keys = [...trees.letters.getKeys({ ...(start && { start }), ...(end && { end }), limit: sliceRows })].map(copy);
+      for (const key of keys) {
+        if (filter.group !== undefined && readLetterGroup(key) !== filter.group) continue;
+        const row = trees.letters.getBinary(key);
+        if (row === undefined) continue;
+        const letter = decodeLetter(row);
+        if (matchesFilter(letter, filter)) yield { letter, bytes: row.length, key };
+      }
+      if (keys.length < sliceRows) return;
+      start = Buffer.concat([keys.at(-1)!, zero]);
+      await new Promise<void>((resolve) => clock.afterTurn(resolve));
+    }
   }
-  return letters;
-}
 
-const countKey = Buffer.from('letters');
+  async function purge(filter: DeadLetterFilter, limit: number): Promise<number> {
+    const doomed: Buffer[] = [];
+    for await (const { key } of matching(filter)) if (doomed.push(key) >= limit) break;
+    if (doomed.length === 0) return 0;
+    const removed = await store.write(() => removeKeys(trees, doomed));
+    changed();
+    return removed;
+  }
 
-function encodeLetter(group: string, letter: NewDeadLetter): Buffer {
-  const { record, code, class: failureClass, message, attempts, firstFailedAt, lastFailedAt } = letter;
-  const { stream, partition, offset } = record;
-  const head: LetterHead = {
-    group,
-    stream,
-    partition,
-    offset,
-    code,
-    class: failureClass,
-    message,
-    attempts,
-    firstFailedAt,
-    lastFailedAt,
-  };
-  const headBytes = Buffer.from(JSON.stringify(head));
-  const length = Buffer.allocUnsafe(4);
-  length.writeUInt32BE(headBytes.length, 0);
-  return Buffer.concat([length, headBytes, encodeEvents([record]).bytes]);
-}
-
-function decodeLetter(stored: Uint8Array): DeadLetter {
-  const bytes = Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength);
-  const recordAt = 4 + bytes.readUInt32BE(0);
-  const { stream, partition, offset, group, ...why } = JSON.parse(bytes.toString('utf8', 4, recordAt)) as LetterHead;
   return {
-    id: letterId(group, stream, partition, offset),
-    group,
-    record: decodeRecord(bytes, recordAt, stream, partition, offset),
-    ...why,
+    get items() {
+      return totals.items;
+    },
+    get bytes() {
+      return totals.bytes;
+    },
+    async page({ filter = {}, after, limit } = {}) {
+      const most = pageLimit(limit);
+      const letters: DeadLetter[] = [];
+      for await (const { letter } of matching(filter, after === undefined ? undefined : keyOf(trees, after))) {
+        if (letters.length === most) return { letters, next: letters.at(-1)!.id };
+        letters.push(letter);
+      }
+      return { letters };
+    },
+    async groups(filter = {}) {
+      const counts = letterCounts();
+      for await (const { letter, bytes } of matching(filter)) counts.add(letter, bytes);
+      return counts.result();
+    },
+    async get(id) {
+      const key = keyOf(trees, id);
+      const row = key === undefined ? undefined : trees.letters.getBinary(key);
+      return row === undefined ? undefined : decodeLetter(row);
+    },
+    async markRedriven(ids, at) {
+      const marked = await store.write(() => markAll(trees, ids, at));
+      changed();
+      return marked;
+    },
+    purge: (filter, limit) => purge(filter, pageLimit(limit ?? 10_000)),
+    changed,
+    async expire(now) {
+      if (!Number.isFinite(guard.maxAgeMs)) return 0;
+      let removed = 0;
+      for (;;) {
+        const some = await purge({ parkedBefore: now - guard.maxAgeMs + 1 }, 10_000);
+        removed += some;
+        if (some < 10_000) return removed;
+      }
+    },
   };
 }
 
-function min(offsets: ReadonlySet<number>): number {
-  let least = Number.POSITIVE_INFINITY;
-  for (const offset of offsets) if (offset < least) least = offset;
-  return least;
+/**
+ * Parks letters and removes those that were delivered; within a write transaction.
+ *
+ * @throws SluiceError `DEAD_LETTERS_FULL`: then the transaction must not go on.
+ */
+export function moveLetters(
+  trees: Trees,
+  guard: LetterGuard,
+  place: { readonly group: string; readonly number: number; readonly partition: number },
+  dead: readonly NewDeadLetter[],
+  delivered: readonly OffsetRange[],
+  now: number,
+): boolean {
+  const before = readTotals(trees);
+  const { group, number, partition } = place;
+  let { items, bytes } = before;
+  const doomed = before.items === 0 ? [] : deliveredKeys(trees, group, number, partition, delivered);
+  if (doomed.length === 0 && dead.length === 0) return false;
+  for (const key of doomed) {
+    bytes -= trees.letters.getBinary(key)!.length;
+    items--;
+    trees.letters.remove(key);
+  }
+  for (const letter of dead) {
+    const key = letterKey(number, partition, letter.record.offset, group);
+    const known = trees.letters.getBinary(key);
+    const row = encodeLetter(storedLetter(group, letter, now, known === undefined ? undefined : decodeLetter(known)));
+    bytes += row.length - (known?.length ?? 0);
+    if (known === undefined) items++;
+    trees.letters.put(key, row);
+  }
+  guard.admit(before, { items, bytes });
+  writeTotals(trees, { items, bytes });
+  return true;
 }
 
-function max(offsets: ReadonlySet<number>): number {
-  let most = Number.NEGATIVE_INFINITY;
-  for (const offset of offsets) if (offset > most) most = offset;
-  return most;
+function deliveredKeys(
+  trees: Trees,
+  group: string,
+  number: number,
+  partition: number,
+  delivered: readonly OffsetRange[],
+): Buffer[] {
+  if (delivered.length === 0) return [];
+  const [first, last] = [delivered[0]!.first, delivered.at(-1)!.last];
+  const range = { start: letterKey(number, partition, first, ''), end: letterKey(number, partition, last + 1, '') };
+  return [...trees.letters.getKeys(range)]
+    .filter((key) => holds(delivered, readOffset(key)) && readLetterGroup(key) === group)
+    .map(copy);
 }
+
+function removeKeys(trees: Trees, keys: readonly Buffer[]): number {
+  let { items, bytes }: LetterTotals = readTotals(trees);
+  let removed = 0;
+  for (const key of keys) {
+    const row = trees.letters.getBinary(key);
+    if (row === undefined) continue;
+    trees.letters.remove(key);
+    items--;
+    bytes -= row.length;
+    removed++;
+  }
+  writeTotals(trees, { items, bytes });
+  return removed;
+}
+
+function markAll(trees: Trees, ids: readonly string[], at: number): number {
+  const { items, bytes } = readTotals(trees);
+  let grown = 0;
+  let marked = 0;
+  for (const id of ids) {
+    const key = keyOf(trees, id);
+    const row = key === undefined ? undefined : trees.letters.getBinary(key);
+    if (key === undefined || row === undefined) continue;
+    const letter = decodeLetter(row);
+    const next = encodeLetter({ ...letter, state: 'redriven', redrives: letter.redrives + 1, redrivenAt: at });
+    grown += next.length - row.length;
+    trees.letters.put(key, next);
+    marked++;
+  }
+  writeTotals(trees, { items, bytes: bytes + grown });
+  return marked;
+}
+
+/** The key of a letter by its name; undefined when there can be none. */
+function keyOf(trees: Trees, id: string): Buffer | undefined {
+  const place = readDeadLetterId(id);
+  const number = place === undefined ? undefined : streamNumber(trees, place.stream);
+  return place === undefined || number === undefined ? undefined : letterKey(number, place.partition, place.offset, place.group);
+}
+
+function streamPrefix(number: number, partition: number | undefined): Buffer {
+  return partition === undefined ? partitionKey(number, 0).subarray(0, 4) : partitionKey(number, partition);
+}
+
+const zero = Buffer.alloc(1);
+const copy = (key: Buffer): Buffer => Buffer.from(key);

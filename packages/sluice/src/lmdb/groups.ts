@@ -1,121 +1,226 @@
-/** Consumer groups: their positions, and the chunks that none of them needs any more. */
+/** Consumer groups in the store: each act is one transaction. */
 
-import type { GroupPosition, Settlement } from '../log/log.js';
-import { countLetters, parkLetter, removeLetters } from './dead-letters.js';
-import { afterPrefix, groupKey, offsetKey, partitionKey, readOffset, readPartitionRow, writePartitionRow } from './keys.js';
-import { numberStream, streamNumber } from './names.js';
-import type { Trees } from './store.js';
+import type { Clock, Env } from '../env/env.js';
+import {
+  checkMarks,
+  checkPosition,
+  checkRanges,
+  claimed,
+  type GroupState,
+  groupInfo,
+  moved,
+  newGroup,
+  ownedBy,
+  released,
+  skipped,
+  sought,
+} from '../log/group-state.js';
+import type { LetterGuard } from '../log/letter-bounds.js';
+import { checkName, checkPartition } from '../log/limits.js';
+import type { Log } from '../log/log.js';
+import type { GroupInfo, Lag, Ownership, StartAt } from '../log/position.js';
+import { countOf, unsettledIn } from '../log/ranges.js';
+import type { StreamSettings } from '../log/stream-options.js';
+import { moveLetters } from './dead-letters.js';
+import { readGroupRow, writeGroupRow } from './group-rows.js';
+import type { InFlightMarks } from './in-flight.js';
+import { afterPrefix, groupKey, partitionKey, readPartitionKey } from './keys.js';
+import { ensureStream, nextNumber, type StreamRow, streamRow, streamRows } from './names.js';
+import { offsetAt, type Reads, rowOf } from './reads.js';
+import { type Removed, retainPartition } from './retention.js';
+import type { Store, Trees } from './store.js';
 
-/** The stored position of a group, or undefined when it has none. */
-export function readPosition(trees: Trees, group: string, stream: string, partition: number): GroupPosition | undefined {
-  const number = streamNumber(trees, stream);
-  const row = number === undefined ? undefined : trees.groups.getBinary(groupKey(number, partition, group));
-  return row === undefined ? undefined : decodePosition(row);
+/** The part of the contract that is about groups. */
+export type Groups = Pick<
+  Log,
+  'createGroup' | 'deleteGroup' | 'groups' | 'position' | 'lag' | 'claim' | 'inFlight' | 'settle' | 'skip' | 'release' | 'seek'
+>;
+
+/** What groups need beside the store. */
+export interface GroupParts {
+  readonly env: Env;
+  readonly reads: Reads;
+  readonly marks: InFlightMarks;
+  readonly guard: LetterGuard;
+  readonly defaults: StreamSettings;
+  /** Told what a settlement has let go. */
+  removed(stream: string, partition: number, removed: Removed): void;
+  lettersMoved(): void;
 }
 
-/** Makes a group known, at the first offset stored, so that no chunk is dropped before it has read it; within a write transaction. */
-export function registerGroup(trees: Trees, group: string, stream: string, partition: number): GroupPosition {
-  const known = readPosition(trees, group, stream, partition);
-  if (known !== undefined) return known;
-  const number = numberStream(trees, stream);
-  const rowKey = partitionKey(number, partition);
-  const stored = trees.partitions.getBinary(rowKey);
-  const row = readPartitionRow(stored);
-  if (stored === undefined) trees.partitions.put(rowKey, writePartitionRow(row));
-  const position: GroupPosition = { cursor: row.firstOffset, settledAbove: [] };
-  trees.groups.put(groupKey(number, partition, group), encodePosition(position));
-  return position;
+/** The groups over a store. */
+export function createGroups(store: Store, parts: GroupParts): Groups {
+  const { trees } = store;
+  const { env, reads, marks, guard, defaults } = parts;
+  const now = () => Math.floor(env.clock.wall());
+
+  return {
+    async createGroup(group, stream, from = 'start') {
+      checkName('group', group);
+      checkName('stream', stream);
+      return store.write(() => makeGroup(trees, group, ensureStream(trees, stream, defaults), from));
+    },
+    async deleteGroup(group, stream) {
+      const row = streamRow(trees, stream);
+      if (row === undefined) return false;
+      const deleted = await store.write(() => removeGroup(trees, group, row));
+      for (let partition = 0; partition < row.settings.partitions; partition++) marks.clear(group, stream, partition);
+      return deleted;
+    },
+    groups: async (filter = {}) => listGroups(trees, filter),
+    position: async (group, stream, partition) => readState(trees, group, streamRow(trees, stream), partition)?.position,
+    async lag(group, stream) {
+      const row = streamRow(trees, stream);
+      if (row === undefined) return [];
+      return Array.from({ length: row.settings.partitions }, (_, partition) => {
+        const state = readState(trees, group, row, partition);
+        return state === undefined ? undefined : lagOf(trees, reads, env.clock, stream, row, partition, state);
+      }).filter((lag) => lag !== undefined);
+    },
+    async claim(group, stream, partition) {
+      checkName('group', group);
+      checkName('stream', stream);
+      const state = await store.write(() => {
+        const row = ensureStream(trees, stream, defaults);
+        checkPartition(stream, partition, row.settings.partitions);
+        makeGroup(trees, group, row, 'start');
+        const before = readState(trees, group, row, partition)!;
+        const inFlight = before.owned ? marks.read(group, stream, partition, before.epoch) : [];
+        const next = claimed(before, nextNumber(trees, 'next epoch'), inFlight, now());
+        return writeState(trees, group, row, partition, next);
+      });
+      const { epoch, position, suspects, uncleanStarts } = state;
+      return { group, stream, partition, epoch, position, suspects, uncleanStarts };
+    },
+    async inFlight(owner, ranges) {
+      checkMarks(ranges);
+      ownedBy(owner, readState(trees, owner.group, streamRow(trees, owner.stream), owner.partition));
+      marks.write(owner, ranges);
+    },
+    async settle(owner, { position, delivered = [], dead = [] }) {
+      const { group, stream, partition } = owner;
+      const { letters, gone } = await store.write(() => {
+        const { row, state } = owned(owner);
+        const { nextOffset } = rowOf(trees, row.number, partition);
+        if (position !== undefined) checkPosition(position, nextOffset);
+        checkRanges(delivered, nextOffset);
+        const letters = moveLetters(trees, guard, { group, number: row.number, partition }, dead, delivered, now());
+        if (position === undefined) return { letters, gone: undefined };
+        writeState(trees, group, row, partition, moved(state, position));
+        return { letters, gone: retainPartition(trees, row, partition, now()) };
+      });
+      if (letters) parts.lettersMoved();
+      if (gone !== undefined) parts.removed(stream, partition, gone);
+    },
+    async skip(owner, range) {
+      const { group, stream, partition } = owner;
+      const { position, gone } = await store.write(() => {
+        const { row, state } = owned(owner);
+        checkRanges([range], rowOf(trees, row.number, partition).nextOffset);
+        const next = writeState(trees, group, row, partition, skipped(state, range));
+        return { position: next.position, gone: retainPartition(trees, row, partition, now()) };
+      });
+      parts.removed(stream, partition, gone);
+      return position;
+    },
+    async release(owner) {
+      const { group, stream, partition } = owner;
+      const isReleased = await store.write(() => {
+        const row = streamRow(trees, stream);
+        const state = readState(trees, group, row, partition);
+        if (row === undefined || state?.owned !== true || state.epoch !== owner.epoch) return false;
+        writeState(trees, group, row, partition, released(state));
+        return true;
+      });
+      if (isReleased) marks.clear(group, stream, partition);
+    },
+    async seek(group, stream, partition, to) {
+      checkName('group', group);
+      checkName('stream', stream);
+      const next = await store.write(() => {
+        const row = ensureStream(trees, stream, defaults);
+        checkPartition(stream, partition, row.settings.partitions);
+        makeGroup(trees, group, row, 'start');
+        const before = readState(trees, group, row, partition)!;
+        const cursor = resolveStart(trees, row, partition, to);
+        return writeState(trees, group, row, partition, sought(before, nextNumber(trees, 'next epoch'), cursor));
+      });
+      marks.clear(group, stream, partition);
+      return next.position;
+    },
+  };
+
+  function owned(owner: Ownership): { row: StreamRow; state: GroupState } {
+    const row = streamRow(trees, owner.stream);
+    const state = ownedBy(owner, readState(trees, owner.group, row, owner.partition));
+    return { row: row!, state };
+  }
 }
 
-/** Moves a group, with its dead letters, and drops chunks; within a write transaction. */
-export function settleGroup(
+function readState(trees: Trees, group: string, row: StreamRow | undefined, partition: number): GroupState | undefined {
+  const bytes = row === undefined ? undefined : trees.groups.getBinary(groupKey(row.number, partition, group));
+  return bytes === undefined ? undefined : readGroupRow(bytes);
+}
+
+function writeState(trees: Trees, group: string, row: StreamRow, partition: number, state: GroupState): GroupState {
+  trees.groups.put(groupKey(row.number, partition, group), writeGroupRow(state));
+  return state;
+}
+
+function makeGroup(trees: Trees, group: string, row: StreamRow, from: StartAt): boolean {
+  if (readState(trees, group, row, 0) !== undefined) return false;
+  for (let partition = 0; partition < row.settings.partitions; partition++) {
+    writeState(trees, group, row, partition, newGroup(resolveStart(trees, row, partition, from)));
+  }
+  return true;
+}
+
+function removeGroup(trees: Trees, group: string, row: StreamRow): boolean {
+  const known = readState(trees, group, row, 0) !== undefined;
+  for (let partition = 0; known && partition < row.settings.partitions; partition++) {
+    trees.groups.remove(groupKey(row.number, partition, group));
+  }
+  return known;
+}
+
+function resolveStart(trees: Trees, { number }: StreamRow, partition: number, from: StartAt): number {
+  const { firstOffset, nextOffset } = rowOf(trees, number, partition);
+  if (from === 'start') return firstOffset;
+  if (from === 'end') return nextOffset;
+  if ('offset' in from) return Math.min(nextOffset, Math.max(firstOffset, from.offset));
+  return offsetAt(trees, number, partition, from.time);
+}
+
+function listGroups(trees: Trees, filter: { readonly group?: string; readonly stream?: string }): GroupInfo[] {
+  const infos: GroupInfo[] = [];
+  for (const { stream, number } of streamRows(trees)) {
+    if (filter.stream !== undefined && filter.stream !== stream) continue;
+    const prefix = partitionKey(number, 0).subarray(0, 4);
+    for (const { key, value } of trees.groups.getRange({ start: prefix, end: afterPrefix(prefix) })) {
+      const group = key.toString('utf8', 6);
+      if (filter.group !== undefined && filter.group !== group) continue;
+      infos.push(groupInfo(group, stream, readPartitionKey(key).partition, readGroupRow(value)));
+    }
+  }
+  return infos;
+}
+
+function lagOf(
   trees: Trees,
-  group: string,
+  reads: Reads,
+  clock: Clock,
   stream: string,
+  row: StreamRow,
   partition: number,
-  position: GroupPosition,
-  settlements: readonly Settlement[],
-): void {
-  const number = numberStream(trees, stream);
-  trees.groups.put(groupKey(number, partition, group), encodePosition(position));
-  const delivered = new Set<number>();
-  let letters = 0;
-  for (const settlement of settlements) {
-    if (settlement.kind === 'ok') delivered.add(settlement.offset);
-    else letters += parkLetter(trees, group, number, settlement.letter);
-  }
-  letters += removeLetters(trees, group, number, partition, delivered);
-  countLetters(trees, letters);
-  dropChunks(trees, number, partition);
-}
-
-// More than a settle can finish on its own, so that a backlog of small chunks shrinks; few enough to keep a transaction short.
-const maxDroppedChunks = 1_000;
-
-/** Drops the chunks that lie wholly below the cursors of all groups, the oldest first. */
-function dropChunks(trees: Trees, stream: number, partition: number): void {
-  const rowKey = partitionKey(stream, partition);
-  const row = readPartitionRow(trees.partitions.getBinary(rowKey));
-  const needed = leastCursor(trees, rowKey);
-  if (needed <= row.firstOffset) return;
-  const bases = [
-    ...trees.chunks.getKeys({
-      start: offsetKey(stream, partition, row.firstOffset),
-      end: offsetKey(stream, partition, needed),
-      limit: maxDroppedChunks + 1,
-    }),
-  ].map(readOffset);
-  let firstOffset = row.firstOffset;
-  for (let i = 0; i < Math.min(bases.length, maxDroppedChunks); i++) {
-    // A chunk ends where the next one begins. Behind the last that was found lies a chunk that is needed, or the end of the partition.
-    const end = bases[i + 1] ?? endOfChunk(trees, stream, partition, bases[i]!, row.nextOffset);
-    if (end > needed) break;
-    trees.chunks.remove(offsetKey(stream, partition, bases[i]!));
-    firstOffset = end;
-  }
-  if (firstOffset > row.firstOffset) trees.partitions.put(rowKey, writePartitionRow({ firstOffset, nextOffset: row.nextOffset }));
-}
-
-function endOfChunk(trees: Trees, stream: number, partition: number, base: number, nextOffset: number): number {
-  const start = offsetKey(stream, partition, base + 1);
-  for (const key of trees.chunks.getKeys({ start, end: afterPrefix(partitionKey(stream, partition)), limit: 1 }))
-    return readOffset(key);
-  return nextOffset;
-}
-
-function leastCursor(trees: Trees, prefix: Buffer): number {
-  let least = Number.POSITIVE_INFINITY;
-  for (const { value } of trees.groups.getRange({ start: prefix, end: afterPrefix(prefix) })) {
-    least = Math.min(least, value.readUIntBE(0, 6));
-  }
-  return Number.isFinite(least) ? least : 0;
-}
-
-/** `cursor u48 · runs u32 · per run: first offset u48, length u32`: settled offsets above the cursor lie mostly side by side. */
-function encodePosition({ cursor, settledAbove }: GroupPosition): Buffer {
-  const runs: { first: number; length: number }[] = [];
-  for (const offset of settledAbove) {
-    const last = runs.at(-1);
-    if (last !== undefined && last.first + last.length === offset) last.length++;
-    else runs.push({ first: offset, length: 1 });
-  }
-  const row = Buffer.allocUnsafe(10 + runs.length * 10);
-  row.writeUIntBE(cursor, 0, 6);
-  row.writeUInt32BE(runs.length, 6);
-  runs.forEach(({ first, length }, i) => {
-    row.writeUIntBE(first, 10 + i * 10, 6);
-    row.writeUInt32BE(length, 16 + i * 10);
-  });
-  return row;
-}
-
-function decodePosition(row: Buffer): GroupPosition {
-  const settledAbove: number[] = [];
-  const runs = row.readUInt32BE(6);
-  for (let i = 0; i < runs; i++) {
-    const first = row.readUIntBE(10 + i * 10, 6);
-    const length = row.readUInt32BE(16 + i * 10);
-    for (let k = 0; k < length; k++) settledAbove.push(first + k);
-  }
-  return { cursor: row.readUIntBE(0, 6), settledAbove };
+  { position }: GroupState,
+): Lag {
+  const { nextOffset, nextPosition } = rowOf(trees, row.number, partition);
+  const { cursor, settledAbove } = position;
+  const all = nextOffset - cursor;
+  const items = all - countOf(settledAbove);
+  if (items <= 0) return { partition, items: 0, bytes: 0, oldestMs: 0 };
+  const [oldest] = unsettledIn({ first: cursor, last: nextOffset - 1 }, position);
+  const bytes = Math.round((nextPosition - reads.positionAt(stream, partition, cursor)) * (items / all));
+  const receivedAt = reads.receivedAt(stream, partition, oldest!.first);
+  return { partition, items, bytes, oldestMs: Math.max(0, clock.wall() - receivedAt) };
 }

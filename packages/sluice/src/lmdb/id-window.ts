@@ -7,14 +7,15 @@
  */
 
 import { createHash } from 'node:crypto';
-import type { Position } from '../log/log.js';
+import type { Position } from '../log/record.js';
+import type { StreamSettings } from '../log/stream-options.js';
 import type { Tree } from './store.js';
 
 /** Bounds of the window, for each stream and tenant. */
-export interface IdWindowBounds {
-  readonly items: number;
-  readonly ageMs: number;
-}
+export type IdWindowBounds = StreamSettings['ids'];
+
+/** What the text to claim for a redrive begins with. */
+export const redriveMark = '\ud800';
 
 /** The windows that one append group touches, within its transaction. */
 export interface IdWindows {
@@ -115,7 +116,7 @@ function writeScope(scope: Scope): Buffer {
 
 function claimIn(ids: Tree, scope: Scope, id: string, here: Position, bounds: IdWindowBounds, now: number): Position | undefined {
   // Before the look-up: what lies two generations back is out of the window from this moment on.
-  if (scope.next - scope.generationFirst >= bounds.items || now - scope.generationAt >= bounds.ageMs) {
+  if (scope.next - scope.generationFirst >= bounds.maxItems || now - scope.generationAt >= bounds.maxAgeMs) {
     scope.generation++;
     scope.generationFirst = scope.next;
     scope.generationAt = now;
@@ -165,7 +166,7 @@ function writeRow(number: number, now: number, here: Position): void {
 
 /** Where a row points to, while it is in the window. */
 function placeIn(row: Buffer | undefined, scope: Scope, bounds: IdWindowBounds, now: number): Position | undefined {
-  if (row === undefined || scope.next - row.readUIntBE(0, 6) > bounds.items || now - row.readUIntBE(6, 6) >= bounds.ageMs)
+  if (row === undefined || scope.next - row.readUIntBE(0, 6) > bounds.maxItems || now - row.readUIntBE(6, 6) >= bounds.maxAgeMs)
     return undefined;
   return { partition: row.readUInt16BE(12), offset: row.readUIntBE(14, 6) };
 }
@@ -196,12 +197,15 @@ const longestRawId = 64;
 const keyBuffer = Buffer.allocUnsafe(9 + longestRawId);
 
 /**
- * `scope u32 · generation u32 · 0 · id`, or for ids of more than 64 bytes `… · 1 · SHA-256 of the id`: within LMDB's limit of a key, and ids that
+ * `scope u32 · generation u32 · 0 · id`, for ids of more than 64 bytes `… · 1 · SHA-256 of the id`, for redrives `… · 2 · SHA-256`: within LMDB's limit of a key, and ids that
  * grow with time (UUIDv7, counters) stay neighbours, which makes them three times as fast as random ones.
  */
 function idKey(scope: number, generation: number, id: string): Buffer {
   let end = 9;
-  if (id.length <= longestRawId && (id.length * 3 <= longestRawId || Buffer.byteLength(id) <= longestRawId)) {
+  if (id.startsWith(redriveMark)) {
+    keyBuffer[8] = 2;
+    end += createHash('sha256').update(id.slice(1)).digest().copy(keyBuffer, 9);
+  } else if (id.length <= longestRawId && (id.length * 3 <= longestRawId || Buffer.byteLength(id) <= longestRawId)) {
     keyBuffer[8] = 0;
     end += keyBuffer.write(id, 9, 'utf8');
   } else {

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { open } from 'lmdb';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemEnv } from '../env/system.js';
-import type { NewEvent } from '../log/log.js';
+import type { Log } from '../log/log.js';
+import type { GroupPosition } from '../log/position.js';
+import type { NewEvent } from '../log/record.js';
 import { exerciseLog } from '../testing/exercise-log.js';
 import { testEnv } from '../testing/test-env.js';
 import { type LmdbLogOptions, openLmdbLog } from './lmdb-log.js';
@@ -64,7 +66,7 @@ describe('the log over LMDB, on disk', () => {
   it('splits a large append into chunks and reads it back in pieces, across a restart', async () => {
     const events = many('e', 9_000, 200);
     const log = openLog();
-    const appended = await log.append('s', events);
+    const { appended } = await log.append('s', events);
     expect(appended.map((a) => a.offset)).toEqual(events.map((_, offset) => offset));
     await log.close();
     expect(await inTree('chunks', (db) => db.getCount())).toBeGreaterThan(5);
@@ -134,13 +136,15 @@ describe('the log over LMDB, on disk', () => {
   });
 
   it('refuses options out of range', () => {
-    expect(() => openLmdbLog({ path, idWindowItems: 0 })).toThrowError(expect.objectContaining({ code: 'INVALID_OPTION' }));
+    expect(() => openLmdbLog({ path, streamDefaults: { ids: { maxItems: 0 } } })).toThrowError(
+      expect.objectContaining({ code: 'INVALID_OPTION' }),
+    );
   });
 
-  it('forgets an id at idWindowMs, not a millisecond earlier', async () => {
+  it('forgets an id at ids.maxAgeMs, not a millisecond earlier', async () => {
     const env = testEnv({ seed: 1 });
-    const log = openLog({ env, idWindowMs: 1_000 });
-    const isDuplicate = async (id: string) => (await log.append('s', [event(id)]))[0]!.duplicate;
+    const log = openLog({ env, streamDefaults: { ids: { maxAgeMs: 1_000 } } });
+    const isDuplicate = async (id: string) => (await log.append('s', [event(id)])).appended[0]!.duplicate;
     expect(await isDuplicate('a')).toBe(false);
     await env.clock.advance(999);
     expect(await isDuplicate('a')).toBe(true);
@@ -151,13 +155,13 @@ describe('the log over LMDB, on disk', () => {
 
   it('agrees with a list of the last ids, over many generations, restarts and tenants', async () => {
     const window = 7;
-    let log = openLog({ idWindowItems: window });
+    let log = openLog({ streamDefaults: { ids: { maxItems: window } } });
     const remembered = new Map<string, string[]>();
     const random = testEnv({ seed: 20_260_101 }).random;
     for (let round = 0; round < 60; round++) {
       if (round % 20 === 19) {
         await log.close();
-        log = openLog({ idWindowItems: window });
+        log = openLog({ streamDefaults: { ids: { maxItems: window } } });
       }
       const events = Array.from({ length: 1 + Math.floor(random.next() * 6) }, () => {
         return event(`id${Math.floor(random.next() * 12)}`, random.next() < 0.5 ? '_' : 'acme');
@@ -170,12 +174,12 @@ describe('the log over LMDB, on disk', () => {
         if (list.length > window) list.shift();
         return false;
       });
-      expect((await log.append('s', events)).map((a) => a.duplicate)).toEqual(expected);
+      expect((await log.append('s', events)).appended.map((a) => a.duplicate)).toEqual(expected);
     }
   });
 
   it('keeps at most two windows of ids and a few more, whatever comes', async () => {
-    const log = openLog({ idWindowItems: 50 });
+    const log = openLog({ streamDefaults: { ids: { maxItems: 50 } } });
     for (let round = 0; round < 40; round++) await log.append('s', many(`r${round}-`, 25, 1));
     await log.close();
     expect(await inTree('ids', (db) => db.getCount())).toBeLessThanOrEqual(150);
@@ -185,9 +189,8 @@ describe('the log over LMDB, on disk', () => {
     const log = openLog();
     for (let i = 0; i < 1_200; i++) void log.append('s', [event(`x${i}`)]);
     await log.flushed();
-    await log.position('g', 's', 0);
-    for (let i = 0; i < 3; i++) await log.settle('g', 's', 0, { cursor: 1_200, settledAbove: [] }, []);
-    expect(await log.streams()).toEqual([{ stream: 's', partition: 0, firstOffset: 1_200, nextOffset: 1_200 }]);
+    for (let i = 0; i < 3; i++) await settle(log, { cursor: 1_200, settledAbove: [] });
+    expect(await log.streams()).toMatchObject([{ stream: 's', partition: 0, firstOffset: 1_200, nextOffset: 1_200, bytes: 0 }]);
     await log.close();
     expect(await inTree('chunks', (db) => db.getCount())).toBe(0);
   });
@@ -203,12 +206,13 @@ describe('the log over LMDB, on disk', () => {
     };
     const log = openLog({ env: { ...system, clock: { ...system.clock, after } } });
     await log.append('s', [event('before')]);
+    const claim = await log.claim('g', 's', 0);
     hangs = true;
     await expect(log.append('s', [event('covered')])).rejects.toMatchObject({ code: 'LOG_STOPPED', class: 'unknown' });
     expect(await log.stopped).toMatchObject({ code: 'LOG_STOPPED' });
     await expect(log.append('s', [event('later')])).rejects.toMatchObject({ code: 'LOG_STOPPED', class: 'rejected' });
     expect(log.offer('s', [event('later')])).toBe('closed');
-    await expect(log.settle('g', 's', 0, { cursor: 1, settledAbove: [] }, [])).rejects.toMatchObject({ code: 'LOG_STOPPED' });
+    await expect(log.settle(claim, { position: { cursor: 1, settledAbove: [] } })).rejects.toMatchObject({ code: 'LOG_STOPPED' });
     expect((await log.read('s', 0, 0, { maxItems: 1, maxBytes: 1 })).map((r) => r.id)).toEqual(['before']);
   });
 
@@ -219,7 +223,7 @@ describe('the log over LMDB, on disk', () => {
     const log = openLog({ reserveBytes: Number.MAX_SAFE_INTEGER });
     await expect(log.append('s', [event('b')])).rejects.toMatchObject({ code: 'LOG_FULL', class: 'rejected' });
     expect(log.offer('s', [event('b')])).toBe('full');
-    await log.settle('g', 's', 0, { cursor: 1, settledAbove: [] }, [{ offset: 0, kind: 'ok' }]);
+    await settle(log, { cursor: 1, settledAbove: [] });
     expect(await log.position('g', 's', 0)).toEqual({ cursor: 1, settledAbove: [] });
   });
 
@@ -237,6 +241,10 @@ describe('the log over LMDB, on disk', () => {
     expect(env.eventsOf('callbackError')).toHaveLength(1);
   });
 });
+
+async function settle(log: Log, position: GroupPosition): Promise<void> {
+  await log.settle(await log.claim('g', 's', 0), { position });
+}
 
 function event(id: string, tenant = '_'): NewEvent {
   return { id, tenant, time: null, receivedAt: 1_700_000_000_000, payload: Buffer.from(`{"id":"${id}"}`) };

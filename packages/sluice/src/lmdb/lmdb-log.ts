@@ -1,16 +1,26 @@
 /** The durable log over LMDB: one embedded store for streams, ids, consumer groups and dead letters. */
 
-import { asFailure, invalidOption, shorten } from '../core/errors.js';
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { invalidOption, shorten } from '../core/errors.js';
+import { checkNames } from '../core/options.js';
 import type { Env } from '../env/env.js';
 import { systemEnv } from '../env/system.js';
+import type { DeadLetterBounds } from '../log/dead-letter.js';
+import { createLetterGuard } from '../log/letter-bounds.js';
 import { checkName } from '../log/limits.js';
-import type { Log, StreamInfo } from '../log/log.js';
+import { createListeners } from '../log/listeners.js';
+import type { Log, RetentionReport, StreamInfo } from '../log/log.js';
+import { createRetentionTimer } from '../log/retention.js';
+import { partitionsFixed, type StreamOptions, type StreamSettings, streamSettings } from '../log/stream-options.js';
 import { createAppends } from './appends.js';
-import { letterCount, readLetter, readLetters } from './dead-letters.js';
+import { createLetters } from './dead-letters.js';
 import { freeDiskBytes } from './folder.js';
-import { readPosition, registerGroup, settleGroup } from './groups.js';
-import { partitionKey, readPartitionKey, readPartitionRow } from './keys.js';
-import { createReads } from './reads.js';
+import { createGroups } from './groups.js';
+import { createInFlightMarks } from './in-flight.js';
+import { ensureStream, streamRow, streamRows, writeStreamRow } from './names.js';
+import { chunkKeyAt, createReads, offsetAt, rowOf } from './reads.js';
+import { maxRemovedChunks, type Removed, retainPartition } from './retention.js';
 import { openStore, type Trees } from './store.js';
 
 /** Options of {@link openLmdbLog}. */
@@ -28,10 +38,10 @@ export interface LmdbLogOptions {
    * `LOG_FULL` and offers answer `'full'`. Looked at once a second.
    */
   readonly reserveBytes?: number;
-  /** How many ids are remembered for each stream and tenant, to know duplicates. Default 1,000,000 (about 100 MB of disk). */
-  readonly idWindowItems?: number;
-  /** How long an id is remembered, in milliseconds of the wall clock. Default 7 days. */
-  readonly idWindowMs?: number;
+  /** Options of streams that are appended to before they are defined. Default: those of {@link StreamOptions}. */
+  readonly streamDefaults?: StreamOptions;
+  /** Bounds of the dead letters. Default: those of {@link DeadLetterBounds}. */
+  readonly deadLetters?: DeadLetterBounds;
   /**
    * How long a commit may take, flush included, in milliseconds. Default 30,000. Then its appends fail with `LOG_STOPPED` (class unknown), and
    * the log accepts no more: a disk that hangs must not look like one that is slow.
@@ -47,96 +57,161 @@ export interface LmdbLogOptions {
  * @throws SluiceError `LOG_UNWRITABLE` (the folder), `LOG_VERSION` (written by another version), `LOG_CORRUPT` (not a log), `INVALID_OPTION`.
  */
 export function openLmdbLog(options: LmdbLogOptions): Log {
-  const env = options.env ?? systemEnv();
+  checkNames('openLmdbLog', options, optionNames);
+  const { path, env = systemEnv() } = options;
+  const defaults = streamSettings('openLmdbLog: streamDefaults', options.streamDefaults ?? {});
+  const guard = createLetterGuard(env, options.deadLetters);
   const appendBounds = {
     maxHeldItems: atLeast(1, 'maxHeldItems', options.maxHeldItems ?? 100_000),
     maxHeldBytes: atLeast(1, 'maxHeldBytes', options.maxHeldBytes ?? 64 << 20),
     reserveBytes: atLeast(0, 'reserveBytes', options.reserveBytes ?? 64 << 20),
-    freeDiskBytes: () => freeDiskBytes(options.path),
-    idWindow: {
-      items: atLeast(1, 'idWindowItems', options.idWindowItems ?? 1_000_000),
-      ageMs: atLeast(1, 'idWindowMs', options.idWindowMs ?? 7 * 24 * 3_600_000),
-    },
+    freeDiskBytes: () => freeDiskBytes(path),
+    streamDefaults: defaults,
   };
-  const store = openStore(options.path, env.clock, atLeast(1, 'flushTimeoutMs', options.flushTimeoutMs ?? 30_000));
+  const store = openStore(path, env.clock, atLeast(1, 'flushTimeoutMs', options.flushTimeoutMs ?? 30_000));
   const { trees } = store;
-  const listeners = new Map<string, Set<() => void>>();
-  const appends = createAppends(store, env, appendBounds, tellListeners);
+  const listeners = createListeners(env);
+  const letters = createLetters(store, env.clock, guard);
   const reads = createReads(trees);
-  let letters = letterCount(trees);
+  const marks = createInFlightMarks(path);
+  const groups = createGroups(store, { env, reads, marks, guard, defaults, removed: tellExpired, lettersMoved: letters.changed });
+  const timer = createRetentionTimer(env.clock, async () => {
+    await retain();
+    return mayGrowOld(trees, letters.items > 0 && Number.isFinite(guard.maxAgeMs));
+  });
+  const appends = createAppends(store, env, appendBounds, (streams, removed) => {
+    for (const each of removed) tellExpired(each.stream, each.partition, each);
+    if (ages) timer.start();
+    listeners.tell(streams);
+  });
+  let ages = hasAges();
+  if (ages) timer.start();
   let closed: Promise<void> | undefined;
 
   return {
+    facets: {
+      disk: { path, fileBytes: () => statSync(join(path, 'data.mdb')).size, freeBytes: () => freeDiskBytes(path) },
+    },
+    async defineStream(stream, wanted = {}) {
+      checkName('stream', stream);
+      const settings = await store.write(() => defineStream(trees, stream, wanted, defaults));
+      ages = hasAges();
+      if (ages) timer.start();
+      return settings;
+    },
+    streamSettings: async (stream) => streamRow(trees, stream)?.settings ?? defaults,
+    streams: async () => listStreams(trees),
     offer: appends.offer,
     append: appends.append,
     read: async (stream, partition, from, bounds) => reads.read(stream, partition, from, bounds),
-    onAppended(stream, fn) {
-      const listener = () => fn();
-      const known = listeners.get(stream) ?? new Set();
-      listeners.set(stream, known.add(listener));
-      return () => {
-        known.delete(listener);
-        if (known.size === 0 && listeners.get(stream) === known) listeners.delete(stream);
-      };
+    async offsetAt(stream, partition, time) {
+      const row = streamRow(trees, stream);
+      return row === undefined ? 0 : offsetAt(trees, row.number, partition, time);
     },
-    async position(group, stream, partition) {
-      checkName('group', group);
-      checkName('stream', stream);
-      return readPosition(trees, group, stream, partition) ?? store.write(() => registerGroup(trees, group, stream, partition));
+    onAppended: (stream, fn) => listeners.add(stream, fn),
+    ...groups,
+    async deleteGroup(group, stream) {
+      const deleted = await groups.deleteGroup(group, stream);
+      if (deleted) await retainStream(stream);
+      return deleted;
     },
-    async settle(group, stream, partition, position, settlements) {
-      checkName('group', group);
-      checkName('stream', stream);
-      letters = await store.write(() => {
-        settleGroup(trees, group, stream, partition, position, settlements);
-        return letterCount(trees);
-      });
-    },
+    letters,
+    retain,
     async flushed() {
       await appends.flushed();
       await store.idle();
       if (store.stoppedBy !== undefined) throw store.stoppedBy;
     },
-    streams: async () => readStreams(trees),
     get memoryOnly() {
       return appends.memoryOnly;
     },
-    deadLetters: async (filter) => readLetters(trees, filter),
-    deadLetter: async (group, stream, partition, offset) => readLetter(trees, group, stream, partition, offset),
-    deadLetterCount: () => letters,
     stopped: store.stopped,
     close() {
-      closed ??= appends.close().then(() => store.close());
+      timer.stop();
+      closed ??= appends
+        .close()
+        .then(() => store.close())
+        .finally(() => marks.close());
       return closed;
     },
   };
 
-  function tellListeners(streams: Iterable<string>): void {
-    for (const stream of streams) {
-      for (const listener of [...(listeners.get(stream) ?? [])]) {
-        try {
-          listener();
-        } catch (error) {
-          // One listener's mistake is not the business of the others, nor of who appended.
-          env.observe({ type: 'callbackError', name: 'log', error: asFailure(error, 'permanent') });
-        }
-      }
+  async function retain(): Promise<RetentionReport> {
+    const report = { records: 0, bytes: 0, expired: 0, letters: await expireLetters() };
+    for (const { stream } of [...streamRows(trees)]) {
+      const { records, bytes, expired } = await retainStream(stream);
+      report.records += records;
+      report.bytes += bytes;
+      report.expired += expired;
     }
+    return report;
+  }
+
+  /** A slice a transaction, so that appends come in between. */
+  async function retainStream(stream: string): Promise<Omit<RetentionReport, 'letters'>> {
+    const report = { records: 0, bytes: 0, expired: 0 };
+    const row = streamRow(trees, stream)!;
+    for (let partition = 0; partition < row.settings.partitions; partition++) {
+      let removed: Removed;
+      do {
+        removed = await store.write(() => retainPartition(trees, row, partition, Math.floor(env.clock.wall())));
+        tellExpired(stream, partition, removed);
+        report.records += removed.records;
+        report.bytes += removed.bytes;
+        report.expired += removed.expired.reduce((sum, { items }) => sum + items, 0);
+      } while (removed.chunks === maxRemovedChunks);
+    }
+    return report;
+  }
+
+  async function expireLetters(): Promise<number> {
+    const items = await letters.expire(env.clock.wall());
+    if (items > 0) env.observe({ type: 'lettersExpired', items });
+    return items;
+  }
+
+  function tellExpired(stream: string, partition: number, removed: Removed): void {
+    for (const { group, items } of removed.expired) env.observe({ type: 'expired', stream, partition, group, items });
+  }
+
+  function hasAges(): boolean {
+    if (Number.isFinite(guard.maxAgeMs) || Number.isFinite(defaults.retention.maxAgeMs)) return true;
+    return [...streamRows(trees)].some(({ settings }) => Number.isFinite(settings.retention.maxAgeMs));
   }
 }
 
-function readStreams(trees: Trees): StreamInfo[] {
+const optionNames = [
+  ...['path', 'env', 'maxHeldItems', 'maxHeldBytes', 'reserveBytes', 'streamDefaults', 'deadLetters', 'flushTimeoutMs'],
+];
+
+function defineStream(trees: Trees, stream: string, wanted: StreamOptions, defaults: StreamSettings): StreamSettings {
+  const known = streamRow(trees, stream);
+  const settings = streamSettings(`stream ${stream}`, wanted, known?.settings ?? defaults);
+  if (known === undefined) ensureStream(trees, stream, settings);
+  else if (settings.partitions !== known.settings.partitions) throw partitionsFixed(stream, known.settings.partitions);
+  else writeStreamRow(trees, stream, { number: known.number, settings });
+  return settings;
+}
+
+function mayGrowOld(trees: Trees, letters: boolean): boolean {
+  if (letters) return true;
+  for (const { number, settings } of streamRows(trees)) {
+    if (!Number.isFinite(settings.retention.maxAgeMs)) continue;
+    for (let partition = 0; partition < settings.partitions; partition++) {
+      const { firstOffset, nextOffset } = rowOf(trees, number, partition);
+      if (nextOffset > firstOffset) return true;
+    }
+  }
+  return false;
+}
+
+function listStreams(trees: Trees): StreamInfo[] {
   const infos: StreamInfo[] = [];
-  for (const { key, value } of trees.streams.getRange({})) {
-    const number = value.readUInt32BE(0);
-    const prefix = partitionKey(number, 0).subarray(0, 4);
-    const end = partitionKey(number, 0xffff);
-    for (const row of trees.partitions.getRange({ start: prefix, end, inclusiveEnd: true })) {
-      infos.push({
-        stream: key.toString('utf8'),
-        partition: readPartitionKey(row.key).partition,
-        ...readPartitionRow(row.value),
-      });
+  for (const { stream, number, settings } of [...streamRows(trees)]) {
+    for (let partition = 0; partition < settings.partitions; partition++) {
+      const { firstOffset, nextOffset, firstPosition, nextPosition } = rowOf(trees, number, partition);
+      const oldestAt = nextOffset > firstOffset ? (chunkKeyAt(trees, number, partition, firstOffset)?.at ?? null) : null;
+      infos.push({ stream, partition, firstOffset, nextOffset, bytes: nextPosition - firstPosition, oldestAt });
     }
   }
   return infos;

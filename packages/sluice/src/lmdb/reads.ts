@@ -1,25 +1,34 @@
 /** Reads: records from an offset on. A chunk is copied out of the store once; its records are views of that copy. */
 
-import type { LogRecord } from '../log/log.js';
+import { DamagedRecords } from '../log/damage.js';
+import type { ReadBounds } from '../log/log.js';
+import type { LogRecord } from '../log/record.js';
 import { type Chunk, openChunk } from './chunks.js';
-import { offsetKey, partitionKey, readOffset, readPartitionRow } from './keys.js';
+import {
+  afterPrefix,
+  behindChunk,
+  type ChunkKey,
+  offsetKey,
+  type PartitionRow,
+  partitionKey,
+  readChunkKey,
+  readPartitionRow,
+} from './keys.js';
 import { streamNumber } from './names.js';
 import type { Trees } from './store.js';
-
-/** Bounds of one read. */
-export interface ReadBounds {
-  readonly maxItems: number;
-  readonly maxBytes: number;
-}
 
 /** The reading half of the log. */
 export interface Reads {
   /**
    * Records from an offset on; from the first one stored, when that offset is gone.
    *
-   * @throws SluiceError `LOG_CORRUPT`, naming stream and offset, when the first chunk that is needed is damaged.
+   * @throws DamagedRecords `LOG_CORRUPT`, when the first record that is needed cannot be read.
    */
   read(stream: string, partition: number, from: number, bounds: ReadBounds): readonly LogRecord[];
+  /** Bytes of the records before an offset, since the partition was made. In a damaged chunk, those before the chunk. */
+  positionAt(stream: string, partition: number, offset: number): number;
+  /** When the record at a stored offset was received; of a damaged one, when its chunk was appended. */
+  receivedAt(stream: string, partition: number, offset: number): number;
 }
 
 // A chunk holds more than most readers take at once. Chunks never change, so what was checked once need not be checked for the next read.
@@ -33,12 +42,12 @@ export function createReads(trees: Trees): Reads {
     read(stream, partition, from, { maxItems, maxBytes }) {
       const number = streamNumber(trees, stream);
       if (number === undefined) return [];
-      const { firstOffset, nextOffset } = readPartitionRow(trees.partitions.getBinary(partitionKey(number, partition)));
+      const row = rowOf(trees, number, partition);
       const records: LogRecord[] = [];
-      let offset = Math.max(from, firstOffset);
+      let offset = Math.max(from, row.firstOffset);
       let bytes = 0;
-      while (offset < nextOffset && records.length < maxItems) {
-        const chunk = chunkFor(stream, number, partition, offset, records.length > 0);
+      while (offset < row.nextOffset && records.length < maxItems) {
+        const chunk = next(stream, number, partition, offset, records.length > 0);
         if (chunk === undefined) break;
         const end = Math.min(chunk.base + chunk.items, offset + maxItems - records.length);
         for (; offset < end; offset++) {
@@ -49,38 +58,109 @@ export function createReads(trees: Trees): Reads {
       }
       return records;
     },
-  };
-
-  /** The chunk that holds an offset. A damaged one is reported only once a read begins with it: what lies before can still be had. */
-  function chunkFor(stream: string, number: number, partition: number, offset: number, hasRecords: boolean): Chunk | undefined {
-    const base = baseOf(number, partition, offset);
-    if (base === undefined) return undefined;
-    const name = `${number}/${partition}/${base}`;
-    let chunk = cache.get(name);
-    if (chunk === undefined) {
-      const bytes = trees.chunks.getBinary(offsetKey(number, partition, base));
-      if (bytes === undefined) return undefined;
+    positionAt(stream, partition, offset) {
+      const number = streamNumber(trees, stream);
+      if (number === undefined) return 0;
+      const row = rowOf(trees, number, partition);
+      if (offset <= row.firstOffset) return row.firstPosition;
+      if (offset >= row.nextOffset) return row.nextPosition;
+      const key = chunkKeyAt(trees, number, partition, offset);
+      if (key === undefined) return row.firstPosition;
       try {
-        chunk = openChunk(asBuffer(bytes), stream, partition, base);
+        const chunk = chunkFor(stream, number, partition, offset);
+        let position = key.position;
+        for (let before = chunk.base; before < offset; before++) position += chunk.recordBytes(before);
+        return position;
       } catch (error) {
-        if (hasRecords) return undefined;
+        if (error instanceof DamagedRecords) return key.position;
         throw error;
       }
+    },
+    receivedAt,
+  };
+
+  function receivedAt(stream: string, partition: number, offset: number): number {
+    const number = streamNumber(trees, stream)!;
+    try {
+      return chunkFor(stream, number, partition, offset).record(offset).receivedAt;
+    } catch (error) {
+      if (error instanceof DamagedRecords) return chunkKeyAt(trees, number, partition, offset)?.at ?? 0;
+      throw error;
+    }
+  }
+
+  /** A damaged chunk is reported only once a read begins with it: what lies before can still be had. */
+  function next(stream: string, number: number, partition: number, offset: number, hasRecords: boolean): Chunk | undefined {
+    try {
+      return chunkFor(stream, number, partition, offset);
+    } catch (error) {
+      if (hasRecords && error instanceof DamagedRecords) return undefined;
+      throw error;
+    }
+  }
+
+  /** The chunk that holds an offset below the next one. */
+  function chunkFor(stream: string, number: number, partition: number, offset: number): Chunk {
+    const key = rawChunkKeyAt(trees, number, partition, offset);
+    const base = key === undefined ? undefined : readChunkKey(key).base;
+    const name = `${number}/${partition}/${base}`;
+    let chunk = cache.get(name);
+    if (chunk === undefined && key !== undefined) {
+      const bytes = trees.chunks.getBinary(key)!;
+      chunk = openChunk(asBuffer(bytes), stream, partition, base!, () => endOfChunk(trees, number, partition, base!));
+    }
+    if (chunk === undefined || offset >= chunk.base + chunk.items) {
+      const first = chunk === undefined ? offset : chunk.base + chunk.items;
+      throw new DamagedRecords(stream, partition, { first, last: endOfChunk(trees, number, partition, offset) - 1 });
     }
     // Most recently used last.
     cache.delete(name);
     cache.set(name, chunk);
     if (cache.size > cachedChunks) cache.delete(cache.keys().next().value!);
-    return offset < chunk.base + chunk.items ? chunk : undefined;
+    return chunk;
   }
+}
 
-  /** Base offset of the chunk that holds an offset: the last key at or below it. */
-  function baseOf(number: number, partition: number, offset: number): number | undefined {
-    const start = offsetKey(number, partition, offset);
-    for (const key of trees.chunks.getKeys({ start, end: partitionKey(number, partition), reverse: true, limit: 1 }))
-      return readOffset(key);
-    return undefined;
+/** Where a partition begins and ends. */
+export function rowOf(trees: Trees, number: number, partition: number): PartitionRow {
+  return readPartitionRow(trees.partitions.getBinary(partitionKey(number, partition)));
+}
+
+/** The first offset that was appended at or after a time. */
+export function offsetAt(trees: Trees, number: number, partition: number, time: number): number {
+  const { firstOffset, nextOffset } = rowOf(trees, number, partition);
+  let low = firstOffset;
+  let high = nextOffset;
+  // Times ascend with the offsets. Each step takes the chunk around the middle.
+  while (low < high) {
+    const middle = low + Math.floor((high - low) / 2);
+    const key = chunkKeyAt(trees, number, partition, middle);
+    if (key === undefined) return nextOffset;
+    if (key.at < time) low = endOfChunk(trees, number, partition, key.base);
+    else high = Math.max(firstOffset, key.base);
   }
+  return low;
+}
+
+/** The key of the chunk that begins last at or before an offset. */
+export function chunkKeyAt(trees: Trees, number: number, partition: number, offset: number): ChunkKey | undefined {
+  const key = rawChunkKeyAt(trees, number, partition, offset);
+  return key === undefined ? undefined : readChunkKey(key);
+}
+
+function rawChunkKeyAt(trees: Trees, number: number, partition: number, offset: number): Buffer | undefined {
+  const start = behindChunk(number, partition, offset);
+  for (const key of trees.chunks.getKeys({ start, end: partitionKey(number, partition), reverse: true, limit: 1 }))
+    return Buffer.from(key);
+  return undefined;
+}
+
+/** A chunk ends where the next one begins, or with the partition. */
+export function endOfChunk(trees: Trees, number: number, partition: number, base: number): number {
+  const start = offsetKey(number, partition, base + 1);
+  for (const key of trees.chunks.getKeys({ start, end: afterPrefix(partitionKey(number, partition)), limit: 1 }))
+    return readChunkKey(key).base;
+  return rowOf(trees, number, partition).nextOffset;
 }
 
 /** lmdb's values are Uint8Arrays at times. */

@@ -189,7 +189,7 @@ function checkVersion(meta: Tree, path: string): void {
   const version = found.length === 6 ? readCount(found) : 'unreadable';
   if (version === formatVersion) return;
   throw new SluiceError(
-    `the log in ${path} has format version ${version}, and this program reads version ${formatVersion}: use the program that wrote it, or another folder`,
+    `the log in ${path} has format version ${version}, and this program reads version ${formatVersion}: let the program that wrote it deliver what it holds, then name another folder`,
     { code: 'LOG_VERSION', class: 'blocked' },
   );
 }

@@ -1,248 +1,269 @@
-/** Consumer: reads a stream from its group's cursor, batches its records into a sink, and settles them in the log. */
+/** Consumer: reads the partitions of a stream that its group gives it, batches their records into a sink, and settles them in the log. */
 
-import type { Sink } from '../core/dispatcher.js';
-import { asFailure, invalidOption, type SluiceError } from '../core/errors.js';
-import { checkNames, numberOption } from '../core/options.js';
-import type { Tally } from '../core/tally.js';
-import type { Window } from '../core/window.js';
-import type { Env } from '../env/env.js';
+import type { SluiceError } from '../core/errors.js';
+import type { SluiceEvent } from '../core/event.js';
 import { systemEnv } from '../env/system.js';
-import type { RetryOptions } from '../layers/retry.js';
-import { type Lag, type Log, type LogRecord, onlyPartition } from './log.js';
-import { deadRecord, RecordItem, recordEngine } from './record-engine.js';
-import { createSettler, type SettledHow } from './settler.js';
-
-/** Options of {@link createConsumer}. */
-export interface ConsumerOptions {
-  /** Where the records come from, and where their settlements go. */
-  readonly log: Log;
-  /** The stream that is read. */
-  readonly stream: string;
-  /** Names the cursor: two groups on one stream are independent. */
-  readonly group: string;
-  /** Where the records go. Idempotent, or a timed-out batch is parked rather than tried again. */
-  readonly sink: Sink<LogRecord, unknown>;
-  /** When a batch is due. Default `{ maxDelayMs: 50 }`. */
-  readonly window?: Window;
-  /** Records a batch. Default 2,000. */
-  readonly maxItems?: number;
-  /** Payload bytes a batch. Default 4 MiB. */
-  readonly maxBytes?: number;
-  /** Sink calls that run at once. Default 4. */
-  readonly maxInFlight?: number;
-  /** Records held in memory at most. Default 20,000. */
-  readonly maxHeldItems?: number;
-  /** Payload bytes held in memory at most. Default 64 MiB. */
-  readonly maxHeldBytes?: number;
-  /** How far reading may run ahead of the cursor, in records, so that one stuck batch bounds what is settled above it. Default 50,000. */
-  readonly maxAhead?: number;
-  /** Longest time of one sink call, in milliseconds. Default 30,000. */
-  readonly timeoutMs?: number;
-  /** Pauses between attempts. Transient and blocked failures are tried until they succeed: the records are safe in the log. Default `{ maxDelayMs: 1_000 }`. */
-  readonly retry?: Pick<RetryOptions, 'baseMs' | 'maxDelayMs' | 'jitter'>;
-  /** Time, randomness, observation. Default: the system's. */
-  readonly env?: Env;
-}
-
-/** What a drain reports. */
-export interface ConsumerReport {
-  /** Records that the sink took, since the consumer was started. */
-  readonly ok: number;
-  /** Records parked as dead letters, since the consumer was started. */
-  readonly dead: number;
-  /** Records that stay in the log: safe, and delivered after the next start. */
-  readonly leftInLog: number;
-}
-
-/** How a consumer is doing. */
-export interface ConsumerStatus {
-  readonly state: 'running' | 'draining' | 'stopped';
-  readonly cursor: number;
-  readonly tally: Tally;
-  /** What the sink last failed with, while it has not succeeded since: records are held, not lost. */
-  readonly problem:
-    | { readonly code: string; readonly class: string; readonly message: string; readonly since: number }
-    | undefined;
-  /** What stopped it for good, if anything did: it cannot read the log, or not settle in it. The records stay in the log. */
-  readonly broken: SluiceError | undefined;
-}
-
-/** Reads one stream for one group. */
-export interface Consumer {
-  readonly stream: string;
-  readonly group: string;
-  /** Resolves with `'ok'` or `'dead'` once the record at this offset is settled; at once when it is already. Rejects with `CANCELLED` on `signal`. */
-  settled(offset: number, signal: AbortSignal): Promise<SettledHow>;
-  status(): ConsumerStatus;
-  lag(): Promise<Lag>;
-  /** Resolves with the error that stopped it, if one ever does: the log refused a settlement. Nothing is lost; the records stay in the log. */
-  readonly failed: Promise<SluiceError>;
-  /**
-   * Delivers what is in the log at this moment, then stops; at the deadline it stops all the same and says what is left.
-   * Nothing is lost either way.
-   */
-  drain(options: { readonly deadlineMs: number }): Promise<ConsumerReport>;
-}
-
-const optionNames = [
-  'log',
-  'stream',
-  'group',
-  'sink',
-  'window',
-  'maxItems',
-  'maxBytes',
-  'maxInFlight',
-  'maxHeldItems',
-  'maxHeldBytes',
-  'maxAhead',
-  'timeoutMs',
-  'retry',
-  'env',
-]; // prettier-ignore
-
-/** Bounds of one read from the log. */
-const page = { maxItems: 2000, maxBytes: 4 << 20 };
+import { createAlone } from './alone.js';
+import type { Consumer, ConsumerReport, ConsumerStatus, GroupLag } from './consumer-contract.js';
+import { type ConsumerEngine, consumerEngine, laneOfPartition } from './consumer-engine.js';
+import { type ConsumerOptions, consumerSettings } from './consumer-options.js';
+import { deadLetterId } from './dead-letter.js';
+import { createDeadline } from './deadline.js';
+import { groupMembers } from './group-members.js';
+import { checkName } from './limits.js';
+import type { ConsumerProblem, PartitionReader, Readers } from './partition-contract.js';
+import { openPartition } from './partition-reader.js';
+import { createSlot, type PartitionSlot } from './partition-slot.js';
+import type { Lag, StartAt } from './position.js';
+import { holds } from './ranges.js';
+import type { SettledHow } from './settled-waiters.js';
 
 /**
- * Starts a consumer: it delivers each record of the stream at least once, and settles it in the log. A record that the sink refuses
+ * Starts a consumer: it delivers each record of its partitions at least once, and settles it in the log. A record that the sink refuses
  * for good is taken out of its batch and parked as a dead letter, so that it never stops the stream.
  *
- * @throws SluiceError `INVALID_OPTION`, or what the log says when it cannot tell the group's position.
+ * @throws SluiceError `INVALID_OPTION`, or what the log says when it cannot tell of the stream.
  */
 export async function createConsumer(options: ConsumerOptions): Promise<Consumer> {
-  checkNames('createConsumer', options, optionNames);
-  if (typeof options.sink?.write !== 'function') throw invalidOption('createConsumer needs a sink with a write(items) function.');
-  const { log, stream, group, env = systemEnv() } = options;
-  const maxAhead = numberOption('createConsumer: maxAhead', options.maxAhead, 50_000, { least: 1, whole: true });
-  const settler = createSettler(log, group, stream, await log.position(group, stream, onlyPartition), env.clock);
-  let state: ConsumerStatus['state'] = 'running';
-  let problem: ConsumerStatus['problem'];
-  let next = settler.watermark.cursor;
+  const settings = consumerSettings(options);
+  const { log, stream, group, from, env = systemEnv() } = options;
+  checkName('stream', stream);
+  checkName('group', group);
+  if (from !== undefined) await log.createGroup(group, stream, from);
+  const { partitions } = await log.streamSettings(stream);
+  const { clock } = env;
+  const name = `${group}/${stream}`;
+  const slots = new Map<number, PartitionSlot>();
+  const counts = { ok: 0, dead: 0 };
+  let state: 'running' | 'paused' | 'draining' | 'stopped' = 'running';
+  let assigned: readonly number[] | undefined;
+  let sinkProblem: ConsumerProblem | undefined;
   let broken: SluiceError | undefined;
+  let resolveFailed!: (problem: SluiceError) => void;
+  const failed = new Promise<SluiceError>((resolve) => {
+    resolveFailed = resolve;
+  });
 
-  const engine = recordEngine(options, env, settler, (event) => {
-    if (event.type === 'retry') {
-      problem = {
-        code: event.code,
-        class: event.failureClass,
-        message: event.message,
-        since: problem?.since ?? env.clock.wall(),
-      };
+  const engine: ConsumerEngine = consumerEngine(options, settings, env, {
+    settle: (item, outcome) => (item.owner as PartitionReader).ended(item, outcome),
+    settled: wakeAll,
+    observe: watchSink,
+  });
+  const alone = createAlone(() => engine.flush(), clock, settings.timeoutMs, wakeAll);
+  const members = groupMembers(log, group, stream, partitions);
+  const readers: Readers = {
+    log,
+    env,
+    group,
+    stream,
+    waiters: members.waiters,
+    alone,
+    poison: settings.poison,
+    halts: settings.strict === 'halt',
+    maxAhead: settings.maxAhead,
+    maxAheadBytes: () => settings.maxAheadBytes / Math.max(1, slots.size),
+    offer: (item) => engine.offer(item) === 'accepted',
+    cancel: (item, reason) => void engine.cancel(item, reason),
+    flush: () => void engine.flush(),
+    written(ok, dead) {
+      counts.ok += ok;
+      counts.dead += dead;
+      wakeAll();
+    },
+    alarm: (partition, { code, class: failureClass, message }) =>
+      observe({ type: 'alarm', name, partition, code, failureClass, message }),
+    broken: breakDown,
+    reopen: (reader, afterMs) =>
+      void clock.after(afterMs, () => {
+        if (slots.get(reader.partition)?.reader === reader) void slots.get(reader.partition)!.resume();
+      }),
+    howSettled,
+  };
+
+  const membership = members.join({
+    grant(partition) {
+      if (state === 'stopped') return;
+      slots.set(
+        partition,
+        createSlot(partition, () => open(partition), settings.handOverMs, state !== 'running'),
+      );
+      wakeAll();
+    },
+    async revoke(partition) {
+      const slot = slots.get(partition);
+      await slot?.close(settings.handOverMs);
+      if (slots.get(partition) === slot) slots.delete(partition);
+      wakeAll();
+    },
+    assigned(its, consumers) {
+      const isNews = assigned === undefined || its.length > 0 || assigned.length > 0;
+      assigned = its;
+      if (isNews) observe({ type: 'assigned', name, partitions: its, consumers });
+    },
+    between: (partition, act) => slots.get(partition)?.between(act) ?? act(),
+  });
+  const stopListening = log.onAppended(stream, wakeAll);
+
+  function open(partition: number): PartitionReader {
+    // A lane that halted in front of what the reader before could not pass goes on with what this one brings.
+    engine.resume(laneOfPartition(partition));
+    return openPartition(partition, readers);
+  }
+
+  function wakeAll(): void {
+    for (const slot of slots.values()) slot.reader?.wake();
+  }
+
+  function observe(event: SluiceEvent): void {
+    try {
+      env.observe(event);
+    } catch {
+      // An observer must not throw; one that does must not stop a pipeline either.
     }
-    if (event.type === 'called' && event.ok) problem = undefined;
-  });
+  }
 
-  const wakeUp = signalBell();
-  const stopListening = log.onAppended(stream, wakeUp.ring);
-  settler.onMoved(wakeUp.ring);
-  void settler.failed.then((failure) => {
-    broken = failure;
-    stop();
-  });
-  const reading = readOn().catch(async (thrown) => {
-    broken = asFailure(thrown, 'unknown');
-    // What could be read is delivered before it stops.
-    await engine.flush();
-    await settler.idle();
-    settler.fail(broken);
-  });
-
-  /** Reads pages, one ahead of what the engine holds, until it is told to stop. */
-  async function readOn(): Promise<void> {
-    while (state !== 'stopped') {
-      const heard = wakeUp.next();
-      const ahead = maxAhead - (next - settler.watermark.cursor);
-      const bounds = { ...page, maxItems: Math.min(page.maxItems, ahead) };
-      const records = ahead <= 0 ? [] : await log.read(stream, onlyPartition, next, bounds);
-      for (const record of records) {
-        next = record.offset + 1;
-        if (settler.watermark.isSettled(record.offset)) continue;
-        // Most records find room at once: no promise for those.
-        const waiting = engine.accept(new RecordItem(record));
-        const refused = waiting === undefined ? undefined : await refusalOf(waiting);
-        if (refused?.code === 'CLOSED') return;
-        if (refused !== undefined) settler.settle(deadRecord(record, refused, 0, env.clock.wall(), env));
-      }
-      if (state === 'draining') void engine.flush();
-      if (records.length === 0) {
-        if (state === 'draining' && next >= (await endOffset())) return;
-        await heard;
-      }
+  /** Says what the sink fails with while it fails, and raises the alarm once when it is blocked: somebody must do something about that. */
+  function watchSink(event: SluiceEvent): void {
+    if (event.type === 'called' && event.ok) sinkProblem = undefined;
+    if (event.type !== 'retry') return;
+    const { code, failureClass, message } = event;
+    if (failureClass === 'blocked' && sinkProblem?.class !== 'blocked') {
+      observe({ type: 'alarm', name, partition: undefined, code, failureClass, message });
     }
+    sinkProblem = { code, class: failureClass, message, since: sinkProblem?.since ?? clock.wall() };
   }
 
-  async function endOffset(): Promise<number> {
-    return (await log.streams()).find((info) => info.stream === stream && info.partition === onlyPartition)?.nextOffset ?? 0;
+  function breakDown(problem: SluiceError): void {
+    if (broken !== undefined) return;
+    broken = problem;
+    void drain(settings.handOverMs, 'now').then(() => resolveFailed(problem));
   }
 
-  /** Records that are not settled. */
-  async function behind(): Promise<number> {
-    return Math.max(0, (await endOffset()) - settler.watermark.cursor - settler.watermark.settledAbove.length);
+  async function howSettled(partition: number, offset: number): Promise<SettledHow> {
+    return (await log.letters.get(deadLetterId(group, stream, partition, offset))) === undefined ? 'ok' : 'dead';
   }
 
-  function stop(): void {
-    state = 'stopped';
-    wakeUp.ring();
-    void engine.close(0);
+  async function settled(partition: number, offset: number, signal: AbortSignal): Promise<SettledHow> {
+    // First in line, then look: whatever happens in between is heard.
+    const left = new AbortController();
+    const waited = members.waiters.wait(partition, offset, AbortSignal.any([signal, left.signal]));
+    waited.catch(() => {});
+    const reader = slots.get(partition)?.reader;
+    const isSettled = reader?.state === 'reading' ? reader.isSettled(offset) : await isSettledInLog(partition, offset);
+    if (!isSettled) return waited;
+    const how = await Promise.race([waited, howSettled(partition, offset)]);
+    left.abort();
+    return how;
   }
 
-  async function drain(deadlineMs: number): Promise<ConsumerReport> {
-    state = 'draining';
-    wakeUp.ring();
-    let expired = false;
-    const cancel = env.clock.after(deadlineMs, () => {
-      expired = true;
-      stop();
-    });
-    await reading;
-    if (!expired) await engine.flush();
-    cancel();
-    stop();
-    await engine.close(0);
-    stopListening();
-    await settler.idle();
-    const { ok, dead } = settler.counts;
-    // What the log does not know to be settled, it delivers again.
-    return { ok, dead, leftInLog: (await behind()) + settler.unwritten };
+  async function isSettledInLog(partition: number, offset: number): Promise<boolean> {
+    const position = await log.position(group, stream, partition);
+    return position !== undefined && (offset < position.cursor || holds(position.settledAbove, offset));
+  }
+
+  async function lag(): Promise<GroupLag> {
+    const its = await log.lag(group, stream);
+    const sum = (of: (one: Lag) => number) => its.reduce((total, one) => total + of(one), 0);
+    return {
+      items: sum((one) => one.items),
+      bytes: sum((one) => one.bytes),
+      oldestMs: its.reduce((oldest, one) => Math.max(oldest, one.oldestMs), 0),
+      partitions: its,
+    };
+  }
+
+  async function pause(): Promise<void> {
+    if (state === 'running') state = 'paused';
+    await Promise.all([...slots.values()].map((slot) => slot.pause()));
+  }
+
+  async function resume(): Promise<void> {
+    if (state === 'paused') state = 'running';
+    if (state === 'running') await Promise.all([...slots.values()].map((slot) => slot.resume()));
+  }
+
+  async function seek(to: StartAt, partition?: number): Promise<void> {
+    const those = partition === undefined ? Array.from({ length: partitions }, (_, i) => i) : [partition];
+    await Promise.all(those.map((one) => membership.between(one, () => log.seek(group, stream, one, to))));
+  }
+
+  async function skipDamage(): Promise<number> {
+    const skipped = await Promise.all([...slots.values()].map((slot) => slot.reader?.skipDamage()));
+    return skipped.filter((one) => one === true).length;
   }
 
   let draining: Promise<ConsumerReport> | undefined;
+  let hurry: ((deadlineMs: number) => void) | undefined;
+
+  /** `upTo`: deliver what is in the log at this moment, or nothing more than what has left already. */
+  function drain(deadlineMs: number, upTo: 'end' | 'now'): Promise<ConsumerReport> {
+    hurry?.(deadlineMs);
+    draining ??= drainOnce(deadlineMs, upTo);
+    return draining;
+  }
+
+  async function drainOnce(deadlineMs: number, upTo: 'end' | 'now'): Promise<ConsumerReport> {
+    state = 'draining';
+    const deadline = createDeadline(clock, deadlineMs);
+    hurry = deadline.shorten;
+    const had = [...slots.keys()];
+    if (upTo === 'end') await Promise.race([readToTheEnd(), deadline.passed]);
+    const unanswered = deadline.isPassed() ? engine.tally().inFlight : 0;
+    // What has left may end; at the deadline the engine lets go of it.
+    const closed = Promise.all([...slots.values()].map((slot) => slot.close(upTo === 'now' ? Number.POSITIVE_INFINITY : 0)));
+    await Promise.race([closed, deadline.passed]);
+    deadline.cancel();
+    await engine.close(0);
+    await closed;
+    state = 'stopped';
+    stopListening();
+    const { partitions: cursors } = statusOf();
+    membership.leave();
+    const left = await log.lag(group, stream);
+    const parts = cursors
+      .filter(({ partition }) => had.includes(partition))
+      .map(({ partition, cursor }) => ({ partition, cursor, leftInLog: left[partition]?.items ?? 0 }));
+    const leftInLog = parts.reduce((sum, part) => sum + part.leftInLog, 0);
+    return { ...counts, leftInLog, partitions: parts, unanswered };
+  }
+
+  async function readToTheEnd(): Promise<void> {
+    const ends = new Map(
+      (await log.streams()).filter((info) => info.stream === stream).map((info) => [info.partition, info.nextOffset]),
+    );
+    const reading = [...slots.entries()].flatMap(([partition, { reader }]) => {
+      reader?.finishAt(ends.get(partition) ?? 0);
+      return reader === undefined ? [] : [reader.done];
+    });
+    void engine.flush();
+    await Promise.all(reading);
+    await engine.flush();
+  }
+
+  function statusOf(): ConsumerStatus {
+    const each = [...slots.values()].map((slot) => slot.status()).sort((a, b) => a.partition - b.partition);
+    return {
+      state: broken !== undefined ? 'stopped' : state === 'running' && assigned?.length === 0 ? 'idle' : state,
+      partitions: each,
+      tally: engine.tally(),
+      aheadBytes: each.reduce((sum, one) => sum + one.aheadBytes, 0),
+      maxAheadBytes: settings.maxAheadBytes,
+      problem: each.find((one) => one.problem !== undefined)?.problem ?? sinkProblem,
+      broken,
+    };
+  }
+
   return {
     stream,
     group,
-    failed: settler.failed,
-    settled: (offset, signal) => settler.settled(offset, signal),
-    status: () => ({ state, cursor: settler.watermark.cursor, tally: engine.tally(), problem, broken }),
-    async lag() {
-      const [oldest] = await log.read(stream, onlyPartition, settler.watermark.cursor, { maxItems: 1, maxBytes: 1 });
-      return { items: await behind(), oldestMs: oldest === undefined ? 0 : Math.max(0, env.clock.wall() - oldest.receivedAt) };
-    },
-    drain({ deadlineMs }) {
-      draining ??= drain(deadlineMs);
-      return draining;
-    },
-  };
-}
-
-/** What an item was refused with; undefined once it is accepted. */
-function refusalOf(waiting: Promise<void>): Promise<SluiceError | undefined> {
-  return waiting.then(
-    () => undefined,
-    (refusal: unknown) => asFailure(refusal, 'rejected'),
-  );
-}
-
-/** A bell that is heard by whoever began to listen before it rang. */
-function signalBell(): { ring(): void; next(): Promise<void> } {
-  let listeners: (() => void)[] = [];
-  return {
-    ring() {
-      for (const listener of listeners.splice(0)) listener();
-    },
-    next: () =>
-      new Promise((resolve) => {
-        listeners = [resolve];
-      }),
+    failed,
+    settled,
+    status: statusOf,
+    lag,
+    pause,
+    resume,
+    seek,
+    skipDamage,
+    drain: ({ deadlineMs }) => drain(deadlineMs, 'end'),
   };
 }

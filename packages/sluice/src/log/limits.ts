@@ -1,10 +1,16 @@
 /** Limits: what a log accepts. Checked before anything is stored, so that a wrong event leaves no trace. */
 
 import { SluiceError, shorten } from '../core/errors.js';
-import type { NewEvent } from './log.js';
+import type { NewEvent } from './record.js';
 
 /** Longest id of an event, in bytes of UTF-8. */
 export const maxIdBytes = 512;
+
+/** Longest key of an event, and longest id of a redrive, in bytes of UTF-8. */
+export const maxKeyBytes = 512;
+
+/** Longest `trace` of an event, in bytes of UTF-8. */
+export const maxTraceBytes = 64;
 
 /** Longest name of a stream, tenant or consumer group, in bytes of UTF-8. */
 export const maxNameBytes = 128;
@@ -23,7 +29,7 @@ export function checkName(what: 'stream' | 'tenant' | 'group', name: unknown): a
 }
 
 /**
- * Checks the events of an append: ids of 1 to 512 bytes, tenants of 1 to 128, times of at most 64, receivedAt in epoch milliseconds.
+ * Checks the events of an append: ids and keys of 1 to 512 bytes, tenants of 1 to 128, times and traces of at most 64, receivedAt in epoch milliseconds.
  *
  * @throws SluiceError `INVALID_VALUE` (class rejected), naming the first wrong event by its index.
  */
@@ -43,6 +49,13 @@ function checkEvent(event: NewEvent): void {
   // One character, hence no need to look closer: nearly every event of a service without tenants.
   if (event.tenant !== '_') checkName('tenant', event.tenant);
   if (event.time !== null) checkText('time', event.time, maxTimeBytes);
+  const { key, trace, redrive } = event;
+  if (key !== undefined && key !== null) checkText('key', key, maxKeyBytes);
+  if (trace !== undefined && trace !== null) checkText('trace', trace, maxTraceBytes);
+  if (redrive !== undefined && redrive !== null) {
+    checkText('redrive.id', redrive.id, maxKeyBytes);
+    checkName('group', redrive.group);
+  }
   if (!(event.receivedAt >= 0 && event.receivedAt <= Number.MAX_SAFE_INTEGER / 64)) {
     throw invalid(`receivedAt must be epoch milliseconds, got ${shorten(event.receivedAt)}`);
   }
@@ -70,4 +83,14 @@ function isAscii(text: string): boolean {
 
 function invalid(message: string): SluiceError {
   return new SluiceError(message, { code: 'INVALID_VALUE', class: 'rejected' });
+}
+
+/**
+ * Checks the number of a partition.
+ *
+ * @throws SluiceError `INVALID_VALUE` (class rejected).
+ */
+export function checkPartition(stream: string, partition: number, partitions: number): void {
+  if (Number.isInteger(partition) && partition >= 0 && partition < partitions) return;
+  throw invalid(`stream ${shorten(stream)} has ${partitions} partitions, numbered from 0; got ${shorten(partition)}`);
 }

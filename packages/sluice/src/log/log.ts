@@ -3,92 +3,12 @@
  * cursor each, and the dead letters, all in one store, so that one transaction moves them together.
  */
 
-import type { FailureClass } from '../core/errors.js';
+import type { DeadLetters, NewDeadLetter } from './dead-letter.js';
+import type { Claim, GroupInfo, GroupPosition, Lag, Moves, OffsetRange, Ownership, StartAt } from './position.js';
+import type { LogRecord, NewEvent, Receipt } from './record.js';
+import type { StreamOptions, StreamSettings } from './stream-options.js';
 
-/** An event to append. */
-export interface NewEvent {
-  /** Unique in (stream, tenant) within the window of ids: 1 to 512 bytes of UTF-8. */
-  readonly id: string;
-  /** The id was made for this event just now: it cannot be a duplicate, and the window of ids need not hold it. */
-  readonly generated?: boolean;
-  /** `'_'` without tenants. */
-  readonly tenant: string;
-  /** When it happened, as RFC 3339 text, as the sender wrote it; `null` when it did not say. */
-  readonly time: string | null;
-  /** When it was received, in epoch milliseconds. */
-  readonly receivedAt: number;
-  /** The event as received, byte for byte. */
-  readonly payload: Uint8Array;
-}
-
-/** A record of the log. */
-export interface LogRecord {
-  readonly stream: string;
-  readonly partition: number;
-  /** Position in the partition, from 0, without gaps. */
-  readonly offset: number;
-  readonly id: string;
-  readonly tenant: string;
-  readonly time: string | null;
-  readonly receivedAt: number;
-  readonly payload: Uint8Array;
-}
-
-/** What became of one event of an append. */
-export interface Appended {
-  readonly partition: number;
-  /** Its offset; of a duplicate, that of the original. */
-  readonly offset: number;
-  /** An event with this id is in the window already: nothing was stored. */
-  readonly duplicate: boolean;
-}
-
-/** Position in a stream. */
-export interface Position {
-  readonly partition: number;
-  readonly offset: number;
-}
-
-/** How one record was settled by a consumer group. */
-export type Settlement =
-  | { readonly offset: number; readonly kind: 'ok' }
-  | { readonly offset: number; readonly kind: 'dead'; readonly letter: NewDeadLetter };
-
-/** What a consumer knows of a record that it parks; the log adds where it came from. */
-export interface NewDeadLetter {
-  readonly record: LogRecord;
-  readonly code: string;
-  readonly class: FailureClass;
-  readonly message: string;
-  readonly attempts: number;
-  /** First and last failure, in epoch milliseconds. */
-  readonly firstFailedAt: number;
-  readonly lastFailedAt: number;
-}
-
-/** A parked record: the original bytes, where it came from, and why. */
-export interface DeadLetter extends NewDeadLetter {
-  /** `group/stream/partition/offset`: parking the same record again replaces the letter. */
-  readonly id: string;
-  readonly group: string;
-}
-
-/** Where a consumer group stands in one partition. */
-export interface GroupPosition {
-  /** The contiguous settled prefix: every offset below is settled. */
-  readonly cursor: number;
-  /** Settled offsets above the cursor, ascending. They are not delivered again after a restart. */
-  readonly settledAbove: readonly number[];
-}
-
-/** How far a group is behind. */
-export interface Lag {
-  readonly items: number;
-  /** Age of the oldest unsettled record in milliseconds of the wall clock; 0 when there is none. */
-  readonly oldestMs: number;
-}
-
-/** What a log holds, for people and metrics. */
+/** A partition of a stream, for people and metrics. */
 export interface StreamInfo {
   readonly stream: string;
   readonly partition: number;
@@ -96,6 +16,65 @@ export interface StreamInfo {
   readonly firstOffset: number;
   /** Offset that the next record gets. */
   readonly nextOffset: number;
+  /** Bytes of its records, as stored. */
+  readonly bytes: number;
+  /** When its oldest chunk was appended, in epoch milliseconds; `null` when it is empty. */
+  readonly oldestAt: number | null;
+}
+
+/** Bounds of one read. */
+export interface ReadBounds {
+  readonly maxItems: number;
+  /** Bytes of records as stored; at least one record is read whatever its size. */
+  readonly maxBytes: number;
+}
+
+/** What a run of retention removed. */
+export interface RetentionReport {
+  readonly records: number;
+  readonly bytes: number;
+  /** Records that some group had not settled, summed over the groups. Only `'expire'` does that. */
+  readonly expired: number;
+  /** Dead letters beyond their age. */
+  readonly letters: number;
+}
+
+/** What only some logs can do. What is not there is `undefined`, never emulated. */
+export interface LogFacets {
+  /** The log lies on a disk of this machine. */
+  readonly disk?: DiskFacet;
+  /** The log can check itself. */
+  readonly verify?: () => Promise<VerifyReport>;
+}
+
+/** A log on a disk of this machine. */
+export interface DiskFacet {
+  readonly path: string;
+  /** Bytes of its files. Space that was freed inside is used again, not given back. */
+  fileBytes(): number;
+  /** Free bytes of the disk. */
+  freeBytes(): number;
+}
+
+/** What a check of a log has found. */
+export interface VerifyReport {
+  readonly streams: number;
+  readonly chunks: number;
+  readonly records: number;
+  readonly groups: number;
+  readonly letters: number;
+  readonly ids: number;
+  /** Empty when all is well. */
+  readonly problems: readonly VerifyProblem[];
+}
+
+/** One thing that is wrong in a log. */
+export interface VerifyProblem {
+  readonly kind: 'chunk' | 'gap' | 'partition' | 'group' | 'letter' | 'id' | 'stream';
+  /** Where, and what. */
+  readonly message: string;
+  /** Records that cannot be read, where that is the problem. */
+  readonly lost?: { readonly stream: string; readonly partition: number } & OffsetRange;
 }
 
 /**
@@ -105,6 +84,19 @@ export interface StreamInfo {
  * `committed` (the sink took it), belongs to the consumer.
  */
 export interface Log {
+  /** What this log can do beyond the contract. */
+  readonly facets: LogFacets;
+
+  /**
+   * Makes a stream, or changes its retention and its window of ids. A stream that is appended to first gets the log's `streamDefaults`.
+   *
+   * @throws SluiceError `INVALID_OPTION`: another number of partitions than the stream has, or a value out of range.
+   */
+  defineStream(stream: string, options?: StreamOptions): Promise<StreamSettings>;
+  /** The settings of a stream; of one that does not exist, those that it would get. */
+  streamSettings(stream: string): Promise<StreamSettings>;
+  streams(): Promise<readonly StreamInfo[]>;
+
   /**
    * Takes events into memory at once, to be appended with the next group commit: `'accepted'`, or `'full'` when
    * `maxHeldItems` or `maxHeldBytes` is reached, or `'closed'`. What is held is lost with the process.
@@ -112,50 +104,81 @@ export interface Log {
   offer(stream: string, events: readonly NewEvent[]): 'accepted' | 'full' | 'closed';
   /**
    * Appends events and resolves once all of them are on disk, in input order; duplicates are named, not stored, and only
-   * reported once their original is on disk too.
+   * reported once their original is on disk too. Events with a key go to the partition of the key; the others of an append go together, the
+   * appends taking turns over the partitions.
    *
-   * @throws SluiceError `OVERLOADED` (class rejected: full, nothing was stored), `CLOSED`, `LOG_STOPPED` (a flush failed).
+   * @throws SluiceError `OVERLOADED` (class rejected: full, nothing was stored), `LOG_FULL`, `CLOSED`, `LOG_STOPPED` (a flush failed).
    */
-  append(stream: string, events: readonly NewEvent[]): Promise<readonly Appended[]>;
-  /** Records from an offset on, at most `maxItems` and about `maxBytes` (at least one record when there is any). */
-  read(
-    stream: string,
-    partition: number,
-    from: number,
-    bounds: { readonly maxItems: number; readonly maxBytes: number },
-  ): Promise<readonly LogRecord[]>;
+  append(stream: string, events: readonly NewEvent[]): Promise<Receipt>;
+
+  /**
+   * Records from an offset on, within the bounds; from the first one stored, when that offset is gone.
+   *
+   * @throws DamagedRecords `LOG_CORRUPT`, with the range that is lost, when the first record that is asked for cannot be read.
+   */
+  read(stream: string, partition: number, from: number, bounds: ReadBounds): Promise<readonly LogRecord[]>;
+  /** The first offset that was appended at or after a time, in epoch milliseconds: the next offset when there is none. Exact to a group commit. */
+  offsetAt(stream: string, partition: number, time: number): Promise<number>;
   /** Calls `fn` after records became readable in `stream`; returns how to stop that. */
   onAppended(stream: string, fn: () => void): () => void;
-  /** Where a group stands; a new group starts at the first offset stored. */
-  position(group: string, stream: string, partition: number): Promise<GroupPosition>;
+
   /**
-   * Moves a group: settlements, cursor, settled offsets above it and dead letters, in one transaction. Resolves once it is
-   * visible; `flushed()` says when it is on disk. Chunks that every group has settled are dropped.
+   * Makes a group in every partition of a stream, at `'start'` (the first record stored) unless said otherwise. A group that exists stays
+   * where it is.
+   *
+   * @returns whether it was made.
    */
-  settle(
-    group: string,
-    stream: string,
-    partition: number,
-    position: GroupPosition,
-    settlements: readonly Settlement[],
-  ): Promise<void>;
+  createGroup(group: string, stream: string, from?: StartAt): Promise<boolean>;
+  /** Removes a group: nothing is kept for it any longer, and its owners are fenced. Its dead letters stay. */
+  deleteGroup(group: string, stream: string): Promise<boolean>;
+  groups(filter?: { readonly group?: string; readonly stream?: string }): Promise<readonly GroupInfo[]>;
+  /** Where a group stands; `undefined` when there is no such group. */
+  position(group: string, stream: string, partition: number): Promise<GroupPosition | undefined>;
+  /** How far a group is behind in each partition. */
+  lag(group: string, stream: string): Promise<readonly Lag[]>;
+
+  /**
+   * Takes a partition over, in one transaction: the epoch grows, so that the owner before is fenced; what was marked as in flight and
+   * is not settled has been in one crash more; the marks are cleared. A group that does not exist is made at `'start'`.
+   */
+  claim(group: string, stream: string, partition: number): Promise<Claim>;
+  /**
+   * Notes what is in flight now, in place of what was noted before. It outlives a crash of the process, not a power cut: it is not flushed.
+   *
+   * @throws SluiceError `FENCED` (class rejected), `INVALID_VALUE` for more than {@link maxInFlightRanges} ranges.
+   */
+  inFlight(owner: Ownership, ranges: readonly OffsetRange[]): Promise<void>;
+  /**
+   * Moves a group in one transaction: position and dead letters, as {@link Moves} says. Resolves once it is on disk. What every group has
+   * settled is then removed, as the retention of the stream allows.
+   *
+   * @throws SluiceError `FENCED` (class rejected: somebody else owns the partition now), `DEAD_LETTERS_FULL` (class rejected), `INVALID_VALUE`;
+   * nothing was moved then. `LOG_STOPPED`.
+   */
+  settle(owner: Ownership, moves: Moves<NewDeadLetter>): Promise<void>;
+  /**
+   * Gives up records that cannot be read: they count as settled, and as `skipped`.
+   *
+   * @returns the position after that.
+   * @throws SluiceError `FENCED`, `INVALID_VALUE`.
+   */
+  skip(owner: Ownership, range: OffsetRange): Promise<GroupPosition>;
+  /** Ends an ownership in order: marks and unclean starts are cleared. Of one that was fenced, nothing happens. */
+  release(owner: Ownership): Promise<void>;
+  /** Puts a group somewhere else, forgets what was settled above, and fences its owner. Before the first record means the first; behind the last, the end. */
+  seek(group: string, stream: string, partition: number, to: StartAt): Promise<GroupPosition>;
+
+  /** The dead letters. */
+  readonly letters: DeadLetters;
+
+  /** Removes what retention allows to remove, now. It runs by itself with the settlements and, where ages are bounded, once a minute. */
+  retain(): Promise<RetentionReport>;
   /** Resolves once everything written before this call is on disk. */
   flushed(): Promise<void>;
-  streams(): Promise<readonly StreamInfo[]>;
   /** Number of events that exist in memory alone: offered or being appended, not on disk yet. */
   readonly memoryOnly: number;
-  deadLetters(filter: {
-    readonly stream?: string;
-    readonly group?: string;
-    readonly limit?: number;
-  }): Promise<readonly DeadLetter[]>;
-  deadLetter(group: string, stream: string, partition: number, offset: number): Promise<DeadLetter | undefined>;
-  deadLetterCount(): number;
   /** Resolves with the error that stopped the log, if one ever does: appends fail from then on, reading still works. */
   readonly stopped: Promise<Error>;
   /** Flushes what is held and closes the store. Idempotent. */
   close(): Promise<void>;
 }
-
-/** Where records go: the partition of a stream. One until streams are given more. */
-export const onlyPartition = 0;

@@ -1,44 +1,74 @@
-/** The log in memory: the whole contract, for tests and simulation. Nothing outlives the process; 'durable' means in memory. */
+/** The log in memory: the whole contract, for tests and simulation. 'durable' means kept in its store, which is memory too. */
 
-import { asFailure, SluiceError } from '../core/errors.js';
+import { SluiceError } from '../core/errors.js';
+import { checkNames, numberOption } from '../core/options.js';
 import type { Env } from '../env/env.js';
 import { systemEnv } from '../env/system.js';
+import type { DeadLetterBounds } from './dead-letter.js';
+import { createLetterGuard } from './letter-bounds.js';
 import { checkEvents, checkName } from './limits.js';
-import {
-  type Appended,
-  type DeadLetter,
-  type GroupPosition,
-  type Log,
-  type LogRecord,
-  type NewEvent,
-  onlyPartition,
-  type Position,
-} from './log.js';
+import { createListeners } from './listeners.js';
+import type { Log } from './log.js';
+import { memoryAppend } from './memory-append.js';
+import { memoryGroups } from './memory-groups.js';
+import { memoryLetters } from './memory-letters.js';
+import { type MemoryStore, type MemoryStream, memoryStore, newStream, nextOffset, resolveStart } from './memory-store.js';
+import type { Appended, LogRecord, NewEvent, Receipt } from './record.js';
+import { createRetentionTimer } from './retention.js';
+import { partitionsFixed, type StreamOptions, type StreamSettings, streamSettings } from './stream-options.js';
 
 /** Options of {@link createMemoryLog}. */
 export interface MemoryLogOptions {
-  /** Default: the system's. */
+  /** Time, randomness, observation. Default: the system's. */
   readonly env?: Env;
+  /** Where it keeps what a disk would keep. Default: an empty store of its own. */
+  readonly store?: MemoryStore;
   /** Most events held between two commits, which come at the end of each turn of the event loop. Default 100,000. */
   readonly maxHeldItems?: number;
-  /** How many ids are remembered for each stream and tenant. Default 1,000,000. */
-  readonly idWindowItems?: number;
-  /** How long an id is remembered, in milliseconds of the wall clock. Default 7 days. */
-  readonly idWindowMs?: number;
+  /** Options of streams that say nothing of their own. Default: those of {@link StreamOptions}. */
+  readonly streamDefaults?: StreamOptions;
+  /** Bounds of the dead letters. Default: those of {@link DeadLetterBounds}. */
+  readonly deadLetters?: DeadLetterBounds;
 }
 
-/** Makes an empty log in memory. Settled records are freed as the groups move on. */
+/**
+ * Makes a log in memory, empty or over a store that another one has left behind.
+ *
+ * @throws SluiceError `INVALID_OPTION`
+ */
 export function createMemoryLog(options: MemoryLogOptions = {}): Log {
+  checkNames('createMemoryLog', options, ['env', 'store', 'maxHeldItems', 'streamDefaults', 'deadLetters']);
   const env = options.env ?? systemEnv();
-  const { maxHeldItems = 100_000, idWindowItems = 1_000_000, idWindowMs = 7 * 24 * 3_600_000 } = options;
-  const streams = new Map<string, MemoryStream>();
-  const letters = new Map<string, DeadLetter>();
-  const listeners = new Map<string, Set<() => void>>();
+  const maxHeldItems = numberOption('createMemoryLog: maxHeldItems', options.maxHeldItems, 100_000, { least: 1, infinite: true });
+  const defaults = streamSettings('createMemoryLog: streamDefaults', options.streamDefaults ?? {});
+  const store = options.store ?? memoryStore();
+  const { streams } = store;
+  const guard = createLetterGuard(env, options.deadLetters);
+  const letters = memoryLetters(store.letters, env, guard);
+  const listeners = createListeners(env);
+  const groups = memoryGroups(store, env, letters, streamOf);
+  const timer = createRetentionTimer(env.clock, async () => {
+    groups.retain();
+    return mayGrowOld();
+  });
   let held: HeldAppend[] = [];
   let heldItems = 0;
   let closed = false;
+  if (mayGrowOld()) timer.start();
 
   return {
+    facets: {},
+    async defineStream(stream, wanted = {}) {
+      checkName('stream', stream);
+      const known = streams.get(stream);
+      const settings = streamSettings(`stream ${stream}`, wanted, known?.settings ?? defaults);
+      if (known === undefined) streams.set(stream, newStream(settings));
+      else if (settings.partitions !== known.settings.partitions) throw partitionsFixed(stream, known.settings.partitions);
+      else known.settings = settings;
+      if (mayGrowOld()) timer.start();
+      return settings;
+    },
+    streamSettings: async (stream) => streams.get(stream)?.settings ?? defaults,
     offer(stream, events) {
       if (closed) return 'closed';
       return hold(stream, events, () => {}) ? 'accepted' : 'full';
@@ -52,7 +82,7 @@ export function createMemoryLog(options: MemoryLogOptions = {}): Log {
             class: 'rejected',
           });
         }
-        if (!hold(stream, events, resolve)) {
+        if (!hold(stream, events, (appended) => resolve({ level: 'durable', appended } satisfies Receipt))) {
           throw new SluiceError(`the log holds all it may (maxHeldItems ${maxHeldItems}): append again a little later`, {
             code: 'OVERLOADED',
             class: 'rejected',
@@ -61,7 +91,7 @@ export function createMemoryLog(options: MemoryLogOptions = {}): Log {
       });
     },
     async read(stream, partition, from, { maxItems, maxBytes }) {
-      const known = partition === onlyPartition ? streams.get(stream) : undefined;
+      const known = streams.get(stream)?.partitions[partition];
       const records: LogRecord[] = [];
       if (known === undefined) return records;
       let bytes = 0;
@@ -70,69 +100,53 @@ export function createMemoryLog(options: MemoryLogOptions = {}): Log {
         i < known.records.length && records.length < maxItems;
         i++
       ) {
-        const record = known.records[i]!;
-        bytes += record.payload.length + record.id.length;
+        const stored = known.records[i]!;
+        bytes += stored.bytes;
         if (bytes > maxBytes && records.length > 0) break;
-        records.push(record);
+        records.push(stored.record);
       }
       return records;
     },
-    onAppended(stream, fn) {
-      const listener = () => fn();
-      const known = listeners.get(stream) ?? new Set();
-      listeners.set(stream, known.add(listener));
-      return () => void known.delete(listener);
+    async offsetAt(stream, partition, time) {
+      const known = streams.get(stream)?.partitions[partition];
+      return known === undefined ? 0 : resolveStart(known, { time });
     },
-    async position(group, stream, _partition) {
-      checkName('group', group);
-      checkName('stream', stream);
-      const { groups, firstOffset } = streamOf(stream);
-      const known = groups.get(group) ?? { cursor: firstOffset, settledAbove: [] };
-      groups.set(group, known);
-      return known;
-    },
-    async settle(group, stream, partition, position, settlements) {
-      checkName('group', group);
-      checkName('stream', stream);
-      const known = streamOf(stream);
-      known.groups.set(group, { cursor: position.cursor, settledAbove: [...position.settledAbove] });
-      for (const settlement of settlements) {
-        const id = `${group}/${stream}/${partition}/${settlement.offset}`;
-        if (settlement.kind === 'ok') letters.delete(id);
-        else letters.set(id, { ...settlement.letter, id, group });
-      }
-      const needed = Math.min(
-        ...[...known.groups.values()].map(({ cursor }) => cursor),
-        known.firstOffset + known.records.length,
+    onAppended: (stream, fn) => listeners.add(stream, fn),
+    async streams() {
+      return [...streams].flatMap(([stream, { partitions }]) =>
+        partitions.map((each, partition) => ({
+          stream,
+          partition,
+          firstOffset: each.firstOffset,
+          nextOffset: nextOffset(each),
+          bytes: each.bytes,
+          oldestAt: each.records[0]?.at ?? null,
+        })),
       );
-      known.records.splice(0, needed - known.firstOffset);
-      known.firstOffset = Math.max(needed, known.firstOffset);
     },
+    createGroup: groups.createGroup,
+    deleteGroup: groups.deleteGroup,
+    groups: groups.groups,
+    position: groups.position,
+    lag: groups.lag,
+    claim: groups.claim,
+    inFlight: groups.inFlight,
+    settle: groups.settle,
+    skip: groups.skip,
+    release: groups.release,
+    seek: groups.seek,
+    letters,
+    retain: async () => groups.retain(),
     async flushed() {
       commit();
-    },
-    async streams() {
-      return [...streams].map(([stream, { firstOffset, records }]) => {
-        return { stream, partition: onlyPartition, firstOffset, nextOffset: firstOffset + records.length };
-      });
     },
     get memoryOnly() {
       return heldItems;
     },
-    async deadLetters({ stream, group, limit = 100 }) {
-      return [...letters.values()]
-        .filter(
-          (letter) =>
-            (stream === undefined || letter.record.stream === stream) && (group === undefined || letter.group === group),
-        )
-        .sort((a, b) => a.record.offset - b.record.offset)
-        .slice(0, limit);
-    },
-    deadLetter: async (group, stream, partition, offset) => letters.get(`${group}/${stream}/${partition}/${offset}`),
-    deadLetterCount: () => letters.size,
     stopped: new Promise(() => {}),
     async close() {
       closed = true;
+      timer.stop();
       commit();
     },
   };
@@ -152,52 +166,33 @@ export function createMemoryLog(options: MemoryLogOptions = {}): Log {
     const group = held;
     held = [];
     heldItems = 0;
-    const now = env.clock.wall();
-    for (const { stream, events, done } of group) done(events.map((event) => appendTo(streamOf(stream), stream, event, now)));
-    for (const stream of new Set(group.map((append) => append.stream))) tellListeners(stream);
-  }
-
-  function appendTo(known: MemoryStream, stream: string, event: NewEvent, now: number): Appended {
-    const here: Position = { partition: onlyPartition, offset: known.firstOffset + known.records.length };
-    const original = event.generated === true ? undefined : claim(known, event, here, now);
-    if (original !== undefined) return { ...original, duplicate: true };
-    const { id, tenant, time, receivedAt, payload } = event;
-    known.records.push({ stream, ...here, id, tenant, time, receivedAt, payload });
-    return { ...here, duplicate: false };
-  }
-
-  function claim(known: MemoryStream, { tenant, id }: NewEvent, here: Position, now: number): Position | undefined {
-    let ids = known.ids.get(tenant);
-    if (ids === undefined) {
-      ids = new Map();
-      known.ids.set(tenant, ids);
+    const now = Math.floor(env.clock.wall());
+    for (const { stream, events, done } of group) {
+      const appended = events.length === 0 ? [] : memoryAppend(streamOf(stream), stream, events, now);
+      done(appended);
     }
-    const entry = ids.get(id);
-    if (entry !== undefined && now - entry.at < idWindowMs) return { partition: entry.partition, offset: entry.offset };
-    // A Map keeps the order of insertion: its first key is the oldest.
-    ids.delete(id);
-    ids.set(id, { ...here, at: now });
-    if (ids.size > idWindowItems) ids.delete(ids.keys().next().value!);
-    return undefined;
+    for (const stream of new Set(group.map((append) => append.stream))) {
+      if (Number.isFinite(streams.get(stream)?.settings.retention.maxBytes)) groups.retainStream(stream);
+      listeners.tell([stream]);
+    }
+    if (group.length > 0 && mayGrowOld()) timer.start();
   }
 
   function streamOf(stream: string): MemoryStream {
     let known = streams.get(stream);
     if (known === undefined) {
-      known = { firstOffset: 0, records: [], ids: new Map(), groups: new Map() };
+      known = newStream(defaults);
       streams.set(stream, known);
     }
     return known;
   }
 
-  function tellListeners(stream: string): void {
-    for (const listener of [...(listeners.get(stream) ?? [])]) {
-      try {
-        listener();
-      } catch (error) {
-        env.observe({ type: 'callbackError', name: 'log', error: asFailure(error, 'permanent') });
-      }
-    }
+  function mayGrowOld(): boolean {
+    const ages = (settings: StreamSettings) => Number.isFinite(settings.retention.maxAgeMs);
+    const records = [...streams.values()].some(
+      ({ settings, partitions }) => ages(settings) && partitions.some((partition) => partition.records.length > 0),
+    );
+    return records || (Number.isFinite(guard.maxAgeMs) && letters.items > 0);
   }
 }
 
@@ -205,11 +200,4 @@ interface HeldAppend {
   readonly stream: string;
   readonly events: readonly NewEvent[];
   readonly done: (appended: readonly Appended[]) => void;
-}
-
-interface MemoryStream {
-  firstOffset: number;
-  readonly records: LogRecord[];
-  readonly ids: Map<string, Map<string, Position & { readonly at: number }>>;
-  readonly groups: Map<string, GroupPosition>;
 }

@@ -1,142 +1,188 @@
-/** Settler: gathers what became of records and moves the group in the log, one transaction at a time. */
+/** Settler: gathers what became of the records of one partition and moves the group in the log, one transaction at a time. */
 
-import { asFailure, failure, type SluiceError } from '../core/errors.js';
+import { asFailure, type SluiceError } from '../core/errors.js';
 import type { Cancel, Clock } from '../env/env.js';
-import { type GroupPosition, type Log, onlyPartition, type Settlement } from './log.js';
+import type { NewDeadLetter } from './dead-letter.js';
+import type { Log } from './log.js';
+import { type Claim, type GroupPosition, maxSettledRanges, type OffsetRange } from './position.js';
+import { countOf, mergeRanges, rangesOf, settledPosition } from './ranges.js';
+import type { SettledWaiters } from './settled-waiters.js';
 import { createWatermark, type Watermark } from './watermark.js';
-
-/** How a record ended: taken by the sink, or parked as a dead letter. */
-export type SettledHow = 'ok' | 'dead';
 
 /**
  * Gathers settlements. Each transaction of the log waits for the disk, which the appends need too: settlements go together, 25 ms of
  * them at a time. Until then a crash delivers their records again.
  */
 export interface Settler {
-  /** What is settled, written or not. */
+  /** What is settled, written or not; a dead record only once its letter is on disk. */
   readonly watermark: Watermark;
-  /** Settlements that the log does not hold yet. */
+  /** Records settled that the log does not know of yet. */
   readonly unwritten: number;
-  readonly counts: { readonly ok: number; readonly dead: number };
-  settle(settlement: Settlement): void;
-  /** Tells `fn` each time the position has moved. */
-  onMoved(fn: () => void): void;
-  /** How a record ended, once it has: taken by the sink, or parked for good. */
-  settled(offset: number, signal: AbortSignal): Promise<SettledHow>;
-  /** Writes what is gathered, now; resolves when it is on disk. */
+  /** The log has no room for dead letters: those that there are here are held, and nothing more must be read. */
+  readonly full: SluiceError | undefined;
+  ok(offset: number): void;
+  dead(letter: NewDeadLetter): void;
+  /** Settled without a call: expired, given up, or meant for another group. */
+  pass(range: OffsetRange): void;
+  /** Whether its letter is on its way into the log. */
+  isDying(offset: number): boolean;
+  /** Writes what is gathered, now, if the log takes it; resolves when it is on disk. Never rejects. */
   idle(): Promise<void>;
-  readonly failed: Promise<SluiceError>;
-  fail(problem: SluiceError): void;
+}
+
+/** What a settler tells its reader. */
+export interface SettlerEvents {
+  /** Written: so many were taken by the sink, and so many parked. */
+  written(ok: number, dead: number): void;
+  /** The log has no room for letters, or has some again. */
+  letterRoomChanged(): void;
+  /** The log refused for another reason; nothing more is written. */
+  refused(problem: SluiceError): void;
 }
 
 /** How long settlements gather, in milliseconds. */
 const gatherMs = 25;
 
-/** A settler that goes on from a stored position. */
-export function createSettler(log: Log, group: string, stream: string, from: GroupPosition, clock: Clock): Settler {
-  const watermark = createWatermark(from);
-  const counts = { ok: 0, dead: 0 };
-  const waiters = new Map<number, ((how: SettledHow) => void)[]>();
-  const moved: (() => void)[] = [];
-  let gathered = new Map<number, Settlement>();
-  let writing: ReadonlyMap<number, Settlement> = new Map();
+/** How long after the log had no room for letters they are offered again, in milliseconds. */
+const probeMs = 1_000;
+
+/** A settler for what a claim has brought. */
+export function createSettler(log: Log, claim: Claim, clock: Clock, waiters: SettledWaiters, events: SettlerEvents): Settler {
+  const { partition } = claim;
+  const watermark = createWatermark(claim.position);
+  let delivered: { first: number; last: number }[] = [];
+  const dying = new Map<number, NewDeadLetter>();
+  let writing: { readonly delivered: readonly OffsetRange[]; readonly dying: ReadonlyMap<number, NewDeadLetter> } | undefined;
+  let moved = false;
   let state: 'idle' | 'gathering' | 'writing' | 'broken' = 'idle';
-  let cancelGathering: Cancel = () => {};
-  const whenIdle: (() => void)[] = [];
-  let resolveFailed!: (problem: SluiceError) => void;
-  const failed = new Promise<SluiceError>((resolve) => {
-    resolveFailed = resolve;
-  });
+  let full: SluiceError | undefined;
+  let cancelTimer: Cancel = () => {};
+  let whenWritten: (() => void)[] = [];
 
-  const rest = (next: 'idle' | 'broken') => {
-    state = next;
-    for (const tell of whenIdle.splice(0)) tell();
-  };
-  const fail = (problem: SluiceError) => {
-    cancelGathering();
-    rest('broken');
-    resolveFailed(problem);
-  };
-  const tell = ({ offset, kind }: Settlement) => {
-    for (const waiter of waiters.get(offset) ?? []) waiter(kind);
-    waiters.delete(offset);
-  };
-
-  function gather(): void {
+  function gather(ms = gatherMs): void {
+    if (state !== 'idle') return;
     state = 'gathering';
-    cancelGathering = clock.after(gatherMs, write);
+    cancelTimer = clock.after(ms, () => write(Number.POSITIVE_INFINITY));
   }
 
-  function write(): void {
-    cancelGathering();
+  /** Writes with so many letters at most: those that the log has no room for must not hold up the others, nor what was delivered. */
+  function write(mostLetters: number): void {
+    cancelTimer();
     state = 'writing';
-    writing = gathered;
-    gathered = new Map();
-    log
-      .settle(group, stream, onlyPartition, watermark.position(), [...writing.values()])
-      .then(written, (thrown) => fail(asFailure(thrown, 'unknown')));
+    moved = false;
+    // The lowest first: those move the cursor.
+    const letters = [...dying].sort(([a], [b]) => a - b).slice(0, mostLetters);
+    const batch = { delivered: mergeRanges(delivered), dying: new Map(letters) };
+    writing = batch;
+    delivered = [];
+    for (const [offset] of letters) dying.delete(offset);
+    const position = trimmed(watermark, rangesOf(batch.dying.keys()));
+    log.settle(claim, { position, delivered: batch.delivered, dead: [...batch.dying.values()] }).then(
+      () => written(batch.delivered, batch.dying),
+      (thrown) => refused(batch, asFailure(thrown, 'unknown')),
+    );
   }
 
-  function written(): void {
-    const settlements = writing;
-    writing = new Map();
-    for (const settlement of settlements.values()) {
-      counts[settlement.kind]++;
-      if (settlement.kind === 'dead') tell(settlement);
+  function written(ranges: readonly OffsetRange[], letters: ReadonlyMap<number, NewDeadLetter>): void {
+    writing = undefined;
+    for (const offset of letters.keys()) {
+      watermark.settle(offset);
+      waiters.tell(partition, offset, 'dead');
     }
-    for (const fn of moved) fn();
-    if (state === 'broken') return;
-    if (gathered.size === 0) rest('idle');
-    else if (whenIdle.length > 0) write();
-    else gather();
+    if (full !== undefined && letters.size > 0) {
+      full = undefined;
+      events.letterRoomChanged();
+    }
+    rest();
+    events.written(countOf(ranges), letters.size);
+  }
+
+  function refused(batch: NonNullable<typeof writing>, problem: SluiceError): void {
+    writing = undefined;
+    delivered = [...batch.delivered, ...delivered];
+    for (const [offset, letter] of batch.dying) dying.set(offset, letter);
+    if (problem.code !== 'DEAD_LETTERS_FULL') {
+      state = 'broken';
+      tellWritten();
+      events.refused(problem);
+      return;
+    }
+    const fewer = batch.dying.size >> 1;
+    if (fewer > 0) {
+      write(fewer);
+      return;
+    }
+    const isNews = full === undefined;
+    full = problem;
+    if (isNews) events.letterRoomChanged();
+    if (delivered.length > 0) write(0);
+    else rest();
+  }
+
+  /** After a write: goes on gathering when there is something, and tells those who wait when there is nothing more that can be written. */
+  function rest(): void {
+    state = 'idle';
+    const more = moved || delivered.length > 0 || (dying.size > 0 && full === undefined);
+    if (more && whenWritten.length > 0) {
+      write(full === undefined ? Number.POSITIVE_INFINITY : 0);
+      return;
+    }
+    tellWritten();
+    if (more) gather();
+    else if (dying.size > 0) gather(probeMs);
+  }
+
+  function tellWritten(): void {
+    const told = whenWritten;
+    whenWritten = [];
+    for (const tell of told) tell();
   }
 
   return {
     watermark,
-    counts,
-    failed,
-    fail,
+    get full() {
+      return full;
+    },
     get unwritten() {
-      return gathered.size + writing.size;
+      return countOf(delivered) + dying.size + (writing === undefined ? 0 : countOf(writing.delivered) + writing.dying.size);
     },
-    onMoved: (fn) => void moved.push(fn),
-    settle(settlement) {
-      watermark.settle(settlement.offset);
-      gathered.set(settlement.offset, settlement);
+    ok(offset) {
+      watermark.settle(offset);
+      const last = delivered.at(-1);
+      if (last !== undefined && last.last + 1 === offset) last.last = offset;
+      else delivered.push({ first: offset, last: offset });
       // The sink has it: nothing that happens to the log can undo that. A dead letter must be in the log first.
-      if (settlement.kind === 'ok') tell(settlement);
-      if (state === 'idle') gather();
+      if (waiters.count > 0) waiters.tell(partition, offset, 'ok');
+      gather();
     },
-    async settled(offset, signal) {
-      const settlement = gathered.get(offset) ?? writing.get(offset);
-      if (settlement?.kind === 'ok') return 'ok';
-      if (settlement === undefined && watermark.isSettled(offset)) {
-        return (await log.deadLetter(group, stream, onlyPartition, offset)) === undefined ? 'ok' : 'dead';
+    dead(letter) {
+      dying.set(letter.record.offset, letter);
+      gather();
+    },
+    pass(range) {
+      watermark.settleRange(range);
+      moved = true;
+      for (const offset of waiters.count === 0 ? [] : waiters.offsets(partition)) {
+        if (offset >= range.first && offset <= range.last) waiters.tell(partition, offset, 'ok');
       }
-      return new Promise((resolve, reject) => {
-        const waiter = (how: SettledHow) => {
-          signal.removeEventListener('abort', leave);
-          resolve(how);
-        };
-        const leave = () => {
-          const others = waiters.get(offset)?.filter((other) => other !== waiter) ?? [];
-          if (others.length === 0) waiters.delete(offset);
-          else waiters.set(offset, others);
-          reject(cancelled(signal));
-        };
-        if (signal.aborted) return reject(cancelled(signal));
-        signal.addEventListener('abort', leave, { once: true });
-        waiters.set(offset, [...(waiters.get(offset) ?? []), waiter]);
-      });
+      gather();
     },
+    isDying: (offset) => dying.has(offset) || writing?.dying.has(offset) === true,
     async idle() {
-      if (state === 'gathering') write();
-      if (state === 'writing') await new Promise<void>((resolve) => whenIdle.push(resolve));
-      if (state !== 'broken') await log.flushed();
+      if (state === 'gathering') write(Number.POSITIVE_INFINITY);
+      if (state === 'writing') await new Promise<void>((resolve) => whenWritten.push(resolve));
+      cancelTimer();
+      if (state === 'gathering') state = 'idle';
     },
   };
 }
 
-function cancelled(signal: AbortSignal): SluiceError {
-  return failure('nobody waits for this record any more.', { code: 'CANCELLED', class: 'rejected', cause: signal.reason });
+/**
+ * The position with the dead settled too. The ranges that are too many are left out, from the end: their records are delivered again
+ * after a crash, as any that are settled and not written.
+ */
+function trimmed(watermark: Watermark, dead: readonly OffsetRange[]): GroupPosition {
+  const { cursor, settledAbove } =
+    dead.length === 0 ? watermark.position() : settledPosition(watermark.cursor, [...watermark.settledAbove, ...dead]);
+  return { cursor, settledAbove: settledAbove.slice(0, maxSettledRanges) };
 }

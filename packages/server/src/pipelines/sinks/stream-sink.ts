@@ -15,6 +15,8 @@ export function streamSink(log: Log, stream: string): PipelineSink {
         events.map((event) => ({
           id: event.id,
           tenant: event.tenant,
+          key: event.record.key,
+          trace: event.record.trace,
           time: event.time,
           receivedAt: event.receivedAt,
           payload: Buffer.from(event.json),

@@ -1,0 +1,106 @@
+/**
+ * Marks of what is in flight, in a file beside the store for each group and partition: written with each batch, so they must cost no flush.
+ * The page cache keeps them when the process is killed; after a power cut they may be gone.
+ *
+ * A file has two slots that take turns, so that a write that is cut off leaves the one before:
+ * `crc32 u32 (of all that follows) · ranges u32 · sequence u48 · epoch u48 · per range: first u48, length u48`.
+ */
+
+import { createHash } from 'node:crypto';
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import type { OffsetRange, Ownership } from '../log/position.js';
+import { crc32 } from './crc32.js';
+
+/** The marks of a store. */
+export interface InFlightMarks {
+  /** Puts marks in place of those before. */
+  write(owner: Ownership, ranges: readonly OffsetRange[]): void;
+  /** What was in flight under that epoch; nothing when the newest marks are of another one. */
+  read(group: string, stream: string, partition: number, epoch: number): readonly OffsetRange[];
+  /** Removes the marks of a group in one partition. */
+  clear(group: string, stream: string, partition: number): void;
+  close(): void;
+}
+
+const headBytes = 20;
+const slotBytes = 40_960;
+
+/** The marks below the folder of a store. */
+export function createInFlightMarks(path: string): InFlightMarks {
+  const folder = join(path, 'in-flight');
+  const open = new Map<string, { readonly descriptor: number; sequence: number }>();
+  const scratch = Buffer.alloc(slotBytes);
+
+  return {
+    write(owner, ranges) {
+      const name = nameOf(owner.group, owner.stream, owner.partition);
+      let file = open.get(name);
+      if (file === undefined) {
+        mkdirSync(folder, { recursive: true });
+        file = { descriptor: openSync(join(folder, name), 'w'), sequence: 0 };
+        open.set(name, file);
+      }
+      const length = encode(scratch, ranges, ++file.sequence, owner.epoch);
+      writeSync(file.descriptor, scratch, 0, length, (file.sequence % 2) * slotBytes);
+    },
+    read(group, stream, partition, epoch) {
+      let bytes: Buffer;
+      try {
+        bytes = readFileSync(join(folder, nameOf(group, stream, partition)));
+      } catch {
+        return [];
+      }
+      const slots = [decode(bytes.subarray(0, slotBytes)), decode(bytes.subarray(slotBytes))];
+      const newest = slots.filter((slot) => slot !== undefined).sort((a, b) => b.sequence - a.sequence)[0];
+      return newest?.epoch === epoch ? newest.ranges : [];
+    },
+    clear(group, stream, partition) {
+      const name = nameOf(group, stream, partition);
+      const file = open.get(name);
+      open.delete(name);
+      if (file !== undefined) closeSync(file.descriptor);
+      rmSync(join(folder, name), { force: true });
+    },
+    close() {
+      for (const { descriptor } of open.values()) closeSync(descriptor);
+      open.clear();
+    },
+  };
+}
+
+/** Names hold any character; a name of a file may not, and has at most 255 bytes. */
+function nameOf(group: string, stream: string, partition: number): string {
+  const digest = createHash('sha256')
+    .update(JSON.stringify([group, stream]))
+    .digest('hex')
+    .slice(0, 40);
+  return `${digest}-${partition}`;
+}
+
+function encode(bytes: Buffer, ranges: readonly OffsetRange[], sequence: number, epoch: number): number {
+  bytes.writeUInt32BE(ranges.length, 4);
+  bytes.writeUIntBE(sequence, 8, 6);
+  bytes.writeUIntBE(epoch, 14, 6);
+  let at = headBytes;
+  for (const { first, last } of ranges) {
+    bytes.writeUIntBE(first, at, 6);
+    at = bytes.writeUIntBE(last - first + 1, at + 6, 6);
+  }
+  bytes.writeUInt32BE(crc32(bytes.subarray(4, at)), 0);
+  return at;
+}
+
+function decode(
+  slot: Buffer,
+): { readonly sequence: number; readonly epoch: number; readonly ranges: readonly OffsetRange[] } | undefined {
+  if (slot.length < headBytes) return undefined;
+  const count = slot.readUInt32BE(4);
+  const end = headBytes + count * 12;
+  if (end > slot.length || crc32(slot.subarray(4, end)) !== slot.readUInt32BE(0)) return undefined;
+  const ranges = Array.from({ length: count }, (_, i) => {
+    const first = slot.readUIntBE(headBytes + i * 12, 6);
+    return { first, last: first + slot.readUIntBE(headBytes + i * 12 + 6, 6) - 1 };
+  });
+  return { sequence: slot.readUIntBE(8, 6), epoch: slot.readUIntBE(14, 6), ranges };
+}
