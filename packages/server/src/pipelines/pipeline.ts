@@ -1,6 +1,6 @@
 /** Pipeline: the events of one stream, on their way through a transform into a sink. */
 
-import type { Env } from 'sluice';
+import type { Env, SluiceEvent } from 'sluice';
 import { type Consumer, createConsumer, type Log } from 'sluice/log';
 import type { Config, PipelineConfig } from '../config/config.js';
 import { openSink } from './open-sink.js';
@@ -18,6 +18,8 @@ export interface PipelineParts {
   /** Paths of the configuration are relative to this folder. */
   readonly folder: string;
   readonly env: Env;
+  /** Told of what happens in each pipeline. */
+  readonly observe: (pipeline: string, event: SluiceEvent) => void;
 }
 
 /** A pipeline that runs. */
@@ -39,7 +41,14 @@ export interface Pipeline {
  * @throws SluiceError `INVALID_OPTION`, or what the log says.
  */
 export async function startPipeline(name: string, config: PipelineConfig, parts: PipelineParts): Promise<Pipeline> {
-  const { log, env, folder } = parts;
+  const { log, folder } = parts;
+  const { clock, random } = parts.env;
+  const env: Env = {
+    clock,
+    random,
+    neutral: (fn) => parts.env.neutral(fn),
+    observe: (event) => parts.observe(name, event),
+  };
   const { stream = name, group = name } = config;
   const sinks = await openSinks(name, config, parts);
   const [main, ...others] = sinks.values();

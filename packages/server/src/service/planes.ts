@@ -78,13 +78,17 @@ export async function startPlanes(parts: PlaneParts): Promise<Planes> {
     streams: (stream) => streams.get(stream),
     settled: (stream) => (isRead(stream) ? settledBy(stream) : undefined),
   });
+  const sources = () => ({
+    ...{ log, pipelines: all(), gateway, admission, ready: ready().ok },
+    bounds: { maxHeldItems: config.log.maxHeldItems, maxLetters: config.log.deadLetters.maxItems },
+  });
   try {
     const control = await createControl({
       ...{ log, ready, live: () => live, pipelines: all, admission, drain },
       authorize: ({ headers }) => {
         if (config.keys.some(({ scopes }) => scopes.includes('admin'))) callers.of(headers, 'admin');
       },
-      metrics: { contentType: metrics.contentType, text: () => metrics.text({ log, pipelines: all(), gateway }) },
+      metrics: { contentType: metrics.contentType, text: () => metrics.text(sources()) },
       ...config.control,
     });
     return {

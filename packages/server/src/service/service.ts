@@ -3,7 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pino } from 'pino';
-import { systemEnv } from 'sluice';
+import { type SluiceEvent, systemEnv } from 'sluice';
 import { openLmdbLog } from 'sluice/lmdb';
 import type { Log } from 'sluice/log';
 import { startBackend } from '../backend/backend.js';
@@ -67,18 +67,15 @@ async function start(loaded: Loaded, undo: Undo): Promise<Service> {
   const { config, folder: base } = loaded;
   // To standard error: standard output is for people.
   const logger = pino({ name: 'sluice', level: process.env.LOG_LEVEL ?? 'warn' }, pino.destination({ dest: 2, sync: true }));
-  const metrics = createMetrics((consumer) => names(live?.loaded.config ?? config)(consumer));
+  const metrics = createMetrics();
   const alarm = createAlarms(logger, () => env.clock);
-  const env = systemEnv({
-    observe(event) {
-      metrics.observe(event);
-      alarm(event);
-      if (event.type === 'retry' && event.code === 'PG_CONNECTION') database?.revive();
-    },
-  });
+  const env = systemEnv({ observe: (event) => metrics.observe(event) });
+  const observe = (pipeline: string, event: SluiceEvent) => {
+    metrics.observe(event, pipeline);
+    alarm(pipeline, event);
+    if (event.type === 'retry' && event.code === 'PG_CONNECTION') database?.revive();
+  };
   let database: Database | undefined;
-  let live: Live | undefined;
-  const names = pipelineNames();
   let wantDrain!: () => void;
   const drainWanted = new Promise<void>((resolve) => {
     wantDrain = resolve;
@@ -113,13 +110,13 @@ async function start(loaded: Loaded, undo: Undo): Promise<Service> {
   const started = await startDatabase(config, folder.path, logger);
   database = started;
   undo.add(() => started.stop(0));
-  const parts = { log, databaseUrl: started.url, streams: config.streams, folder: base, env };
+  const parts = { log, databaseUrl: started.url, streams: config.streams, folder: base, env, observe };
   const pipelines = await startPipelines(config.pipelines, parts, ({ name, consumer }) => {
     void consumer.failed.then((error) =>
       logger.error({ code: error.code }, `the pipeline ${name} has stopped: ${error.message} Events are still kept in the log.`),
     );
   });
-  live = createLive(loaded, { log, planes, pipelines });
+  const live = createLive(loaded, { log, planes, pipelines });
   planes.attach(pipelines, live);
 
   const running = { env, log, pipelines, ...planes, reads, backend, database: started, folder };
@@ -167,18 +164,4 @@ function urlHost(host: string): string {
 function logOptions({ maxHeldItems, maxHeldBytes, reserveBytes, flushTimeoutMs, deadLetters }: Config['log']) {
   const { maxAgeMs = Number.POSITIVE_INFINITY, ...bounds } = deadLetters;
   return { maxHeldItems, maxHeldBytes, reserveBytes, flushTimeoutMs, deadLetters: { ...bounds, maxAgeMs } };
-}
-
-/** The events of a consumer carry its group and its stream: the name of its pipeline, by the configuration of the moment. */
-function pipelineNames(): (config: Config) => (consumer: string) => string {
-  const known = new WeakMap<Config, ReadonlyMap<string, string>>();
-  return (config) => {
-    let names = known.get(config);
-    if (names === undefined) {
-      const entries = Object.entries(config.pipelines);
-      names = new Map(entries.map(([name, { stream = name, group = name }]): [string, string] => [`${group}/${stream}`, name]));
-      known.set(config, names);
-    }
-    return (consumer) => names.get(consumer) ?? consumer;
-  };
 }

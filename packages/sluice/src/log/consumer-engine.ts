@@ -10,6 +10,7 @@ import type { Env } from '../env/env.js';
 import { bisect } from '../layers/bisect.js';
 import { breaker } from '../layers/breaker.js';
 import { limit } from '../layers/limit.js';
+import { observe } from '../layers/observe.js';
 import { rate } from '../layers/rate.js';
 import { retry } from '../layers/retry.js';
 import { timeout } from '../layers/timeout.js';
@@ -107,6 +108,8 @@ function layersOf(options: ConsumerOptions, settings: ConsumerSettings): Layer<L
       inOrder: strict === 'halt' ? 'halt' : 'goOn',
     }),
     ...(options.breaker === undefined ? [] : [breaker<LogRecord, unknown>({ ...options.breaker, open: 'wait' })]),
+    // Beneath breaker and retry: how long batches wait for a call, of which the pool of the sink may be the reason.
+    observe<LogRecord, unknown>({ label: 'sink' }),
     limit<LogRecord, unknown>({ maxInFlight }),
     ...(options.rate === undefined ? [] : [rate<LogRecord, unknown>(options.rate)]),
     noteTries<unknown>(),

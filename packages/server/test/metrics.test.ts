@@ -1,0 +1,173 @@
+/** Metrics and alerts, held against Prometheus's own tools: what a running service exports, the rules, and that each alert is raised. */
+
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { configSchema } from '../src/config/config.js';
+import { type Service, startService } from '../src/service/service.js';
+
+const run = promisify(execFile);
+const alerts = fileURLToPath(new URL('../alerts/', import.meta.url));
+const absent = await run('promtool', ['--version']).then(
+  () => false,
+  () => process.env.SLUICE_REQUIRE_TOOLS !== '1',
+);
+
+let folder = '';
+let service: Service | undefined;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'sluice-metrics-'));
+});
+afterEach(async () => {
+  await service?.stop(5_000);
+  service = undefined;
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function start(handler: (events: readonly unknown[]) => unknown, fields: object = {}): Promise<Service> {
+  const config = configSchema.parse({
+    dataDir: join(folder, 'data'),
+    gateway: { port: 0 },
+    control: { port: 0 },
+    pipelines: {
+      p: {
+        stream: 'events',
+        sink: { type: 'module', handler },
+        window: { maxDelayMs: 5 },
+        breaker: { maxFailures: 1, cooldownMs: 50 },
+        ...fields,
+      },
+    },
+  });
+  service = await startService({ config, file: undefined, folder });
+  return service;
+}
+
+const scrape = async () => (await fetch(`${service!.controlUrl}/metrics`)).text();
+const post = (count: number) =>
+  fetch(`${service!.url}/v1/streams/events/events`, {
+    method: 'POST',
+    body: JSON.stringify(Array.from({ length: count }, (_, id) => ({ id }))),
+    headers: { 'content-type': 'application/json' },
+  });
+
+describe('R-73, R-74, R-128, R-144, R-148, R-196: the metrics', () => {
+  it('tell what came in, how it was batched, and what became of it', async () => {
+    let calls = 0;
+    await start(() => {
+      if (calls++ === 0) throw Object.assign(new Error('not yet'), { class: 'transient' });
+    });
+    await post(50);
+    await expect.poll(scrape).toMatch(/^sluice_items_total\{pipeline="p",outcome="ok"\} 50$/m);
+    await expect.poll(scrape).toMatch(/^sluice_lag_items\{pipeline="p"\} 0$/m);
+    const text = await scrape();
+    for (const line of [
+      /^sluice_offered_items_total 50$/m,
+      /^sluice_ingested_items_total\{result="accepted"\} 50$/m,
+      /^sluice_batch_size_sum\{pipeline="p"\} 50$/m,
+      /^sluice_flush_duration_seconds_count\{pipeline="p"\} \d+$/m,
+      /^sluice_flush_reason_total\{pipeline="p",reason="time"\} \d+$/m,
+      /^sluice_retries_total\{pipeline="p",class="transient"\} 1$/m,
+      /^sluice_sink_call_seconds_count\{result="failed",pipeline="p"\} 1$|^sluice_sink_call_seconds_count\{pipeline="p",result="failed"\} 1$/m,
+      /^sluice_breaker_state\{pipeline="p"\} 0$/m,
+      /^sluice_queue_depth\{pipeline="p"\} 0$/m,
+      /^sluice_lag_items\{pipeline="p"\} 0$/m,
+      /^sluice_lag_seconds\{pipeline="p"\} 0$/m,
+      /^sluice_tally_imbalance\{pipeline="p"\} 0$/m,
+      /^sluice_pipeline_delivering\{pipeline="p"\} 1$/m,
+      /^sluice_log_file_bytes \d+$/m,
+      /^sluice_log_disk_free_bytes \d+/m,
+      /^sluice_dead_letters 0$/m,
+      /^sluice_admission_used_ratio 0$/m,
+      /^nodejs_eventloop_lag_p99_seconds /m,
+      /^sluice_info\{version="[\d.]+"\} 1$/m,
+    ])
+      expect(text).toMatch(line);
+  });
+
+  it('count the waits for a free call, which a pool that is too small causes', async () => {
+    const slow: (() => void)[] = [];
+    await start(() => new Promise<void>((resolve) => slow.push(resolve)), { maxInFlight: 1, maxItems: 5 });
+    await post(10);
+    await expect.poll(() => slow.length).toBe(1);
+    await expect.poll(scrape).toMatch(/^sluice_queue_depth\{pipeline="p"\} 5$/m);
+    slow.shift()!();
+    await expect.poll(() => slow.length).toBe(1);
+    slow.shift()!();
+    await expect.poll(scrape).toMatch(/^sluice_items_total\{pipeline="p",outcome="ok"\} 10$/m);
+    expect(await scrape()).toMatch(/^sluice_flush_slot_wait_seconds_count\{pipeline="p"\} [1-9]\d*$/m);
+  });
+
+  it.skipIf(absent)('are accepted by promtool check metrics (promtool)', async () => {
+    await start(() => {});
+    await post(5);
+    const promtool = spawn('promtool', ['check', 'metrics'], { stdio: ['pipe', 'pipe', 'pipe'] });
+    let said = '';
+    for (const stream of [promtool.stdout, promtool.stderr]) stream.on('data', (part) => (said += part));
+    promtool.stdin.end(await scrape());
+    const [code] = await once(promtool, 'close');
+    // The names of the process and of Node are prom-client's.
+    const ours = said.split('\n').filter((line) => line.startsWith('sluice_'));
+    expect([ours, code === 0 || code === 3]).toEqual([[], true]);
+  });
+});
+
+describe('the alert rules', () => {
+  it.skipIf(absent)('are valid, raised by what they are for, and by nothing else (promtool)', async () => {
+    await run('promtool', ['check', 'rules', 'sluice.rules.yml'], { cwd: alerts });
+    const { stdout } = await run('promtool', ['test', 'rules', 'sluice.rules.test.yml'], { cwd: alerts });
+    expect(stdout).toContain('SUCCESS');
+  });
+
+  it.skipIf(absent)('fire in a Prometheus that scrapes a service whose sink is blocked (prometheus)', async () => {
+    await start(() => {
+      throw Object.assign(new Error('wrong password'), { class: 'blocked', code: 'NO_ACCESS' });
+    });
+    await post(3);
+    const port = await freePort();
+    const target = new URL(service!.controlUrl).host;
+    // The rules as they are, with no time to wait: what they wait for is tested above.
+    const { readFile } = await import('node:fs/promises');
+    const rules = (await readFile(join(alerts, 'sluice.rules.yml'), 'utf8')).replaceAll(/^( +for: ).*$/gm, '$10s');
+    writeFileSync(join(folder, 'rules.yml'), rules);
+    writeFileSync(
+      join(folder, 'prometheus.yml'),
+      `global: { scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 200ms }\nrule_files: [rules.yml]\nscrape_configs: [{ job_name: sluice, static_configs: [{ targets: ["${target}"] }] }]\n`,
+    );
+    const prometheus = spawn(
+      'prometheus',
+      [
+        `--config.file=${join(folder, 'prometheus.yml')}`,
+        `--storage.tsdb.path=${join(folder, 'tsdb')}`,
+        `--web.listen-address=127.0.0.1:${port}`,
+      ],
+      { stdio: 'ignore' },
+    );
+    try {
+      const firing = async () => {
+        const response = await fetch(`http://127.0.0.1:${port}/api/v1/alerts`).catch(() => undefined);
+        if (response?.ok !== true) return [];
+        const { data } = (await response.json()) as { data: { alerts: { state: string; labels: { alertname: string } }[] } };
+        return data.alerts.filter(({ state }) => state === 'firing').map(({ labels }) => labels.alertname);
+      };
+      await expect.poll(firing, { timeout: 25_000, interval: 200 }).toEqual(expect.arrayContaining(['SluiceNotDelivering']));
+    } finally {
+      prometheus.kill('SIGKILL');
+      await once(prometheus, 'close');
+    }
+  });
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
