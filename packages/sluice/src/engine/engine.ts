@@ -1,7 +1,8 @@
 /** Engine: accumulate → cut → dispatch → settle. The three faces differ only in how they settle. */
 
 import { HeldItem } from '../core/accumulator.js';
-import type { DispatchContext, Dispatcher } from '../core/dispatcher.js';
+import { contextWith } from '../core/context.js';
+import type { Dispatcher } from '../core/dispatcher.js';
 import { asFailure, type SluiceError } from '../core/errors.js';
 import type { DropReason, SluiceEvent } from '../core/event.js';
 import { allFailed, failed, type Outcome, oneEach } from '../core/outcome.js';
@@ -334,7 +335,7 @@ export class Engine<I, R, E extends EngineItem<I>> {
     const startedAt = env.clock.now();
     const waitMs = startedAt - firstAt;
     this.#observe({ type: 'cut', name, lane: lane.name, batchId, items: held.length, bytes, reason, waitMs });
-    const context: DispatchContext = { signal: flight.signal, deadlineAt: flight.deadlineAt(), attempt: 1, idempotent };
+    const context = contextWith(flight.aborter, { deadlineAt: flight.deadlineAt(), attempt: 1, idempotent });
     const settle = (outcomes: readonly Outcome<R>[]) => this.#settle(flight, outcomes, startedAt);
     // A layer of the user's may break the first law; then nobody may be left waiting.
     const broken = (thrown: unknown) => settle(allFailed(held.length, asFailure(thrown, 'unknown')));

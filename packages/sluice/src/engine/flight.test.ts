@@ -41,8 +41,8 @@ describe('a flight', () => {
   it('is aborted when the last item that somebody waits for is left', () => {
     const flight = flightOf(2);
     flight.leave(new Error('one'));
-    expect(flight.signal.aborted).toBe(false);
+    expect(flight.aborter.aborted).toBe(false);
     flight.leave(new Error('two'));
-    expect(flight.signal.reason).toMatchObject({ message: 'two' });
+    expect(flight.aborter.reason).toMatchObject({ message: 'two' });
   });
 });

@@ -23,7 +23,7 @@ export class Flight implements Members<unknown> {
   readonly firstAt: number;
   #dropped = false;
   #made: readonly EngineItem<unknown>[] = [];
-  readonly #aborter = new Aborter();
+  readonly aborter = new Aborter();
   #live: number;
   #settled = false;
   #abandonedItems = 0;
@@ -38,10 +38,6 @@ export class Flight implements Members<unknown> {
     this.reason = reason;
     this.firstAt = firstAt;
     this.#live = held.length;
-  }
-
-  get signal(): AbortSignal {
-    return this.#aborter.signal;
   }
 
   /** What it still holds: everything until it is settled, then what abandoned calls may still read, each item once. */
@@ -141,7 +137,7 @@ export class Flight implements Members<unknown> {
   }
 
   abort(reason: Error): void {
-    this.#aborter.abort(reason);
+    this.aborter.abort(reason);
   }
 
   #itemOf(value: unknown, run: Run<Barrier>): EngineItem<unknown> {
