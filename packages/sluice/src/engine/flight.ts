@@ -21,6 +21,8 @@ export class Flight implements Members<unknown> {
   readonly bytes: number;
   readonly reason: CutReason;
   readonly firstAt: number;
+  /** They are all bare values: nobody waits for any of them, and none can leave. */
+  readonly bare: boolean;
   #dropped = false;
   #made: readonly EngineItem<unknown>[] = [];
   readonly aborter = new Aborter();
@@ -29,7 +31,7 @@ export class Flight implements Members<unknown> {
   #abandonedItems = 0;
   #abandonedBytes = 0;
 
-  constructor(batchId: string, lane: Lane<unknown>, { held, runs, bytes, reason, firstAt }: EngineCut) {
+  constructor(batchId: string, lane: Lane<unknown>, { held, runs, bytes, reason, firstAt, bare }: EngineCut) {
     this.batchId = batchId;
     this.lane = lane;
     this.held = held;
@@ -37,6 +39,7 @@ export class Flight implements Members<unknown> {
     this.bytes = bytes;
     this.reason = reason;
     this.firstAt = firstAt;
+    this.bare = bare;
     this.#live = held.length;
   }
 
@@ -71,6 +74,7 @@ export class Flight implements Members<unknown> {
 
   /** Says to its items that they have left; bare values need not be told. */
   depart(): void {
+    if (this.bare) return;
     for (const held of this.held) {
       if (!(held instanceof EngineItem)) continue;
       held.phase = 'inFlight';
@@ -80,6 +84,7 @@ export class Flight implements Members<unknown> {
 
   /** When the last waiter of the last item stops waiting. */
   deadlineAt(): number {
+    if (this.bare) return Number.POSITIVE_INFINITY;
     let latest = 0;
     for (const held of this.held) {
       const deadlineAt = held instanceof EngineItem ? held.deadlineAt : Number.POSITIVE_INFINITY;
@@ -101,6 +106,7 @@ export class Flight implements Members<unknown> {
   /** What was offered, in order; a fresh array. */
   values(): unknown[] {
     const { held } = this;
+    if (this.bare) return held.slice();
     const values = new Array<unknown>(held.length);
     for (let i = 0; i < held.length; i++) {
       const one = held[i];

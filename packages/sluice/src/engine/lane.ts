@@ -105,6 +105,21 @@ export class Lane<I> implements Pumpable {
     if (this.#held.live === 1 || (this.#held.isFull && !this.#options.window.spaced)) this.#look(this);
   }
 
+  /** One more of a burst: behind the last that came, at its time and behind its barrier. It counts once the burst is {@link count}ed. */
+  append(held: unknown): void {
+    this.#held.append(held);
+  }
+
+  /** So many were appended. */
+  count(items: number): void {
+    this.#held.count(items);
+  }
+
+  /** How many may come before anything changes; 0 while nothing is held. */
+  get roomInBatch(): number {
+    return this.#held.live === 0 ? 0 : this.#options.bounds.maxItems - 1 - this.#held.live;
+  }
+
   forget(item: Parameters<Accumulator<unknown, Barrier>['forget']>[0]): void {
     this.#held.forget(item);
     if (this.#ahead > 0) this.#ahead--;

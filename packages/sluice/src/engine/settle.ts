@@ -2,7 +2,7 @@
 
 import { failure, type SluiceError } from '../core/errors.js';
 import type { OutcomeCounts } from '../core/event.js';
-import type { Outcome } from '../core/outcome.js';
+import { isAllDone, type Outcome } from '../core/outcome.js';
 import type { Run } from '../core/runs.js';
 import type { Barrier } from './barrier.js';
 import type { EngineCut, Flight } from './flight.js';
@@ -17,20 +17,23 @@ export function settleFlight<R>(flight: Flight, outcomes: readonly Outcome<R>[])
   const counts = { ok: 0, failed: 0, dead: 0, cancelled: 0 };
   if (flight.dropped) return { ...counts, cancelled: held.length };
   const { tally } = flight.lane;
+  const allOk = flight.bare && isAllDone(outcomes);
   let at = 0;
   for (const { barrier, length } of joined(runs)) {
     const before = { ...counts };
-    for (const end = at + length; at < end; at++) {
-      const item = held[at];
-      if (item instanceof EngineItem) {
-        if (item.phase === 'settled') {
-          counts.cancelled++;
-          continue;
+    if (allOk) counts.ok += length;
+    else
+      for (const end = at + length; at < end; at++) {
+        const item = held[at];
+        if (item instanceof EngineItem) {
+          if (item.phase === 'settled') {
+            counts.cancelled++;
+            continue;
+          }
+          item.phase = 'settled';
         }
-        item.phase = 'settled';
+        counts[outcomes[at]!.kind]++;
       }
-      counts[outcomes[at]!.kind]++;
-    }
     for (const ending of ['ok', 'failed', 'dead'] as const) {
       const more = counts[ending] - before[ending];
       if (more === 0) continue;
@@ -45,19 +48,12 @@ export function settleFlight<R>(flight: Flight, outcomes: readonly Outcome<R>[])
 /** Tells the waiters of a flight that has been counted. */
 export function tellFlight<R>(flight: Flight, outcomes: readonly Outcome<R>[], tell: Tell<R>): void {
   const { held } = flight;
+  if (flight.bare) return;
   for (let i = 0; i < held.length; i++) {
     const item = held[i];
     // Whoever left before is gone; nobody can any more.
     if (item instanceof EngineItem && !item.gone) tell(item, outcomes[i]!, i);
   }
-}
-
-/** What the first item that failed has failed with. */
-export function firstFailure(outcomes: readonly Outcome<unknown>[]): { readonly code: string; readonly message: string } {
-  for (const outcome of outcomes) {
-    if (outcome.kind === 'failed') return { code: outcome.failure.code, message: outcome.failure.message };
-  }
-  return { code: 'FAILED', message: '' };
 }
 
 /** The drain deadline has passed: counts and tells what was never sent. The tally is the caller's. */
