@@ -2,8 +2,11 @@
 
 import type { Clock } from '../env/env.js';
 
-/** So many arrivals of one turn read the clock each; from then on so many share a reading. */
-const shared = 32;
+/** So many arrivals of one turn read the clock each: those of a loop that does other things between them. */
+const alone = 32;
+
+/** From then on so many share a reading: that many offers take a microsecond or two. */
+const shared = 128;
 
 /** Readings that differ by less, in ms, are the same time: no timer is finer, and neighbours of one time are kept together. */
 const resolutionMs = 0.1;
@@ -42,10 +45,10 @@ export class Arrivals {
   #read(): void {
     const now = this.#clock.now();
     if (now - this.#now >= resolutionMs) this.#now = now;
-    if (++this.#readings < shared) return;
+    if (++this.#readings < alone) return;
     this.#left = shared;
     // Until the running code is done.
-    if (this.#readings === shared) void Promise.resolve().then(() => this.#startAnew());
+    if (this.#readings === alone) void Promise.resolve().then(() => this.#startAnew());
   }
 
   #startAnew(): void {

@@ -10,7 +10,6 @@ import type { Barrier } from './barrier.js';
 import type { Capacity } from './capacity.js';
 import type { EngineCut } from './flight.js';
 import type { Pumpable } from './pump.js';
-import { Room } from './room.js';
 
 /** By how much a timer of the platform may be early, in ms; a larger lack means a clock that does not move. */
 const earlyMs = 2;
@@ -32,7 +31,6 @@ export class Lane<I> implements Pumpable {
   readonly weight: number;
   readonly tally: Counts = emptyTally();
   readonly capacity: Capacity;
-  readonly room = new Room<{ readonly bytes: number }>();
   /** Batches that are not settled. */
   unsettled = 0;
   /** Something failed that must not be passed by: nothing leaves until somebody says so. */

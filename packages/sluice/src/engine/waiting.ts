@@ -4,6 +4,7 @@ import type { SluiceError } from '../core/errors.js';
 import type { Engine } from './engine.js';
 import type { EngineItem } from './item.js';
 import type { Lane } from './lane.js';
+import { Room } from './room.js';
 
 /** Lets at most `maxWaiting` callers of `accept` wait for room. */
 export function waitingRoom<I, R, E extends EngineItem<I>>(maxWaiting: number): (engine: Engine<I, R, E>) => Waiting<I, E> {
@@ -17,8 +18,8 @@ export function waitingRoom<I, R, E extends EngineItem<I>>(maxWaiting: number): 
 export class Waiting<I, E extends EngineItem<I>> {
   readonly max: number;
   readonly #engine: Engine<I, unknown, E>;
-  /** Lanes in which somebody waits, next first. */
-  readonly #lanes = new Set<Lane<I>>();
+  /** The lines of the lanes in which somebody waits, next first. */
+  readonly #lines = new Map<Lane<I>, Room<E>>();
   #count = 0;
   #behindAll = false;
 
@@ -33,7 +34,7 @@ export class Waiting<I, E extends EngineItem<I>> {
 
   /** Whether somebody waits whom a newcomer to this lane must not pass. */
   isBefore(lane: Lane<I>): boolean {
-    return this.#count > 0 && (this.#behindAll || lane.room.waiting > 0);
+    return this.#count > 0 && (this.#behindAll || this.#lines.has(lane));
   }
 
   wait(item: E, lane: Lane<I>): Promise<void> {
@@ -45,14 +46,16 @@ export class Waiting<I, E extends EngineItem<I>> {
     item.run = { acceptedAt: 0, barrier, length: 1 };
     barrier.enter();
     this.#count++;
-    this.#lanes.add(lane);
+    const line = this.#lines.get(lane) ?? new Room<E>();
+    this.#lines.set(lane, line);
     if (lane.capacity.hasRoomFor(item.bytes)) this.#behindAll = true;
-    return lane.room.wait(item);
+    return line.wait(item);
   }
 
   leave(item: E, lane: Lane<I>, reason: SluiceError): void {
-    lane.room.leave(item, reason);
-    this.#gone(lane);
+    const line = this.#lines.get(lane)!;
+    line.leave(item, reason);
+    this.#gone(lane, line);
     this.#turnedAway(item, lane);
     // It may have been the first in line, and too large for the room that there is for the next.
     this.admit();
@@ -62,18 +65,18 @@ export class Waiting<I, E extends EngineItem<I>> {
   admit(): void {
     if (this.#count === 0) return;
     this.#behindAll = false;
-    // A lane that has had its turn stands at the end of the set, where this loop meets it again.
-    for (const lane of this.#lanes) {
-      const next = lane.room.next() as E;
+    // A lane that has had its turn stands at the end of the map, where this loop meets it again.
+    for (const [lane, line] of this.#lines) {
+      const next = line.next()!;
       if (!lane.capacity.hasRoomFor(next.bytes)) continue;
       if (!this.#engine.capacity.hasRoomFor(next.bytes)) {
         this.#behindAll = true;
         return;
       }
-      this.#lanes.delete(lane);
-      this.#lanes.add(lane);
-      lane.room.admit(next);
-      this.#gone(lane);
+      this.#lines.delete(lane);
+      this.#lines.set(lane, line);
+      line.admit(next);
+      this.#gone(lane, line);
       lane.tally.waiting--;
       this.#engine.hold(next, next, lane, next.run!.barrier);
     }
@@ -81,10 +84,10 @@ export class Waiting<I, E extends EngineItem<I>> {
 
   /** Sends everyone away. */
   close(reason: SluiceError): void {
-    const lanes = [...this.#lanes];
-    this.#lanes.clear();
+    const lines = [...this.#lines];
+    this.#lines.clear();
     this.#count = 0;
-    const away = lanes.flatMap((lane) => lane.room.takeAll(reason).map((item) => ({ item: item as E, lane })));
+    const away = lines.flatMap(([lane, line]) => line.takeAll(reason).map((item) => ({ item, lane })));
     for (const { item, lane } of away) {
       item.phase = 'settled';
       this.#turnedAway(item, lane);
@@ -99,8 +102,8 @@ export class Waiting<I, E extends EngineItem<I>> {
     this.#engine.lanes.retire(lane);
   }
 
-  #gone(lane: Lane<I>): void {
+  #gone(lane: Lane<I>, line: Room<E>): void {
     this.#count--;
-    if (lane.room.waiting === 0) this.#lanes.delete(lane);
+    if (line.waiting === 0) this.#lines.delete(lane);
   }
 }
