@@ -2,11 +2,8 @@
 
 import type { Clock } from '../env/env.js';
 
-/** So many arrivals of one turn read the clock each: those of a loop that does other things between them. */
-const alone = 32;
-
-/** From then on so many share a reading: that many offers take a microsecond or two. */
-const shared = 128;
+/** So many arrivals of one turn read the clock each; from then on so many share a reading. */
+const shared = 32;
 
 /** Readings that differ by less, in ms, are the same time: no timer is finer, and neighbours of one time are kept together. */
 const resolutionMs = 0.1;
@@ -42,13 +39,18 @@ export class Arrivals {
     return lent;
   }
 
+  /** Other code has run, and may have taken its time: the next arrival reads the clock. */
+  forget(): void {
+    this.#left = 0;
+  }
+
   #read(): void {
     const now = this.#clock.now();
     if (now - this.#now >= resolutionMs) this.#now = now;
-    if (++this.#readings < alone) return;
+    if (++this.#readings < shared) return;
     this.#left = shared;
     // Until the running code is done.
-    if (this.#readings === alone) void Promise.resolve().then(() => this.#startAnew());
+    if (this.#readings === shared) void Promise.resolve().then(() => this.#startAnew());
   }
 
   #startAnew(): void {

@@ -129,6 +129,21 @@ describe('a burst', () => {
     expect(tallyImbalance(batcher.stats())).toBe(0);
   });
 
+  it('is timed afresh after a sink that took its time', async () => {
+    const env = testEnv();
+    let now = 0;
+    const clock: Clock = { now: () => now, wall: () => 0, after: () => () => {}, afterTurn: () => () => {} };
+    const sink = { write: async () => void (now += 90) };
+    const batcher = createBatcher<number>({ sink, env: { ...env, clock }, window: { maxDelayMs: 100 }, maxItems: 50 });
+    // The fiftieth sends a batch within this very run; what follows came when that was done.
+    for (let i = 0; i < 60; i++) batcher.offer(i);
+    await batcher.flush();
+    expect(env.eventsOf('cut').map(({ items, waitMs }) => [items, waitMs])).toEqual([
+      [50, 0],
+      [10, 0],
+    ]);
+  });
+
   it('comes to the same as single decisions, whatever comes between', async () => {
     const step = fc.record({
       kind: fc.constantFrom('offer', 'offer', 'offer', 'push', 'flush', 'stats', 'turn', 'advance'),

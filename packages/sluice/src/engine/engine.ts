@@ -318,6 +318,7 @@ export class Engine<I, R, E extends EngineItem<I>> {
     // All parts are in flight before the first is dispatched: its sink may call in, and cancel an item of the second.
     const flights = parts.map((part) => this.#flights.depart(lane as Lane<unknown>, part));
     for (const flight of flights) this.#dispatch(flight);
+    this.#arrivals.forget();
     return cut;
   }
 
