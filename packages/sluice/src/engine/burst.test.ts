@@ -3,6 +3,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type BatcherOptions, createBatcher } from '../batcher/batcher.js';
+import type { Sink } from '../core/dispatcher.js';
 import { tallyImbalance } from '../core/tally.js';
 import type { Clock } from '../env/env.js';
 import { testEnv } from '../testing/test-env.js';
@@ -133,7 +134,11 @@ describe('a burst', () => {
     const env = testEnv();
     let now = 0;
     const clock: Clock = { now: () => now, wall: () => 0, after: () => () => {}, afterTurn: () => () => {} };
-    const sink = { write: async () => void (now += 90) };
+    const sink: Sink<number> = {
+      async write() {
+        now += 90;
+      },
+    };
     const batcher = createBatcher<number>({ sink, env: { ...env, clock }, window: { maxDelayMs: 100 }, maxItems: 50 });
     // The fiftieth sends a batch within this very run; what follows came when that was done.
     for (let i = 0; i < 60; i++) batcher.offer(i);
