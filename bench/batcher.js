@@ -1,12 +1,14 @@
-/** Batcher against the least that anyone could write by hand: an array, and an array of promises. */
+/** Batcher against the least that anyone could write by hand (an array, an array of promises), and against TanStack Pacer. */
 
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { Batcher } from '@tanstack/pacer/batcher';
 import { createBatcher } from 'sluice';
 import { heading, median, nanosecondsPerOperation, report } from './support.js';
 
 const items = 200_000;
 const maxItems = 500;
+const warmUps = 15;
 const sink = { write: async () => {} };
 
 function offerToArray() {
@@ -26,6 +28,14 @@ async function offerToBatcher() {
   for (let i = 0; i < items; i++) batcher.offer(i);
   await batcher.close();
   return items;
+}
+
+/** A tenth of the items: it copies its list for each. */
+function offerToPacer() {
+  const pacer = new Batcher((batch) => void sink.write(batch), { maxSize: maxItems, wait: 100 });
+  for (let i = 0; i < items / 10; i++) pacer.addItem(i);
+  pacer.flush();
+  return items / 10;
 }
 
 async function pushToArray() {
@@ -81,13 +91,16 @@ export async function benchBatcher() {
   heading(`offer(item), batches of ${maxItems}; the array has no window, no bound, no tally and no errors`);
   report(
     'ns/item',
-    await nanosecondsPerOperation({ 'array push and slice': offerToArray, 'sluice offer': offerToBatcher }),
+    await nanosecondsPerOperation(
+      { 'array push and slice': offerToArray, 'sluice offer': offerToBatcher, 'TanStack Pacer addItem': offerToPacer },
+      { warmUps },
+    ),
     'array push and slice',
   );
   heading(`push(item), a promise an item, batches of ${maxItems}`);
   report(
     'ns/item',
-    await nanosecondsPerOperation({ 'array and promise': pushToArray, 'sluice push': pushToBatcher }),
+    await nanosecondsPerOperation({ 'array and promise': pushToArray, 'sluice push': pushToBatcher }, { warmUps }),
     'array and promise',
   );
   await benchHeld();

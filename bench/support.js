@@ -12,14 +12,16 @@ export function machine() {
 }
 
 /**
- * Runs each variant `rounds` times, alternating, after one warm-up round of each, and takes medians.
+ * Runs each variant `rounds` times, alternating, after warm-up rounds of each, and takes medians.
  *
  * @param variants functions that return how many operations they did; async ones are awaited.
+ * @param warmUps rounds that do not count. What is done once a batch is compiled late, after thousands of batches: a service has them
+ * in its first seconds, a benchmark must run them first.
  * @returns nanoseconds per operation, by variant.
  */
-export async function nanosecondsPerOperation(variants) {
+export async function nanosecondsPerOperation(variants, { warmUps = 1 } = {}) {
   const samples = new Map(Object.keys(variants).map((name) => [name, []]));
-  for (let round = -1; round < rounds; round++) {
+  for (let round = -warmUps; round < rounds; round++) {
     for (const [name, run] of Object.entries(variants)) {
       globalThis.gc?.();
       const startedAt = performance.now();

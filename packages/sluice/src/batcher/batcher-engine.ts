@@ -3,7 +3,9 @@
 import type { Dispatcher, Layer } from '../core/dispatcher.js';
 import type { DropReason, SluiceEvent } from '../core/event.js';
 import { sinkDispatcher, stack } from '../core/stack.js';
+import { dropping } from '../engine/drops.js';
 import { Engine } from '../engine/engine.js';
+import { haltAtFailure } from '../engine/halts.js';
 import type { EngineItem } from '../engine/item.js';
 import type { Env } from '../env/env.js';
 import { limit } from '../layers/limit.js';
@@ -30,7 +32,7 @@ export function engineOf<T, R>(
   laneOf: ((item: T) => string) | undefined,
   onEnded: (item: PushItem<T, R>) => void,
 ): BatcherEngine<T, R> {
-  const { adapt, onDrop, combine, name = 'batcher' } = options;
+  const { adapt, onDrop, combine, strict, overflow, name = 'batcher' } = options;
   const bounds = boundsOf(options, laneOf);
   const drops = { dropOldest: 0, dropNewest: 0 };
   const sink = combine === undefined ? options.sink : combining(options.sink, combine);
@@ -57,10 +59,14 @@ export function engineOf<T, R>(
       onEnded(item);
       item.tell(outcome, index);
     },
-    onDropped(value, reason) {
-      drops[reason]++;
-      tellDrop?.(value, reason);
-    },
+    drops:
+      overflow === 'dropOldest' || overflow === 'dropNewest'
+        ? dropping(overflow, (value, reason) => {
+            drops[reason]++;
+            tellDrop?.(value, reason);
+          })
+        : undefined,
+    onCounted: strict === 'halt' ? haltAtFailure : undefined,
   });
   return { engine, drops };
 }

@@ -7,6 +7,7 @@ import type { Tally } from '../core/tally.js';
 import type { Admission } from '../engine/admission.js';
 import type { SettledCounts } from '../engine/barrier.js';
 import type { DrainReport } from '../engine/engine.js';
+import { resumeLanes } from '../engine/halts.js';
 import { onAbort } from '../engine/signals.js';
 import { systemEnv } from '../env/system.js';
 import { engineOf } from './batcher-engine.js';
@@ -135,7 +136,7 @@ export function createBatcher<T, R = void>(options: BatcherOptions<T, R>): Batch
     push: (value, pushOptions) => pushed<R>(PushItem, value, pushOptions?.signal),
     ack: (value, pushOptions) => pushed<Ack<R>>(AckItem, value, pushOptions?.signal),
     flush: () => engine.flush(),
-    resume: (lane) => engine.resume(lane),
+    resume: (lane) => resumeLanes(engine, lane),
     reshard(count) {
       if (shards === undefined || laneBy !== undefined)
         throw invalidOption('reshard needs a batcher with orderBy and without laneBy.');
@@ -144,10 +145,10 @@ export function createBatcher<T, R = void>(options: BatcherOptions<T, R>): Batch
     close,
     stats: () => ({
       ...engine.tally(),
-      heldBytes: engine.held().bytes,
+      heldBytes: engine.capacity.bytes,
       drops: { ...drops },
       maxItems: engine.bounds.maxItems,
-      lanes: [...engine.lanes].map(({ name, tally, capacity, halted }) => ({
+      lanes: [...engine.lanes.all].map(({ name, tally, capacity, halted }) => ({
         lane: name,
         ...tally,
         heldBytes: capacity.bytes,

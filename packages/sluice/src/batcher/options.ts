@@ -6,10 +6,12 @@ import type { DropReason } from '../core/event.js';
 import { checkNames, numberOption } from '../core/options.js';
 import type { Window } from '../core/window.js';
 import type { EngineOptions } from '../engine/engine.js';
-import type { EngineItem } from '../engine/item.js';
+import { manyLanes } from '../engine/lanes.js';
+import { waitingRoom } from '../engine/waiting.js';
 import type { Env } from '../env/env.js';
 import type { AdaptiveItems } from './adaptive-size.js';
 import type { Combine } from './combine.js';
+import type { PushItem } from './push-item.js';
 
 /** Options of {@link createBatcher}. */
 export interface BatcherOptions<T, R = void> {
@@ -139,39 +141,41 @@ export function checkBatcherOptions<T, R>(options: BatcherOptions<T, R>): void {
 }
 
 /** What of an engine's options says how much, when, and in which lane. */
-export type EngineBounds<T> = Omit<
-  EngineOptions<T, unknown, EngineItem<T>>,
-  'name' | 'env' | 'dispatcher' | 'settle' | 'onSettled' | 'onCut' | 'onDropped' | 'split'
+export type EngineBounds<T, R> = Omit<
+  EngineOptions<T, R, PushItem<T, R>>,
+  'name' | 'env' | 'dispatcher' | 'settle' | 'onSettled' | 'onCut' | 'onCounted' | 'drops' | 'split'
 >;
 
 /** The bounds of a batcher's engine, and its lanes: `laneOf` is undefined where there is one for all. */
-export function boundsOf<T, R>(options: BatcherOptions<T, R>, laneOf: ((item: T) => string) | undefined): EngineBounds<T> {
-  const { sink, strict, orderBy, laneWeight, overflow, passThrough } = options;
+export function boundsOf<T, R>(options: BatcherOptions<T, R>, laneOf: ((item: T) => string) | undefined): EngineBounds<T, R> {
+  const { sink, strict, orderBy, laneWeight, passThrough } = options;
   const maxHeldItems = batcherNumber('maxHeldItems', options.maxHeldItems, 100_000);
   const maxHeldBytes = batcherNumber('maxHeldBytes', options.maxHeldBytes, 64 << 20);
   const oneByOne = passThrough === true || (strict !== undefined && sink.atomic !== true);
   const inOrder = laneOf !== undefined || strict !== undefined;
+  const maxLanes = batcherNumber('maxLanes', options.maxLanes, 10_000);
+  const held = {
+    maxHeldItems: batcherNumber('maxHeldItemsPerLane', options.maxHeldItemsPerLane, maxHeldItems),
+    maxHeldBytes: batcherNumber('maxHeldBytesPerLane', options.maxHeldBytesPerLane, maxHeldBytes),
+  };
   return {
     window: passThrough === true ? 'whileBusy' : (options.window ?? { maxDelayMs: 100 }),
     maxItems: oneByOne ? 1 : batcherNumber('maxItems', options.maxItems, 500),
     maxBytes: batcherNumber('maxBytes', options.maxBytes, 4 << 20),
     maxHeldItems,
     maxHeldBytes,
-    maxWaiting: batcherNumber('maxWaiting', options.maxWaiting, 10_000, { ...count, least: 0 }),
+    waiting: waitingRoom(batcherNumber('maxWaiting', options.maxWaiting, 10_000, { ...count, least: 0 })),
     idempotent: sink.idempotent === true,
     maxInFlightPerLane: batcherNumber('maxInFlightPerLane', options.maxInFlightPerLane, inOrder ? 1 : Number.POSITIVE_INFINITY),
-    fairBy: options.fairBy,
-    haltOnFailure: strict === 'halt',
-    drop: overflow === 'dropOldest' || overflow === 'dropNewest' ? overflow : undefined,
-    heldPerLane: {
-      maxHeldItems: batcherNumber('maxHeldItemsPerLane', options.maxHeldItemsPerLane, maxHeldItems),
-      maxHeldBytes: batcherNumber('maxHeldBytesPerLane', options.maxHeldBytesPerLane, maxHeldBytes),
-    },
-    lanes: laneOf && {
-      laneOf,
-      maxLanes: batcherNumber('maxLanes', options.maxLanes, 10_000),
-      weightOf: laneWeight === undefined ? () => 1 : (lane) => weight(lane, laneWeight(lane)),
-    },
+    lanes:
+      laneOf &&
+      manyLanes({
+        laneOf,
+        maxLanes,
+        held,
+        fairBy: options.fairBy,
+        weightOf: laneWeight === undefined ? () => 1 : (lane) => weight(lane, laneWeight(lane)),
+      }),
     ...(orderBy === undefined || sink.atomic === true ? {} : { orderKeyOf: orderBy }),
   };
 }

@@ -32,6 +32,8 @@ export interface Cut<T, B> {
   readonly bytes: number;
   readonly reason: CutReason;
   readonly firstAt: number;
+  /** They are all bare values: nobody waits for any of them. */
+  readonly bare: boolean;
 }
 
 /** When the accumulator wants to be cut: now, at a monotonic time in ms, at the end of the turn, or not at all while it is empty. */
@@ -97,6 +99,17 @@ export class Accumulator<T, B extends Raisable = Raisable> {
     return run;
   }
 
+  /** Takes in one more bare value like the last one. It counts once it is {@link count}ed. */
+  append(held: T): void {
+    this.#queue.push(held);
+  }
+
+  /** So many were appended, after what was accepted last. */
+  count(items: number): void {
+    this.#live += items;
+    this.#runs.extend(items);
+  }
+
   /** Its last waiter left. It stays where it is, so that a batch keeps the deadline its opener set, but it will not be sent. */
   forget(item: T & HeldItem): void {
     this.#live--;
@@ -132,14 +145,14 @@ export class Accumulator<T, B extends Raisable = Raisable> {
     const byWindow = this.#isForced() ? this.#forcedReason : this.#window.reason(times);
     const { maxItems } = this.#bounds;
     const most = Math.min(this.#window.alone ? 1 : maxItems, atMost);
-    const bare = this.#items === 0 && this.#orderKeyOf === undefined;
-    const { held, runs, bytes, stoppedBy } = bare ? this.#slice(most) : this.#gather(most);
+    const bare = this.#items === 0;
+    const { held, runs, bytes, stoppedBy } = bare && this.#orderKeyOf === undefined ? this.#slice(most) : this.#gather(most);
     this.#live -= held.length;
     this.#bytes -= bytes;
     this.#dispatchedAt = now;
     this.#measure();
     const full = held.length >= maxItems ? 'size' : bytes >= this.#bounds.maxBytes ? 'bytes' : undefined;
-    return { held, runs, bytes, reason: stoppedBy ?? full ?? byWindow, firstAt: times.firstAt };
+    return { held, runs, bytes, reason: stoppedBy ?? full ?? byWindow, firstAt: times.firstAt, bare };
   }
 
   /** Takes the oldest out, unsent. */

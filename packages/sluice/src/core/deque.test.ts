@@ -59,6 +59,19 @@ describe('Deque', () => {
     expect([...deque]).toEqual([1]);
   });
 
+  it("keeps nothing alive that has left it, and hands out arrays that are the caller's", () => {
+    for (const count of [10, 5_000]) {
+      const deque = new Deque<number>();
+      for (let i = 0; i < count; i++) deque.push(i);
+      const taken = deque.take(count);
+      deque.push(-1);
+      expect([taken.length, taken[0], taken.at(-1), [...deque], deque.take(2)]).toEqual([count, 0, count - 1, [-1], [-1]]);
+      taken.length = 0;
+      deque.push(7);
+      expect([deque.shift(), deque.length]).toEqual([7, 0]);
+    }
+  });
+
   it('is linear in the whole, where Array.shift is not', () => {
     const deque = new Deque<number>();
     let steps = 0;

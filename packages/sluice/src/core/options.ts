@@ -13,7 +13,7 @@ export function checkNames(where: string, options: object, known: readonly strin
   }
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue;
-    const near = known.find((candidate) => distance(candidate.toLowerCase(), name.toLowerCase()) <= 2);
+    const near = known.find((candidate) => isNear(candidate.toLowerCase(), name.toLowerCase(), 2));
     throw invalidOption(
       `${where} has no option ${shorten(name)}${near === undefined ? `; it takes ${known.join(', ')}` : `; did you mean ${near}?`}`,
     );
@@ -46,15 +46,19 @@ export function numberOption(where: string, value: number | undefined, fallback:
   );
 }
 
-/** Levenshtein distance, bounded by the short names that it is used on. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
-    }
-    row = next;
-  }
-  return row[b.length]!;
+/** Whether one name becomes the other by so many letters left out, put in or changed: Levenshtein's distance, for short names. */
+function isNear(a: string, b: string, edits: number): boolean {
+  let same = 0;
+  while (same < a.length && a[same] === b[same]) same++;
+  const [x, y] = [a.slice(same), b.slice(same)];
+  if (x === '' || y === '') return x.length + y.length <= edits;
+  const [restX, restY] = [x.slice(1), y.slice(1)];
+  return (
+    edits > 0 &&
+    [
+      [restX, y],
+      [x, restY],
+      [restX, restY],
+    ].some(([p, q]) => isNear(p!, q!, edits - 1))
+  );
 }

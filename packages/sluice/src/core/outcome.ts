@@ -16,8 +16,20 @@ export type Outcome<R> =
   | { readonly kind: 'failed'; readonly failure: SluiceError; readonly tries?: Tries }
   | { readonly kind: 'dead'; readonly failure: SluiceError; readonly deadLetterId: string };
 
-/** The outcome `ok` of an item whose sink returns nothing; shared, so that a batch of 500 allocates none. */
-export const done: Outcome<undefined> = { kind: 'ok', value: undefined };
+const done: Outcome<undefined> = Object.freeze({ kind: 'ok', value: undefined });
+
+let lastAllDone: readonly Outcome<undefined>[] = [];
+
+/** The outcomes of so many items whose sink returned nothing: one frozen array for batch after batch of one length. */
+export function allDone(count: number): readonly Outcome<undefined>[] {
+  if (lastAllDone.length !== count) lastAllDone = Object.freeze(new Array<Outcome<undefined>>(count).fill(done));
+  return lastAllDone;
+}
+
+/** A short way to know that every item is done; false says nothing. */
+export function isAllDone(outcomes: readonly Outcome<unknown>[]): boolean {
+  return outcomes === lastAllDone;
+}
 
 /** The outcome of an item that failed. */
 export function failed(problem: SluiceError): Outcome<never> {
@@ -38,6 +50,7 @@ export function wholeFailure(outcomes: readonly Outcome<unknown>[]): SluiceError
 
 /** What a dispatcher gave, if it is one outcome per item; else one failure for all. A layer of the user's may break the first law. */
 export function oneEach<R>(count: number, given: readonly Outcome<R>[]): readonly Outcome<R>[] {
+  if (isAllDone(given) && given.length === count) return given;
   const got: unknown = Array.isArray(given) ? given.length : typeof given;
   // `includes` sees holes, `every` does not.
   if (got === count && !given.includes(undefined as never)) return given;

@@ -39,6 +39,11 @@ export class Runs<B> {
     return run;
   }
 
+  /** So many more at the end of the queue, like the last one. */
+  extend(count: number): void {
+    this.#last!.length += count;
+  }
+
   /** Takes the first `count` of the queue away. */
   take(count: number): Run<B>[] {
     const taken: Run<B>[] = [];

@@ -2,9 +2,10 @@
 
 import type { Env } from '../env/env.js';
 import type { Batch } from './batch.js';
-import type { DispatchContext, Dispatcher, Layer, Sink, SinkContext } from './dispatcher.js';
+import { sinkContext } from './context.js';
+import type { DispatchContext, Dispatcher, Layer, Sink } from './dispatcher.js';
 import { asFailure, failure } from './errors.js';
-import { allFailed, done, failed, type Outcome } from './outcome.js';
+import { allDone, allFailed, failed, isAllDone, type Outcome } from './outcome.js';
 
 /** Puts layers on a dispatcher; the first is the outermost. */
 export function stack<I, R>(layers: readonly Layer<I, R>[], innermost: Dispatcher<I, R>, env: Env): Dispatcher<I, R> {
@@ -16,41 +17,24 @@ export function sinkDispatcher<I, R>(sink: Sink<I, R>, env: Env): Dispatcher<I, 
   return { ready: () => true, dispatch: (batch, context) => call(sink, env, batch, context) };
 }
 
-/** What a sink context is of. */
-const batchOf = Symbol('batch');
-
-interface OfBatch {
-  readonly [batchOf]: Batch<unknown>;
-}
-
-/** The items are made when the sink looks at them, as few do. One getter for all: one each would be a hidden class each. */
-const entries: PropertyDescriptor & ThisType<OfBatch> = {
-  enumerable: true,
-  get() {
-    return this[batchOf].items;
-  },
-};
-
 async function call<I, R>(sink: Sink<I, R>, env: Env, batch: Batch<I>, context: DispatchContext): Promise<readonly Outcome<R>[]> {
   const startedAt = env.clock.now();
   const { id: batchId, lane, itemCount } = batch;
   let outcomes: readonly Outcome<R>[];
   try {
-    const sinkContext = { ...context, batchId, lane, [batchOf]: batch } as SinkContext & OfBatch;
-    Object.defineProperty(sinkContext, 'entries', entries);
     // A fresh array of values: the sink may keep it or change it, a retry sends the batch's own items again.
-    outcomes = outcomesOf(itemCount, await sink.write(batch.values(), sinkContext));
+    outcomes = outcomesOf(itemCount, await sink.write(batch.values(), sinkContext(context, batch)));
   } catch (thrown) {
     outcomes = allFailed(itemCount, asFailure(thrown, 'transient'));
   }
-  const ok = outcomes.every((outcome) => outcome.kind === 'ok');
+  const ok = isAllDone(outcomes) || outcomes.every((outcome) => outcome.kind === 'ok');
   const durationMs = env.clock.now() - startedAt;
   env.observe({ type: 'called', batchId, lane, attempt: context.attempt, items: itemCount, durationMs, ok });
   return outcomes;
 }
 
 function outcomesOf<R>(count: number, results: void | readonly (R | Error)[]): readonly Outcome<R>[] {
-  if (results === undefined) return new Array<Outcome<R>>(count).fill(done as Outcome<R>);
+  if (results === undefined) return allDone(count) as readonly Outcome<R>[];
   if (!Array.isArray(results)) {
     return allFailed(
       count,

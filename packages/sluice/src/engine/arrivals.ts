@@ -14,12 +14,15 @@ const resolutionMs = 0.1;
  */
 export class Arrivals {
   readonly #clock: Clock;
+  readonly #onRunEnded: () => void;
   #now = Number.NEGATIVE_INFINITY;
   #left = 0;
   #readings = 0;
 
-  constructor(clock: Clock) {
+  /** @param onRunEnded called when the running code is done, before any other runs, if its arrivals have shared readings. */
+  constructor(clock: Clock, onRunEnded: () => void) {
     this.#clock = clock;
+    this.#onRunEnded = onRunEnded;
   }
 
   now(): number {
@@ -27,6 +30,18 @@ export class Arrivals {
     if (this.#left > 0) this.#left--;
     else this.#read();
     return this.#now;
+  }
+
+  /** How many more arrivals may share the last reading. They are the caller's from here on: the next one that asks reads the clock. */
+  lend(): number {
+    const lent = this.#left;
+    this.#left = 0;
+    return lent;
+  }
+
+  /** Other code has run, and may have taken its time: the next arrival reads the clock. */
+  forget(): void {
+    this.#left = 0;
   }
 
   #read(): void {
@@ -41,5 +56,6 @@ export class Arrivals {
   #startAnew(): void {
     this.#left = 0;
     this.#readings = 0;
+    this.#onRunEnded();
   }
 }

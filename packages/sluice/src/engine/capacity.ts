@@ -20,6 +20,11 @@ export class Capacity {
     return this.items < this.#bounds.maxHeldItems && this.bytes + bytes <= this.#bounds.maxHeldBytes;
   }
 
+  /** How many items of no bytes it could take. */
+  get roomForItems(): number {
+    return this.#bounds.maxHeldItems - this.items;
+  }
+
   /** Whether it could be held at all, were everything else gone. */
   couldHold(bytes: number): boolean {
     return bytes <= this.#bounds.maxHeldBytes;

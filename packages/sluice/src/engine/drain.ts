@@ -1,11 +1,11 @@
 /** Drain: what a close reports, and what the deadline does to what is left. */
 
-import { failed, type Outcome } from '../core/outcome.js';
+import { failure, type SluiceError } from '../core/errors.js';
+import { failed } from '../core/outcome.js';
 import type { SettledCounts } from './barrier.js';
 import type { Flight } from './flight.js';
-import type { EngineItem } from './item.js';
 import type { Lane } from './lane.js';
-import { dropFlight, dropHeld, lateError } from './settle.js';
+import { dropMembers, type Tell } from './settle.js';
 
 /** What a close reports: how many of the items that it waited for ended in each way. `dropped` were unsettled at the deadline. */
 export interface DrainReport extends SettledCounts {
@@ -23,24 +23,34 @@ export function dropAll<I, R>(
   deadlineMs: number,
   lanes: Iterable<Lane<I>>,
   flights: Iterable<Flight>,
-  tell: (item: EngineItem<unknown>, outcome: Outcome<R>, index: number) => void,
+  tell: Tell<R>,
   release: (lane: Lane<I>, items: number, bytes: number) => void,
 ): Pick<DrainReport, 'droppedHeld' | 'droppedInFlight'> {
   let droppedHeld = 0;
   let droppedInFlight = 0;
-  const neverSent = failed(lateError(name, 'rejected', deadlineMs));
+  const neverSent = lateError(name, 'rejected', deadlineMs);
   const unanswered = lateError(name, 'unknown', deadlineMs);
   for (const lane of lanes) {
     for (const cut of lane.takeAll()) {
       release(lane, cut.held.length, cut.bytes);
-      lane.tally.held -= cut.held.length;
-      lane.tally.dropped += cut.held.length;
-      droppedHeld += cut.held.length;
-      dropHeld(cut, neverSent, tell);
+      droppedHeld += dropMembers(cut, lane.tally, 'held', failed(neverSent), tell);
     }
   }
   const under = [...flights];
-  for (const flight of under) droppedInFlight += dropFlight(flight, failed(unanswered), tell);
+  for (const flight of under) {
+    // One that is settled, of which only an abandoned call is left, has nobody to tell.
+    if (flight.isSettled) continue;
+    flight.drop();
+    droppedInFlight += dropMembers(flight, flight.lane.tally, 'inFlight', failed(unanswered), tell);
+  }
   for (const flight of under) flight.abort(unanswered);
   return { droppedHeld, droppedInFlight };
+}
+
+function lateError(name: string, cls: 'rejected' | 'unknown', deadlineMs: number): SluiceError {
+  const what = cls === 'rejected' ? 'not sent yet' : 'sent, but not answered,';
+  return failure(`${name}: ${what} when the drain deadline of ${deadlineMs} ms had passed.`, {
+    code: 'SHUTDOWN_TIMEOUT',
+    class: cls,
+  });
 }

@@ -10,7 +10,7 @@ const flightOf = (count: number) => {
   const items = Array.from({ length: count }, (_, i) => new EngineItem(i, 10));
   const lane = { name: 'L' } as Lane<unknown>;
   const runs = [{ acceptedAt: 5, barrier: new Barrier(0), length: count }];
-  return new Flight('b', lane, { held: items, runs, bytes: count * 10, reason: 'size', firstAt: 5 });
+  return new Flight('b', lane, { held: items, runs, bytes: count * 10, reason: 'size', firstAt: 5, bare: false });
 };
 const holds = (flight: Flight) => [flight.heldItems, flight.heldBytes, flight.isOver];
 
@@ -41,8 +41,8 @@ describe('a flight', () => {
   it('is aborted when the last item that somebody waits for is left', () => {
     const flight = flightOf(2);
     flight.leave(new Error('one'));
-    expect(flight.signal.aborted).toBe(false);
+    expect(flight.aborter.aborted).toBe(false);
     flight.leave(new Error('two'));
-    expect(flight.signal.reason).toMatchObject({ message: 'two' });
+    expect(flight.aborter.reason).toMatchObject({ message: 'two' });
   });
 });

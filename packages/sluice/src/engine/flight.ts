@@ -21,15 +21,17 @@ export class Flight implements Members<unknown> {
   readonly bytes: number;
   readonly reason: CutReason;
   readonly firstAt: number;
+  /** They are all bare values: nobody waits for any of them, and none can leave. */
+  readonly bare: boolean;
   #dropped = false;
   #made: readonly EngineItem<unknown>[] = [];
-  readonly #aborter = new Aborter();
+  readonly aborter = new Aborter();
   #live: number;
   #settled = false;
   #abandonedItems = 0;
   #abandonedBytes = 0;
 
-  constructor(batchId: string, lane: Lane<unknown>, { held, runs, bytes, reason, firstAt }: EngineCut) {
+  constructor(batchId: string, lane: Lane<unknown>, { held, runs, bytes, reason, firstAt, bare }: EngineCut) {
     this.batchId = batchId;
     this.lane = lane;
     this.held = held;
@@ -37,11 +39,8 @@ export class Flight implements Members<unknown> {
     this.bytes = bytes;
     this.reason = reason;
     this.firstAt = firstAt;
+    this.bare = bare;
     this.#live = held.length;
-  }
-
-  get signal(): AbortSignal {
-    return this.#aborter.signal;
   }
 
   /** What it still holds: everything until it is settled, then what abandoned calls may still read, each item once. */
@@ -75,6 +74,7 @@ export class Flight implements Members<unknown> {
 
   /** Says to its items that they have left; bare values need not be told. */
   depart(): void {
+    if (this.bare) return;
     for (const held of this.held) {
       if (!(held instanceof EngineItem)) continue;
       held.phase = 'inFlight';
@@ -84,6 +84,7 @@ export class Flight implements Members<unknown> {
 
   /** When the last waiter of the last item stops waiting. */
   deadlineAt(): number {
+    if (this.bare) return Number.POSITIVE_INFINITY;
     let latest = 0;
     for (const held of this.held) {
       const deadlineAt = held instanceof EngineItem ? held.deadlineAt : Number.POSITIVE_INFINITY;
@@ -105,6 +106,7 @@ export class Flight implements Members<unknown> {
   /** What was offered, in order; a fresh array. */
   values(): unknown[] {
     const { held } = this;
+    if (this.bare) return held.slice();
     const values = new Array<unknown>(held.length);
     for (let i = 0; i < held.length; i++) {
       const one = held[i];
@@ -141,7 +143,7 @@ export class Flight implements Members<unknown> {
   }
 
   abort(reason: Error): void {
-    this.#aborter.abort(reason);
+    this.aborter.abort(reason);
   }
 
   #itemOf(value: unknown, run: Run<Barrier>): EngineItem<unknown> {

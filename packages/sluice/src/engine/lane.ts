@@ -10,7 +10,6 @@ import type { Barrier } from './barrier.js';
 import type { Capacity } from './capacity.js';
 import type { EngineCut } from './flight.js';
 import type { Pumpable } from './pump.js';
-import { Room } from './room.js';
 
 /** By how much a timer of the platform may be early, in ms; a larger lack means a clock that does not move. */
 const earlyMs = 2;
@@ -32,7 +31,6 @@ export class Lane<I> implements Pumpable {
   readonly weight: number;
   readonly tally: Counts = emptyTally();
   readonly capacity: Capacity;
-  readonly room = new Room<{ readonly bytes: number }>();
   /** Batches that are not settled. */
   unsettled = 0;
   /** Something failed that must not be passed by: nothing leaves until somebody says so. */
@@ -103,6 +101,21 @@ export class Lane<I> implements Pumpable {
       this.#ahead = 0;
     }
     if (this.#held.live === 1 || (this.#held.isFull && !this.#options.window.spaced)) this.#look(this);
+  }
+
+  /** One more of a burst: behind the last that came, at its time and behind its barrier. It counts once the burst is {@link count}ed. */
+  append(held: unknown): void {
+    this.#held.append(held);
+  }
+
+  /** So many were appended. */
+  count(items: number): void {
+    this.#held.count(items);
+  }
+
+  /** How many may come before anything changes; 0 while nothing is held. */
+  get roomInBatch(): number {
+    return this.#held.live === 0 ? 0 : this.#options.bounds.maxItems - 1 - this.#held.live;
   }
 
   forget(item: Parameters<Accumulator<unknown, Barrier>['forget']>[0]): void {

@@ -1,50 +1,30 @@
-/** Settle: counts what became of the items of a flight, then tells each waiter, once. */
+/** Settle: counts what became of items, then tells each waiter, once. */
 
-import { failure, type SluiceError } from '../core/errors.js';
 import type { OutcomeCounts } from '../core/event.js';
-import type { Outcome } from '../core/outcome.js';
+import { isAllDone, type Outcome } from '../core/outcome.js';
 import type { Run } from '../core/runs.js';
-import type { Barrier } from './barrier.js';
+import type { Counts } from '../core/tally.js';
+import type { Barrier, Ending } from './barrier.js';
 import type { EngineCut, Flight } from './flight.js';
 import { EngineItem } from './item.js';
 
 /** Tells the waiters of one item. */
-type Tell<R> = (item: EngineItem<unknown>, outcome: Outcome<R>, index: number) => void;
+export type Tell<R> = (item: EngineItem<unknown>, outcome: Outcome<R>, index: number) => void;
+
+/** Items that were cut together. */
+type Members = Readonly<Pick<EngineCut, 'runs' | 'bare'>> & { readonly held: readonly unknown[] };
 
 /** Counts every item of a flight as ended, in the tally of its lane and at its barrier; who left before is counted already. */
 export function settleFlight<R>(flight: Flight, outcomes: readonly Outcome<R>[]): OutcomeCounts {
-  const { held, runs } = flight;
-  const counts = { ok: 0, failed: 0, dead: 0, cancelled: 0 };
-  if (flight.dropped) return { ...counts, cancelled: held.length };
-  const { tally } = flight.lane;
-  let at = 0;
-  for (const { barrier, length } of joined(runs)) {
-    const before = { ...counts };
-    for (const end = at + length; at < end; at++) {
-      const item = held[at];
-      if (item instanceof EngineItem) {
-        if (item.phase === 'settled') {
-          counts.cancelled++;
-          continue;
-        }
-        item.phase = 'settled';
-      }
-      counts[outcomes[at]!.kind]++;
-    }
-    for (const ending of ['ok', 'failed', 'dead'] as const) {
-      const more = counts[ending] - before[ending];
-      if (more === 0) continue;
-      tally[ending] += more;
-      tally.inFlight -= more;
-      barrier.leaveAll(ending, more);
-    }
-  }
-  return counts;
+  if (flight.dropped) return { ok: 0, failed: 0, dead: 0, cancelled: flight.held.length };
+  const same = isAllDone(outcomes) ? 'ok' : undefined;
+  const { ok, failed, dead, cancelled } = end(flight, flight.lane.tally, 'inFlight', same, (index) => outcomes[index]!.kind);
+  return { ok, failed, dead, cancelled };
 }
 
 /** Tells the waiters of a flight that has been counted. */
-export function tellFlight<R>(flight: Flight, outcomes: readonly Outcome<R>[], tell: Tell<R>): void {
-  const { held } = flight;
+export function tellFlight<R>({ held, bare }: Flight, outcomes: readonly Outcome<R>[], tell: Tell<R>): void {
+  if (bare) return;
   for (let i = 0; i < held.length; i++) {
     const item = held[i];
     // Whoever left before is gone; nobody can any more.
@@ -52,60 +32,22 @@ export function tellFlight<R>(flight: Flight, outcomes: readonly Outcome<R>[], t
   }
 }
 
-/** What the first item that failed has failed with. */
-export function firstFailure(outcomes: readonly Outcome<unknown>[]): { readonly code: string; readonly message: string } {
-  for (const outcome of outcomes) {
-    if (outcome.kind === 'failed') return { code: outcome.failure.code, message: outcome.failure.message };
-  }
-  return { code: 'FAILED', message: '' };
-}
-
-/** The drain deadline has passed: counts and tells what was never sent. The tally is the caller's. */
-export function dropHeld<R>(cut: EngineCut, outcome: Outcome<R>, tell: Tell<R>): void {
-  for (const { barrier, length } of cut.runs) barrier.leaveAll('dropped', length);
-  cut.held.forEach((item, i) => {
-    if (!(item instanceof EngineItem)) return;
-    item.phase = 'settled';
+/** The drain deadline has passed: counts items as dropped, then tells who waits for them. Returns how many they are. */
+export function dropMembers<R>(
+  members: Members,
+  tally: Counts,
+  from: 'held' | 'inFlight',
+  outcome: Outcome<R>,
+  tell: Tell<R>,
+): number {
+  const waiting = members.held.map((item) => (item instanceof EngineItem && item.phase !== 'settled' ? item : undefined));
+  const { dropped } = end(members, tally, from, 'dropped', () => 'dropped');
+  for (const [i, item] of waiting.entries()) {
+    if (item === undefined) continue;
     item.gone = true;
     tell(item, outcome, i);
-  });
-}
-
-/** The drain deadline has passed: counts and tells what is under way. Returns how many items that are. */
-export function dropFlight<R>(flight: Flight, outcome: Outcome<R>, tell: Tell<R>): number {
-  const { held, runs, lane } = flight;
-  // One that is settled, of which only an abandoned call is left, has nobody to tell.
-  if (flight.isSettled) return 0;
-  flight.drop();
-  let at = 0;
-  let dropped = 0;
-  for (const { barrier, length } of runs) {
-    let items = 0;
-    for (const end = at + length; at < end; at++) {
-      const item = held[at];
-      if (item instanceof EngineItem) {
-        if (item.phase !== 'inFlight') continue;
-        item.phase = 'settled';
-        item.gone = true;
-        tell(item, outcome, at);
-      }
-      items++;
-    }
-    barrier.leaveAll('dropped', items);
-    dropped += items;
   }
-  lane.tally.inFlight -= dropped;
-  lane.tally.dropped += dropped;
   return dropped;
-}
-
-/** Of an item that is unsettled when the drain deadline has passed. */
-export function lateError(name: string, cls: 'rejected' | 'unknown', deadlineMs: number): SluiceError {
-  const what = cls === 'rejected' ? 'not sent yet' : 'sent, but not answered,';
-  return failure(`${name}: ${what} when the drain deadline of ${deadlineMs} ms had passed.`, {
-    code: 'SHUTDOWN_TIMEOUT',
-    class: cls,
-  });
 }
 
 /** What was cut, divided: each part keeps the order, and the times and barriers of its items. */
@@ -117,6 +59,43 @@ export function partsOf(cut: EngineCut, groups: readonly (readonly EngineItem<un
     runs: items.map(({ run }) => ({ acceptedAt: run!.acceptedAt, barrier: run!.barrier, length: 1 })),
     bytes: items.reduce((sum, item) => sum + item.bytes, 0),
   }));
+}
+
+const endings = ['ok', 'failed', 'dead', 'dropped'] as const;
+
+/** @param same how every one of them has ended that has not left, where that is known. */
+function end(
+  { held, runs, bare }: Members,
+  tally: Counts,
+  from: 'held' | 'inFlight',
+  same: Ending | undefined,
+  endingAt: (index: number) => Ending,
+): Record<Ending, number> {
+  const counts = { ok: 0, failed: 0, dead: 0, cancelled: 0, dropped: 0 };
+  let at = 0;
+  for (const { barrier, length } of joined(runs)) {
+    const before = { ...counts };
+    const next = at + length;
+    if (bare && same !== undefined) counts[same] += length;
+    else for (; at < next; at++) counts[leave(held[at]) ? 'cancelled' : (same ?? endingAt(at))]++;
+    at = next;
+    for (const ending of endings) {
+      const more = counts[ending] - before[ending];
+      if (more === 0) continue;
+      tally[ending] += more;
+      tally[from] -= more;
+      barrier.leaveAll(ending, more);
+    }
+  }
+  return counts;
+}
+
+/** Settles an item; true when it had left before. */
+function leave(item: unknown): boolean {
+  if (!(item instanceof EngineItem)) return false;
+  const left = item.phase === 'settled';
+  item.phase = 'settled';
+  return left;
 }
 
 /** Neighbouring runs behind the same barrier as one: mostly there is one barrier, and items that came at many times. */

@@ -1,6 +1,7 @@
 /** adaptive: finds out how many calls the sink takes at once before they only queue up, and lets no more through. */
 
 import type { Batch } from '../core/batch.js';
+import { abortionOf } from '../core/context.js';
 import type { DispatchContext, Layer } from '../core/dispatcher.js';
 import { invalidOption } from '../core/errors.js';
 import { checkNames, numberOption } from '../core/options.js';
@@ -53,7 +54,7 @@ export function adaptive<I, R>(options: AdaptiveOptions = {}): Layer<I, R> {
         return outcomes;
       } finally {
         running--;
-        const result = context.signal.aborted ? ({ kind: 'nothing' } as const) : callResult(outcomes);
+        const result = abortionOf(context).aborted ? ({ kind: 'nothing' } as const) : callResult(outcomes);
         // What is blocked says nothing of the load.
         if (result.kind === 'answered') control.answered(sample, batch.items.length, clock.now() - startedAt);
         else if (result.kind === 'failed' && !result.blocked) control.failed();

@@ -1,6 +1,7 @@
 /** bisect: takes the bad items out of a batch that failed as a whole. */
 
 import type { Batch } from '../core/batch.js';
+import { abortionOf } from '../core/context.js';
 import type { DispatchContext, Dispatcher, Layer } from '../core/dispatcher.js';
 import { failure, invalidOption, type SluiceError } from '../core/errors.js';
 import { checkNames, numberOption } from '../core/options.js';
@@ -57,7 +58,7 @@ interface Budget {
 const nobodyWaits = failed(failure('nobody waits for this item any more.', { code: 'CANCELLED', class: 'rejected' }));
 
 function mustSplit<R>(batch: Batch<unknown>, outcomes: readonly Outcome<R>[], budget: Budget, context: DispatchContext) {
-  if (batch.items.length < 2 || budget.calls < 2 || context.signal.aborted) return undefined;
+  if (batch.itemCount < 2 || budget.calls < 2 || abortionOf(context).aborted) return undefined;
   const whole = wholeFailure(outcomes);
   return whole?.class === 'permanent' ? whole : undefined;
 }
@@ -81,8 +82,8 @@ async function halves<I, R>(
     }
     // Only now: who left while the first half was sent needs no call.
     const staying = part.filter((index) => !batch.items[index]!.gone);
-    for (const index of part) settled[index] = context.signal.aborted ? failed(whole) : nobodyWaits;
-    if (staying.length === 0 || context.signal.aborted) continue;
+    for (const index of part) settled[index] = abortionOf(context).aborted ? failed(whole) : nobodyWaits;
+    if (staying.length === 0 || abortionOf(context).aborted) continue;
     const half = batch.only(staying);
     const outcomes = await inner.dispatch(half, context);
     const problem = mustSplit(half, outcomes, budget, context);

@@ -1,6 +1,7 @@
 /** breaker: stops calling a sink that fails, and probes it with one call at a time until it answers again. */
 
 import type { Batch } from '../core/batch.js';
+import { abortionOf } from '../core/context.js';
 import type { DispatchContext, Dispatcher, Layer } from '../core/dispatcher.js';
 import { failure, invalidOption, type SluiceError } from '../core/errors.js';
 import { checkNames, numberOption } from '../core/options.js';
@@ -166,7 +167,7 @@ function laneBreaker<I, R>(inner: Dispatcher<I, R>, env: Env, policy: Policy, la
       running--;
       lastCallAt = clock.now();
       // A call from before the last change says nothing of the state after it.
-      if (state === begunIn) learn(outcomes, context.signal.aborted);
+      if (state === begunIn) learn(outcomes, abortionOf(context).aborted);
       gate.admit();
       arm();
     }

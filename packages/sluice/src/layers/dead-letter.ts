@@ -1,6 +1,7 @@
 /** deadLetter: parks what could not be written, so that nothing is lost and nothing blocks. */
 
 import type { Batch, Item } from '../core/batch.js';
+import { abortionOf } from '../core/context.js';
 import type { DeadLetterStore, NewLetter } from '../core/dead-letter-store.js';
 import type { DispatchContext, Layer } from '../core/dispatcher.js';
 import { failure, invalidOption } from '../core/errors.js';
@@ -49,7 +50,7 @@ export function deadLetter<I, R>(options: DeadLetterOptions<I>): Layer<I, R> {
 }
 
 function mustPark(item: Item<unknown>, outcome: Outcome<unknown> | undefined, context: DispatchContext): boolean {
-  if (outcome?.kind !== 'failed' || item.gone || context.signal.aborted) return false;
+  if (outcome?.kind !== 'failed' || item.gone || abortionOf(context).aborted) return false;
   const { class: failureClass, code } = outcome.failure;
   return failureClass !== 'rejected' && failureClass !== 'blocked' && code !== 'CANCELLED' && code !== 'SHUTDOWN_TIMEOUT';
 }

@@ -1,6 +1,7 @@
 /** idempotency: an item whose key is known is not sent again; its caller gets what the first one got. */
 
 import type { Batch, Item } from '../core/batch.js';
+import { abortionOf } from '../core/context.js';
 import type { DispatchContext, Dispatcher, Layer } from '../core/dispatcher.js';
 import { failure, invalidOption } from '../core/errors.js';
 import type { Claim, IdempotencyStore, KeySettlement } from '../core/idempotency-store.js';
@@ -181,7 +182,7 @@ function claim<I, R>(
   const answer = storeCall(env, timeoutMs, () => store.claim(keys), release);
   const read = (claims: Awaited<typeof answer>): readonly Claimed<R>[] => {
     if (claims.ok && claims.value.length === keys.length) {
-      if (!context.signal.aborted) return claims.value.map(outcomeOf);
+      if (!abortionOf(context).aborted) return claims.value.map(outcomeOf);
       release(claims.value);
       return keys.map(() => failed(cancelled));
     }

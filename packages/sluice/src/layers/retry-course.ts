@@ -1,6 +1,7 @@
 /** Retry course: what is known of each item of a batch over its attempts, and who of them may be tried again. */
 
 import type { Batch } from '../core/batch.js';
+import { abortionOf } from '../core/context.js';
 import type { DispatchContext } from '../core/dispatcher.js';
 import { failure, type SluiceError } from '../core/errors.js';
 import { failed, type Outcome } from '../core/outcome.js';
@@ -15,7 +16,7 @@ export interface RetryRule {
 /** The course of one batch. Items are named by their index in it. */
 export interface RetryCourse<R> {
   /** The attempt that comes next, 1 for the first. */
-  readonly attempt: number;
+  attempt(): number;
   /** Takes in the outcomes of an attempt with these items; answers who may be tried again. */
   learn(indexes: readonly number[], outcomes: readonly Outcome<R>[]): number[];
   /** The last failures of these items. */
@@ -44,7 +45,7 @@ export function retryCourse<R>(
   let counted = 0;
 
   const mayTryAgain = (outcome: Outcome<R>, tried: number): boolean => {
-    if (outcome.kind !== 'failed' || context.signal.aborted) return false;
+    if (outcome.kind !== 'failed' || abortionOf(context).aborted) return false;
     const { class: failureClass } = outcome.failure;
     if (failureClass === 'blocked') return rule.holdBlocked;
     if (tried >= rule.maxAttempts) return false;
@@ -52,9 +53,7 @@ export function retryCourse<R>(
   };
 
   return {
-    get attempt() {
-      return context.attempt + counted;
-    },
+    attempt: () => context.attempt + counted,
     learn(indexes, outcomes) {
       const now = clock.wall();
       return indexes.filter((index, i) => {

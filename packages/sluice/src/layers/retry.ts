@@ -1,10 +1,12 @@
 /** retry: tries again what may still succeed, with growing, jittered pauses, and only what failed. */
 
+import { type Abortable, whenAborted } from '../core/aborter.js';
 import type { Batch } from '../core/batch.js';
+import { abortionOf } from '../core/context.js';
 import type { DispatchContext, Dispatcher, Layer } from '../core/dispatcher.js';
 import { invalidOption, type SluiceError } from '../core/errors.js';
 import { checkNames, numberOption } from '../core/options.js';
-import type { Outcome } from '../core/outcome.js';
+import { isAllDone, type Outcome } from '../core/outcome.js';
 import type { Env } from '../env/env.js';
 import { laneStates } from './lanes.js';
 import { retryCourse } from './retry-course.js';
@@ -100,7 +102,7 @@ async function attempts<I, R>(
   context: DispatchContext,
 ): Promise<readonly Outcome<R>[]> {
   const first = await inner.dispatch(whole, context);
-  if (first.every((outcome) => outcome.kind === 'ok')) return first;
+  if (isAllDone(first) || first.every((outcome) => outcome.kind === 'ok')) return first;
   const course = retryCourse<R>(whole, policy, context, env.clock);
   let batch = whole;
   let indexes: readonly number[] = whole.items.map((_, index) => index);
@@ -118,15 +120,15 @@ async function attempts<I, R>(
       break;
     }
     const { class: failureClass, code, message } = failures[0]!;
-    env.observe({ type: 'retry', ...about, attempt: course.attempt, delayMs, failureClass, code, message });
-    await sleep(env, delayMs, context.signal);
+    env.observe({ type: 'retry', ...about, attempt: course.attempt(), delayMs, failureClass, code, message });
+    await sleep(env, delayMs, abortionOf(context));
     room.leave();
     const staying = course.staying(inTime);
-    if (staying.length === 0 || context.signal.aborted) break;
+    if (staying.length === 0 || abortionOf(context).aborted) break;
     // The same members keep the id of the batch that they were sent in.
     batch = staying.length === indexes.length ? batch : whole.only(staying);
     indexes = staying;
-    again = course.learn(indexes, await inner.dispatch(batch, { ...context, attempt: course.attempt }));
+    again = course.learn(indexes, await inner.dispatch(batch, { ...context, attempt: course.attempt() }));
   }
   return course.end();
 }
@@ -141,15 +143,15 @@ function pauseMs(policy: Policy, pause: number, env: Env, failures: readonly Slu
   return longest;
 }
 
-function sleep(env: Env, ms: number, signal: AbortSignal): Promise<void> {
+function sleep(env: Env, ms: number, signal: Abortable): Promise<void> {
   if (signal.aborted) return Promise.resolve();
   return new Promise((resolve) => {
     const wake = () => {
       cancel();
-      signal.removeEventListener('abort', wake);
+      unlisten();
       resolve();
     };
     const cancel = env.clock.after(ms, wake);
-    signal.addEventListener('abort', wake);
+    const unlisten = whenAborted(signal, wake);
   });
 }

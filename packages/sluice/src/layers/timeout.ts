@@ -3,6 +3,7 @@
 import { Aborter, whenAborted } from '../core/aborter.js';
 import { Advice } from '../core/advice.js';
 import type { Batch } from '../core/batch.js';
+import { abortionOf, contextWith } from '../core/context.js';
 import type { DispatchContext, Layer } from '../core/dispatcher.js';
 import { failure, type SluiceError } from '../core/errors.js';
 import { checkNames, numberOption } from '../core/options.js';
@@ -95,12 +96,13 @@ export function timeout<I, R>(options: TimeoutOptions): Layer<I, R> {
           running++;
           line.delete(start);
           endIn(Math.min(timeoutMs, leftMs()));
-          void inner.dispatch(batch, { ...context, signal: aborter.signal }).then(answered);
+          void inner.dispatch(batch, contextWith(aborter, context)).then(answered);
         };
 
-        if (context.signal.aborted) return onAbort();
+        const outer = abortionOf(context);
+        if (outer.aborted) return onAbort();
         if (leftMs() <= 0) return cutOff(timeoutFailure(0));
-        unlisten = whenAborted(context.signal, onAbort);
+        unlisten = whenAborted(outer, onAbort);
         if (line.size === 0 && mayStart()) return start();
         // A retry of a hung sink must not pile up calls: it waits until an abandoned one has ended.
         line.add(start);
@@ -123,7 +125,7 @@ function timeoutFailure(waitMs: number): SluiceError {
 
 /** An aborted call may have happened as well: its class is unknown, whatever the reason. */
 function abortFailure(context: DispatchContext): SluiceError {
-  const reason = context.signal.reason as unknown;
+  const reason = abortionOf(context).reason as unknown;
   return failure('the call was aborted; it may have happened all the same.', {
     code: reason instanceof Error && 'code' in reason && typeof reason.code === 'string' ? reason.code : 'CANCELLED',
     class: 'unknown',

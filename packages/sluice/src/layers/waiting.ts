@@ -1,5 +1,7 @@
 /** Waiting: whoever waits in a layer may leave, when the signal is aborted or the time is up; what was not begun is *rejected*. */
 
+import { type Abortable, whenAborted } from '../core/aborter.js';
+import { abortionOf } from '../core/context.js';
 import type { DispatchContext } from '../core/dispatcher.js';
 import { failure, type SluiceError } from '../core/errors.js';
 import type { Cancel, Env } from '../env/env.js';
@@ -11,12 +13,12 @@ import type { Cancel, Env } from '../env/env.js';
  * @returns what stops the watch; it leaves no timer and no listener behind.
  */
 export function whileWaiting(env: Env, context: DispatchContext, leave: (problem: SluiceError) => void): Cancel {
-  const { signal, deadlineAt } = context;
+  const signal = abortionOf(context);
   if (signal.aborted) {
     leave(aborted(signal));
     return () => {};
   }
-  const leftMs = deadlineAt - env.clock.now();
+  const leftMs = context.deadlineAt - env.clock.now();
   if (leftMs <= 0) {
     leave(outOfTime());
     return () => {};
@@ -24,13 +26,13 @@ export function whileWaiting(env: Env, context: DispatchContext, leave: (problem
   let cancelTimer: Cancel = () => {};
   const stop = () => {
     cancelTimer();
-    signal.removeEventListener('abort', onAbort);
+    unlisten();
   };
   const onAbort = () => {
     stop();
     leave(aborted(signal));
   };
-  signal.addEventListener('abort', onAbort);
+  const unlisten = whenAborted(signal, onAbort);
   if (leftMs !== Number.POSITIVE_INFINITY) {
     cancelTimer = env.clock.after(leftMs, () => {
       stop();
@@ -40,7 +42,7 @@ export function whileWaiting(env: Env, context: DispatchContext, leave: (problem
   return stop;
 }
 
-function aborted(signal: AbortSignal): SluiceError {
+function aborted(signal: Abortable): SluiceError {
   const reason = signal.reason as unknown;
   const code = reason instanceof Error && 'code' in reason && typeof reason.code === 'string' ? reason.code : 'CANCELLED';
   return failure('not sent: it was aborted before the call began.', { code, class: 'rejected', cause: reason });

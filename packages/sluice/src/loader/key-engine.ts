@@ -83,7 +83,6 @@ export class KeyEngine<K, V> {
       maxBytes,
       maxHeldItems: maxHeldKeys,
       maxHeldBytes,
-      maxWaiting: 0,
       idempotent: true,
       dispatcher: (engineEnv) => options.dispatcher(engineEnv),
       onCut: (items) => this.#depart(items),

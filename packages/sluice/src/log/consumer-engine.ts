@@ -6,6 +6,8 @@ import type { Outcome } from '../core/outcome.js';
 import { shardOf } from '../core/shard-of.js';
 import { sinkDispatcher, stack } from '../core/stack.js';
 import { Engine } from '../engine/engine.js';
+import { haltAtFailure } from '../engine/halts.js';
+import { manyLanes } from '../engine/lanes.js';
 import type { Env } from '../env/env.js';
 import { bisect } from '../layers/bisect.js';
 import { breaker } from '../layers/breaker.js';
@@ -27,6 +29,8 @@ export type ConsumerEngine = Engine<LogRecord, unknown, RecordItem>;
 export function laneOfPartition(partition: number): string {
   return `p${partition}`;
 }
+
+const unbounded = { maxHeldItems: Number.POSITIVE_INFINITY, maxHeldBytes: Number.POSITIVE_INFINITY };
 
 /** What an engine tells its consumer. */
 export interface ConsumerEngineEvents {
@@ -67,11 +71,9 @@ export function consumerEngine(
     window: options.window ?? { maxDelayMs: 50 },
     maxItems: strict !== undefined && !atomic ? 1 : settings.maxItems,
     maxBytes: settings.maxBytes,
-    maxHeldItems: Number.POSITIVE_INFINITY,
-    maxHeldBytes: Number.POSITIVE_INFINITY,
-    maxWaiting: 0,
+    ...unbounded,
     idempotent: sink.idempotent === true,
-    lanes: {
+    lanes: manyLanes({
       laneOf: (record) => {
         if (strict !== undefined) return laneOfPartition(record.partition);
         return record.key === null ? '' : `k${shardOf(record.key, shards)}`;
@@ -79,10 +81,11 @@ export function consumerEngine(
       maxLanes: Number.POSITIVE_INFINITY,
       weightOf: () => 1,
       maxInFlightOf: (lane) => (lane === '' ? Number.POSITIVE_INFINITY : 1),
-    },
+      held: unbounded,
+    }),
     // A part of a batch may fail, and be tried again behind the rest of it: then no two records of a key may travel together.
     ...(atomic || strict !== undefined ? {} : { orderKeyOf: (record: LogRecord) => record.key ?? undefined }),
-    haltOnFailure: strict === 'halt',
+    onCounted: strict === 'halt' ? haltAtFailure : undefined,
     dispatcher: (engineEnv) => stack(layers, sinkDispatcher(markingCalls(sink), engineEnv), engineEnv),
     settle: events.settle,
     onSettled: events.settled,

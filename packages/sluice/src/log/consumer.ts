@@ -2,6 +2,7 @@
 
 import type { SluiceError } from '../core/errors.js';
 import type { SluiceEvent } from '../core/event.js';
+import { resumeLanes } from '../engine/halts.js';
 import { systemEnv } from '../env/system.js';
 import { createAlone } from './alone.js';
 import type { Consumer, ConsumerReport, ConsumerStatus, GroupLag } from './consumer-contract.js';
@@ -106,7 +107,7 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
 
   function open(partition: number): PartitionReader {
     // A lane that halted in front of what the reader before could not pass goes on with what this one brings.
-    engine.resume(laneOfPartition(partition));
+    resumeLanes(engine, laneOfPartition(partition));
     return openPartition(partition, readers);
   }
 
