@@ -10,13 +10,13 @@ import type { Ending } from '../engine/barrier.js';
 import { type DrainReport, Engine } from '../engine/engine.js';
 import type { Flight } from '../engine/flight.js';
 import { onAbort } from '../engine/signals.js';
-import type { Env } from '../env/env.js';
+import type { Cancel, Env } from '../env/env.js';
 import { tellByArrival } from './arrival.js';
 import type { Cache, CacheStats } from './cache.js';
 import type { LoaderWatch } from './cycles.js';
 import { Deadlines } from './deadlines.js';
-import { KeyItem, type Waiter } from './key-item.js';
-import { cancelled, identityOf, invalidKey, isIdentity, leftAlready, outOfTime, ownError } from './refusals.js';
+import { isAnswer, KeyItem, type Listener, type Waiter } from './key-item.js';
+import { cancelled, identityOf, invalidKey, isIdentity, leftAlready, outOfTime } from './refusals.js';
 
 /** Options of one call. */
 export interface CallOptions {
@@ -92,17 +92,45 @@ export class KeyEngine<K, V> {
     });
   }
 
-  /** Makes `waiter` wait for `key`; refuses by rejecting it. Never throws. */
-  join(key: K, waiter: Waiter<K, V>, options?: CallOptions): void {
-    this.#tally.offered++;
-    const left = options === undefined ? undefined : leftAlready(options.signal, options.timeoutMs);
-    const refusal = left ?? this.#enter(key, waiter);
-    if (refusal !== undefined) {
-      this.#tally.rejected++;
-      waiter.reject(refusal, waiter.place);
-    } else if (options !== undefined && waiter.item !== undefined) {
-      this.#watch(waiter, options);
+  /** Makes `waiter` wait for `key`, and answers the item; refuses by rejecting it. Never throws. */
+  join(key: K, waiter: Waiter<K, V>, options?: CallOptions): KeyItem<K, V> | undefined {
+    const entry = this.enter(key, waiter, options);
+    if (!(entry instanceof KeyItem)) {
+      waiter.reject(entry);
+      return undefined;
     }
+    if (options === undefined || waiter.settled) return entry;
+    const { signal } = options;
+    // The batch may have left within this call, and its function have aborted it.
+    if (signal?.aborted) this.part(entry, waiter, cancelled(signal));
+    else waiter.unwatch = this.watch(options, (reasonOf) => this.part(entry, waiter, reasonOf()));
+    return entry;
+  }
+
+  /** Makes `listener` wait for `key`: the item that it waits for, or what keeps it out. What the cache knows it is told at once. */
+  enter(key: K, listener: Listener<K, V>, options?: CallOptions): KeyItem<K, V> | SluiceError {
+    this.#tally.offered++;
+    const entry =
+      (options === undefined ? undefined : leftAlready(options.signal, options.timeoutMs)) ?? this.#enter(key, listener);
+    if (!(entry instanceof KeyItem)) this.#tally.rejected++;
+    return entry;
+  }
+
+  /**
+   * Calls `leave` when the signal is aborted, or the time is up; how to stop that, where there is anything to stop. One that is aborted
+   * already calls nobody.
+   */
+  watch(
+    { signal, timeoutMs = Number.POSITIVE_INFINITY }: CallOptions,
+    leave: (reasonOf: () => SluiceError) => void,
+  ): Cancel | undefined {
+    const unsign = signal === undefined || signal.aborted ? undefined : onAbort(signal, () => leave(() => cancelled(signal)));
+    if (!(timeoutMs < Number.POSITIVE_INFINITY) || timeoutMs < 0) return unsign;
+    const stopTimer = this.#deadlines.start(timeoutMs, () => leave(() => outOfTime(timeoutMs)));
+    return () => {
+      unsign?.();
+      stopTimer();
+    };
   }
 
   /** Caches a value, or a failure: what is in flight for that key is older, and is neither cached nor joined any more. */
@@ -134,29 +162,36 @@ export class KeyEngine<K, V> {
     if (flight === undefined || item.gone || item.outcome !== undefined) return;
     const awaited = this.#awaited.get(flight) ?? flight.items().reduce((count, each) => count + (each.gone ? 0 : 1), 0);
     this.#awaited.set(flight, awaited - 1);
-    item.outcome = outcome;
     item.toldEarly = true;
     // For layers, that it need not be tried again.
     item.gone = true;
-    this.#keep(item, outcome);
-    for (let waiter = item.first; waiter !== undefined; waiter = waiter.next) this.#tell(waiter, item);
+    this.#conclude(item, outcome);
+    item.each(tell);
   }
 
   /**
-   * A waiter leaves with `reason`. When it was the last one of its key, the key is not sent; a call whose keys are all left is aborted.
+   * A waiter leaves with `reason`.
    *
    * @returns false when it was settled already.
    */
-  leave(waiter: Waiter<K, V>, reason: SluiceError): boolean {
-    const { item } = waiter;
-    if (item === undefined) return false;
+  part(item: KeyItem<K, V>, waiter: Waiter<K, V>, reason: SluiceError): boolean {
+    if (waiter.settled) return false;
+    waiter.settled = true;
+    waiter.unwatch?.();
+    waiter.reject(reason);
+    this.leave(item, reason);
+    return true;
+  }
+
+  /**
+   * One call less for a key; its listener is settled. When it was the last one, the key is not sent; a call whose keys are all left is
+   * aborted.
+   */
+  leave(item: KeyItem<K, V>, reason: SluiceError): void {
     this.#tally[item.flight === undefined ? 'held' : 'inFlight']--;
     this.#tally.cancelled++;
-    item.leave(waiter);
-    waiter.unwatch?.();
-    waiter.reject(reason, waiter.place);
+    item.leave();
     if (item.waiting === 0) this.#abandon(item, reason);
-    return true;
   }
 
   async flush(): Promise<void> {
@@ -186,44 +221,53 @@ export class KeyEngine<K, V> {
     return this.#tally.held + this.#tally.inFlight;
   }
 
-  /** What keeps a key out, or undefined when its waiter was taken in. */
-  #enter(key: K, waiter: Waiter<K, V>): SluiceError | undefined {
-    const { keyBy, maxHeldWaiters } = this.#options;
+  #enter(key: K, listener: Listener<K, V>): KeyItem<K, V> | SluiceError {
+    const { keyBy, maxHeldWaiters, cycles, cache } = this.#options;
     if (this.#engine.closed) return this.#refuse('closed');
     if (this.waiting >= maxHeldWaiters) return this.#refuse('full');
-    const identity = identityOf(key, keyBy);
+    const identity = keyBy === undefined ? key : identityOf(key, keyBy);
     if (!isIdentity(identity)) return invalidKey(key, keyBy !== undefined, identity);
-    if (this.#hit(key, identity, waiter)) return undefined;
+    const hit = cache && this.#hit(cache, key, identity, listener);
+    if (hit !== undefined) return hit;
     this.#engine.expire();
     const open = this.#open.get(identity);
-    const cycle = waiter.prefetches ? undefined : this.#options.cycles?.refusal(key, identity, open);
+    const cycle = cycles === undefined || listener.prefetches ? undefined : cycles.refusal(key, identity, open);
     if (cycle !== undefined) return cycle;
-    if (open !== undefined) {
-      this.#take(open, waiter);
-      return undefined;
-    }
+    if (open === undefined) return this.#hold(key, identity, listener);
+    this.#take(open, listener);
+    return open;
+  }
+
+  /** Tells a listener what the cache knows, if it does. */
+  #hit(cache: Cache<V>, key: K, identity: unknown, listener: Listener<K, V>): KeyItem<K, V> | undefined {
+    const outcome = cache.get(identity, this.#options.env.clock.now());
+    if (outcome === undefined) return undefined;
+    const item = new KeyItem<K, V>(key, 0, identity);
+    item.outcome = outcome;
+    this.#tally.accepted++;
+    this.#tally[isAnswer(outcome, listener.finds) ? 'ok' : outcome.kind]++;
+    listener.tell(item);
+    return item;
+  }
+
+  #hold(key: K, identity: unknown, listener: Listener<K, V>): KeyItem<K, V> | SluiceError {
     const item = this.#itemOf(key, identity);
     if (!(item instanceof KeyItem)) return item;
     // Before the offer, which may fill a batch and send it.
     this.#open.set(identity, item);
-    this.#take(item, waiter);
+    this.#take(item, listener);
     const admission = this.#engine.offer(item);
-    if (admission === 'accepted') return undefined;
+    if (admission === 'accepted') return item;
     this.#open.delete(identity);
-    item.leave(waiter);
+    const refusal = this.#engine.refusal(item.bytes, admission);
     this.#tally.accepted--;
     this.#tally.held--;
-    return this.#engine.refusal(item.bytes, admission);
-  }
-
-  /** Tells a waiter what the cache knows, if it does. */
-  #hit(key: K, identity: unknown, waiter: Waiter<K, V>): boolean {
-    const { cache, env } = this.#options;
-    const outcome = cache?.get(identity, env.clock.now());
-    if (outcome === undefined) return false;
-    this.#tally.accepted++;
-    this.#tally[this.#answer(waiter, outcome, key)]++;
-    return true;
+    item.leaveFirst();
+    if (item.waiting === 0) return refusal;
+    // An observer of the refusal has asked for the key as well, and was let join.
+    this.#conclude(item, failed(refusal));
+    item.each(tell);
+    return refusal;
   }
 
   #itemOf(key: K, identity: unknown): KeyItem<K, V> | SluiceError {
@@ -240,12 +284,12 @@ export class KeyEngine<K, V> {
     }
   }
 
-  #take(item: KeyItem<K, V>, waiter: Waiter<K, V>): void {
-    const { env } = this.#options;
+  #take(item: KeyItem<K, V>, listener: Listener<K, V>): void {
+    const { env, cycles } = this.#options;
     if (env.origin !== undefined) item.comesFrom(env.origin());
-    item.join(waiter);
-    if (!waiter.prefetches) this.#options.cycles?.note(item);
-    waiter.arrival = this.#arrivals++;
+    item.join(listener);
+    if (cycles !== undefined && !listener.prefetches) cycles.note(item);
+    listener.arrival = this.#arrivals++;
     this.#tally.accepted++;
     this.#tally[item.flight === undefined ? 'held' : 'inFlight']++;
   }
@@ -278,19 +322,6 @@ export class KeyEngine<K, V> {
     });
   }
 
-  #watch(waiter: Waiter<K, V>, { signal, timeoutMs }: CallOptions): void {
-    const unsign = signal === undefined ? undefined : onAbort(signal, () => this.leave(waiter, cancelled(signal)));
-    if (timeoutMs === undefined || timeoutMs === Number.POSITIVE_INFINITY) {
-      waiter.unwatch = unsign;
-      return;
-    }
-    const stopTimer = this.#deadlines.start(timeoutMs, () => this.leave(waiter, outOfTime(timeoutMs)));
-    waiter.unwatch = () => {
-      unsign?.();
-      stopTimer();
-    };
-  }
-
   #depart(items: readonly KeyItem<K, V>[]): void {
     let waiting = 0;
     for (const item of items) waiting += item.waiting;
@@ -305,10 +336,24 @@ export class KeyEngine<K, V> {
 
   #settle(item: KeyItem<K, V>, outcome: Outcome<V>): void {
     if (item.toldEarly) return;
-    item.outcome = outcome;
-    this.#told.push(item);
     // Dropped by a drain before it was sent.
-    if (item.flight === undefined) this.#droppedHeld += item.waiting;
+    if (item.gone && item.flight === undefined) this.#droppedHeld += item.waiting;
+    this.#conclude(item, outcome);
+    this.#told.push(item);
+  }
+
+  /** Counts before anybody is told. */
+  #conclude(item: KeyItem<K, V>, outcome: Outcome<V>): void {
+    const tally = this.#tally;
+    item.outcome = outcome;
+    tally[item.flight === undefined ? 'held' : 'inFlight'] -= item.waiting;
+    if (outcome.kind === 'ok') {
+      tally.ok += item.waiting;
+    } else {
+      // Only a drain settles an item that is gone.
+      const ending = item.gone && !item.toldEarly ? 'dropped' : outcome.kind;
+      item.each(({ finds }) => tally[isAnswer(outcome, finds) ? 'ok' : ending]++);
+    }
     this.#keep(item, outcome);
   }
 
@@ -324,29 +369,7 @@ export class KeyEngine<K, V> {
   #tellAll(): void {
     const told = this.#told;
     this.#told = [];
-    tellByArrival(told, (waiter) => this.#tell(waiter, waiter.item!));
-  }
-
-  #tell(waiter: Waiter<K, V>, item: KeyItem<K, V>): void {
-    waiter.item = undefined;
-    waiter.unwatch?.();
-    this.#tally[item.flight === undefined ? 'held' : 'inFlight']--;
-    const ending = this.#answer(waiter, item.outcome!, item.value);
-    // Only a drain settles an item that is gone.
-    this.#tally[ending !== 'ok' && item.gone && !item.toldEarly ? 'dropped' : ending]++;
-  }
-
-  #answer(waiter: Waiter<K, V>, outcome: Outcome<V>, key: K): 'ok' | 'failed' | 'dead' {
-    if (outcome.kind === 'ok') {
-      waiter.resolve(outcome.value, waiter.place);
-      return 'ok';
-    }
-    if (waiter.finds && outcome.failure.code === 'KEY_NOT_FOUND') {
-      waiter.resolve(undefined, waiter.place);
-      return 'ok';
-    }
-    waiter.reject(ownError(outcome.failure, key), waiter.place);
-    return outcome.kind;
+    tellByArrival(told, tell);
   }
 
   async #drain(deadlineMs: number): Promise<DrainReport> {
@@ -364,4 +387,8 @@ export class KeyEngine<K, V> {
       durationMs,
     };
   }
+}
+
+function tell<K, V>(listener: Listener<K, V>, item: KeyItem<K, V>): void {
+  listener.tell(item);
 }

@@ -54,7 +54,11 @@ it('tells waiters in order of arrival, whether their arrivals lie close or far a
   for (const stride of [1, 1000]) {
     const items = [0, 1, 2].map((key) => new KeyItem<number, number>(key, 0, key));
     for (let arrival = 0; arrival < 30; arrival++) {
-      const waiter = new Waiter<number, number>({ resolve: () => {}, reject: () => {} }, false);
+      const waiter = new Waiter<number, number>(
+        () => {},
+        () => {},
+        false,
+      );
       waiter.arrival = arrival * stride;
       items[(arrival * 7) % 3]!.join(waiter);
     }

@@ -103,7 +103,7 @@ function loaderOf<K, V>(batchFn: BatchFunction<K, V>, options: LoaderOptions<K, 
 
   const wait = <R>(key: K, finds: boolean, callOptions: CallOptions | undefined): Promise<R> => {
     const promise = new Promise<R>(capture as (resolve: (value: R) => void, reject: (reason: unknown) => void) => void);
-    engine.join(key, new Waiter<K, V>(captured, finds), callOptions);
+    engine.join(key, new Waiter<K, V>(captured.resolve, captured.reject, finds), callOptions);
     return promise;
   };
   const close = ({ deadlineMs }: { readonly deadlineMs?: number } = {}) =>
