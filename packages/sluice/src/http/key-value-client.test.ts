@@ -112,7 +112,7 @@ it('sends halves after 414 and 431', async () => {
       ]),
     )(request, response); // prettier-ignore
   });
-  await using client = createKeyValueClient({ url, windowMs: 1 });
+  await using client = createKeyValueClient({ url, windowMs: 50 });
   expect(await client.readMany(['a', 'b', 'c'])).toEqual(
     new Map([
       ['a', 1],

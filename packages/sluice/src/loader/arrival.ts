@@ -2,13 +2,10 @@
 
 import type { KeyItem, Listener } from './key-item.js';
 
-/** Calls `tell` for the listeners of some items, earliest arrival first. Linear, unless the arrivals lie far apart (then n·log n). */
-export function tellByArrival<K, V>(
-  items: readonly KeyItem<K, V>[],
-  tell: (listener: Listener<K, V>, item: KeyItem<K, V>) => void,
-): void {
-  if (inOrder(items)) for (const item of items) item.each(tell);
-  else for (const { listener, item } of sorted(items)) tell(listener, item);
+/** Tells the listeners of some items, earliest arrival first. Linear, unless the arrivals lie far apart (then n·log n). */
+export function tellByArrival<K, V>(items: readonly KeyItem<K, V>[]): void {
+  if (inOrder(items)) for (const item of items) item.tell();
+  else for (const { listener, item } of sorted(items)) if (!listener.settled) listener.tell(item);
 }
 
 /** Mostly they are: each key was asked for once. Then no list of them need be made. */

@@ -4,27 +4,18 @@ import type { Dispatcher } from '../core/dispatcher.js';
 import { asFailure, failure, type SluiceError } from '../core/errors.js';
 import type { SluiceEvent } from '../core/event.js';
 import { failed, type Outcome } from '../core/outcome.js';
-import { type Counts, emptyTally, type Tally } from '../core/tally.js';
+import type { Tally } from '../core/tally.js';
 import type { Window } from '../core/window.js';
-import type { Ending } from '../engine/barrier.js';
 import { type DrainReport, Engine } from '../engine/engine.js';
 import type { Flight } from '../engine/flight.js';
-import { onAbort } from '../engine/signals.js';
 import type { Cancel, Env } from '../env/env.js';
-import { tellByArrival } from './arrival.js';
 import type { Cache, CacheStats } from './cache.js';
+import { Calls } from './calls.js';
 import type { LoaderWatch } from './cycles.js';
 import { Deadlines } from './deadlines.js';
-import { isAnswer, KeyItem, type Listener, type Waiter } from './key-item.js';
-import { cancelled, identityOf, invalidKey, isIdentity, leftAlready, outOfTime } from './refusals.js';
-
-/** Options of one call. */
-export interface CallOptions {
-  /** Leaves: the call rejects with `CANCELLED`. Nobody else who waits for the same key is affected. Default none. */
-  readonly signal?: AbortSignal;
-  /** Longest time to wait, the window included, in milliseconds, 0 or more; then the call rejects with `TIMEOUT`. Default: no bound. */
-  readonly timeoutMs?: number;
-}
+import { KeyItem, type Listener, type Waiter } from './key-item.js';
+import { type CallOptions, watchCall } from './leaving.js';
+import { cancelled, identityOf, invalidKey, isIdentity, leftAlready } from './refusals.js';
 
 /** The balance in calls, and the same in keys. */
 export interface LoaderStats extends Tally {
@@ -53,6 +44,8 @@ export interface KeyEngineOptions<K, V> {
   /** Which batch a key belongs into, or throws. Default: one for all. */
   partitionOf?(key: K): unknown;
   split?(items: readonly KeyItem<K, V>[]): readonly (readonly KeyItem<K, V>[])[];
+  /** Tells all who wait for some keys of one batch. */
+  tellAll(items: readonly KeyItem<K, V>[]): void;
   dispatcher(env: Env): Dispatcher<K, V>;
 }
 
@@ -65,10 +58,9 @@ export class KeyEngine<K, V> {
   readonly #deadlines: Deadlines;
   /** Of flights with keys that were told early: how many of their keys somebody still waits for. */
   readonly #awaited = new WeakMap<Flight, number>();
-  readonly #tally: Counts = emptyTally();
+  readonly #calls = new Calls();
   #told: KeyItem<K, V>[] = [];
   #arrivals = 0;
-  #droppedHeld = 0;
   #closing: Promise<DrainReport> | undefined;
 
   constructor(options: KeyEngineOptions<K, V>) {
@@ -92,45 +84,53 @@ export class KeyEngine<K, V> {
     });
   }
 
+  /** The value of a key, for a caller who cannot leave. */
+  load(key: K, finds: boolean): Promise<V | undefined> {
+    const item = this.#itemFor(key, false);
+    if (!(item instanceof KeyItem)) return Promise.reject(this.#refuse(item));
+    if (item.outcome !== undefined) return this.#hit(item, finds);
+    const isNew = item.waiting === 0;
+    const promise = item.promise(finds);
+    this.#take(item, false);
+    const refusal = isNew ? this.#offer(item) : undefined;
+    return refusal === undefined ? promise : Promise.reject(refusal);
+  }
+
   /** Makes `waiter` wait for `key`, and answers the item; refuses by rejecting it. Never throws. */
   join(key: K, waiter: Waiter<K, V>, options?: CallOptions): KeyItem<K, V> | undefined {
-    const entry = this.enter(key, waiter, options);
-    if (!(entry instanceof KeyItem)) {
-      waiter.reject(entry);
+    const item = this.enter(key, waiter, options);
+    if (!(item instanceof KeyItem)) {
+      waiter.reject(item);
       return undefined;
     }
-    if (options === undefined || waiter.settled) return entry;
+    if (options === undefined || waiter.settled) return item;
     const { signal } = options;
     // The batch may have left within this call, and its function have aborted it.
-    if (signal?.aborted) this.part(entry, waiter, cancelled(signal));
-    else waiter.unwatch = this.watch(options, (reasonOf) => this.part(entry, waiter, reasonOf()));
-    return entry;
+    if (signal?.aborted) this.part(item, waiter, cancelled(signal));
+    else waiter.unwatch = this.watch(options, (reasonOf) => this.part(item, waiter, reasonOf()));
+    return item;
   }
 
   /** Makes `listener` wait for `key`: the item that it waits for, or what keeps it out. What the cache knows it is told at once. */
   enter(key: K, listener: Listener<K, V>, options?: CallOptions): KeyItem<K, V> | SluiceError {
-    this.#tally.offered++;
-    const entry =
-      (options === undefined ? undefined : leftAlready(options.signal, options.timeoutMs)) ?? this.#enter(key, listener);
-    if (!(entry instanceof KeyItem)) this.#tally.rejected++;
-    return entry;
+    const left = options === undefined ? undefined : leftAlready(options.signal, options.timeoutMs);
+    const item = left ?? this.#itemFor(key, listener.prefetches);
+    if (!(item instanceof KeyItem)) return this.#refuse(item);
+    if (item.outcome !== undefined) {
+      this.#calls.hit(item.outcome, listener.finds);
+      listener.tell(item);
+      return item;
+    }
+    const isNew = item.waiting === 0;
+    item.join(listener);
+    listener.arrival = this.#arrivals++;
+    this.#take(item, listener.prefetches);
+    return (isNew ? this.#offer(item) : undefined) ?? item;
   }
 
-  /**
-   * Calls `leave` when the signal is aborted, or the time is up; how to stop that, where there is anything to stop. One that is aborted
-   * already calls nobody.
-   */
-  watch(
-    { signal, timeoutMs = Number.POSITIVE_INFINITY }: CallOptions,
-    leave: (reasonOf: () => SluiceError) => void,
-  ): Cancel | undefined {
-    const unsign = signal === undefined || signal.aborted ? undefined : onAbort(signal, () => leave(() => cancelled(signal)));
-    if (!(timeoutMs < Number.POSITIVE_INFINITY) || timeoutMs < 0) return unsign;
-    const stopTimer = this.#deadlines.start(timeoutMs, () => leave(() => outOfTime(timeoutMs)));
-    return () => {
-      unsign?.();
-      stopTimer();
-    };
+  /** Has a call leave by its signal or its time; see {@link watchCall}. */
+  watch(options: CallOptions, leave: (reasonOf: () => SluiceError) => void): Cancel | undefined {
+    return watchCall(this.#deadlines, options, leave);
   }
 
   /** Caches a value, or a failure: what is in flight for that key is older, and is neither cached nor joined any more. */
@@ -166,7 +166,7 @@ export class KeyEngine<K, V> {
     // For layers, that it need not be tried again.
     item.gone = true;
     this.#conclude(item, outcome);
-    item.each(tell);
+    item.tell();
   }
 
   /**
@@ -188,8 +188,7 @@ export class KeyEngine<K, V> {
    * aborted.
    */
   leave(item: KeyItem<K, V>, reason: SluiceError): void {
-    this.#tally[item.flight === undefined ? 'held' : 'inFlight']--;
-    this.#tally.cancelled++;
+    this.#calls.leave(item);
     item.leave();
     if (item.waiting === 0) this.#abandon(item, reason);
   }
@@ -205,7 +204,7 @@ export class KeyEngine<K, V> {
 
   stats(): LoaderStats & { readonly cache?: CacheStats } {
     const { cache } = this.#options;
-    return { ...this.#tally, keys: this.#engine.tally(), ...(cache === undefined ? {} : { cache: cache.stats() }) };
+    return { ...this.#calls.tally(), keys: this.#engine.tally(), ...(cache === undefined ? {} : { cache: cache.stats() }) };
   }
 
   observe(event: SluiceEvent): void {
@@ -216,58 +215,55 @@ export class KeyEngine<K, V> {
     }
   }
 
-  /** Calls that are not settled. */
-  get waiting(): number {
-    return this.#tally.held + this.#tally.inFlight;
-  }
-
-  #enter(key: K, listener: Listener<K, V>): KeyItem<K, V> | SluiceError {
+  /** The item of a key: the one that may be joined, a new one, or one with the outcome that the cache knows. */
+  #itemFor(key: K, prefetches: boolean): KeyItem<K, V> | SluiceError {
     const { keyBy, maxHeldWaiters, cycles, cache } = this.#options;
-    if (this.#engine.closed) return this.#refuse('closed');
-    if (this.waiting >= maxHeldWaiters) return this.#refuse('full');
+    if (this.#engine.closed) return this.#refusal('closed');
+    if (this.#calls.waiting >= maxHeldWaiters) return this.#refusal('full');
     const identity = keyBy === undefined ? key : identityOf(key, keyBy);
     if (!isIdentity(identity)) return invalidKey(key, keyBy !== undefined, identity);
-    const hit = cache && this.#hit(cache, key, identity, listener);
-    if (hit !== undefined) return hit;
+    const known = cache?.get(identity, this.#options.env.clock.now());
+    if (known !== undefined) {
+      const item = new KeyItem<K, V>(key, 0, identity);
+      item.outcome = known;
+      return item;
+    }
     this.#engine.expire();
     const open = this.#open.get(identity);
-    const cycle = cycles === undefined || listener.prefetches ? undefined : cycles.refusal(key, identity, open);
-    if (cycle !== undefined) return cycle;
-    if (open === undefined) return this.#hold(key, identity, listener);
-    this.#take(open, listener);
-    return open;
+    const cycle = cycles === undefined || prefetches ? undefined : cycles.refusal(key, identity, open);
+    return cycle ?? open ?? this.#itemOf(key, identity);
   }
 
-  /** Tells a listener what the cache knows, if it does. */
-  #hit(cache: Cache<V>, key: K, identity: unknown, listener: Listener<K, V>): KeyItem<K, V> | undefined {
-    const outcome = cache.get(identity, this.#options.env.clock.now());
-    if (outcome === undefined) return undefined;
-    const item = new KeyItem<K, V>(key, 0, identity);
-    item.outcome = outcome;
-    this.#tally.accepted++;
-    this.#tally[isAnswer(outcome, listener.finds) ? 'ok' : outcome.kind]++;
-    listener.tell(item);
-    return item;
+  #refuse(refusal: SluiceError): SluiceError {
+    this.#calls.refuse();
+    return refusal;
   }
 
-  #hold(key: K, identity: unknown, listener: Listener<K, V>): KeyItem<K, V> | SluiceError {
-    const item = this.#itemOf(key, identity);
-    if (!(item instanceof KeyItem)) return item;
+  /** What the cache knows. */
+  #hit(item: KeyItem<K, V>, finds: boolean): Promise<V | undefined> {
+    this.#calls.hit(item.outcome!, finds);
+    const promise = item.promise(finds);
+    item.tell();
+    return promise;
+  }
+
+  /** Gives a new item to the engine, or says why it does not take it. */
+  #offer(item: KeyItem<K, V>): SluiceError | undefined {
+    const { identity } = item;
     // Before the offer, which may fill a batch and send it.
     this.#open.set(identity, item);
-    this.#take(item, listener);
     const admission = this.#engine.offer(item);
-    if (admission === 'accepted') return item;
+    if (admission === 'accepted') return undefined;
     this.#open.delete(identity);
-    const refusal = this.#engine.refusal(item.bytes, admission);
-    this.#tally.accepted--;
-    this.#tally.held--;
+    this.#calls.giveBack();
     item.leaveFirst();
-    if (item.waiting === 0) return refusal;
-    // An observer of the refusal has asked for the key as well, and was let join.
-    this.#conclude(item, failed(refusal));
-    item.each(tell);
-    return refusal;
+    const refusal = this.#engine.refusal(item.bytes, admission);
+    if (item.waiting > 0) {
+      // An observer of the refusal has asked for the key as well, and was let join.
+      this.#conclude(item, failed(refusal));
+      item.tell();
+    }
+    return this.#refuse(refusal);
   }
 
   #itemOf(key: K, identity: unknown): KeyItem<K, V> | SluiceError {
@@ -284,14 +280,11 @@ export class KeyEngine<K, V> {
     }
   }
 
-  #take(item: KeyItem<K, V>, listener: Listener<K, V>): void {
+  #take(item: KeyItem<K, V>, prefetches: boolean): void {
     const { env, cycles } = this.#options;
     if (env.origin !== undefined) item.comesFrom(env.origin());
-    item.join(listener);
-    if (cycles !== undefined && !listener.prefetches) cycles.note(item);
-    listener.arrival = this.#arrivals++;
-    this.#tally.accepted++;
-    this.#tally[item.flight === undefined ? 'held' : 'inFlight']++;
+    if (cycles !== undefined && !prefetches) cycles.note(item);
+    this.#calls.take(item);
   }
 
   /** The last waiter of a key left. */
@@ -312,21 +305,18 @@ export class KeyEngine<K, V> {
     if (this.#open.get(identity)?.flight !== undefined) this.#open.delete(identity);
   }
 
-  #refuse(reason: 'closed' | 'full'): SluiceError {
+  #refusal(reason: 'closed' | 'full'): SluiceError {
     const { name, maxHeldWaiters } = this.#options;
     this.observe({ type: 'rejected', name, reason });
     if (reason === 'closed') return failure(`${name} is closed: it loads no more.`, { code: 'CLOSED', class: 'rejected' });
-    return failure(`${name} is full: ${this.waiting} calls wait, maxHeldWaiters is ${maxHeldWaiters}.`, {
+    return failure(`${name} is full: ${this.#calls.waiting} calls wait, maxHeldWaiters is ${maxHeldWaiters}.`, {
       code: 'OVERLOADED',
       class: 'rejected',
     });
   }
 
   #depart(items: readonly KeyItem<K, V>[]): void {
-    let waiting = 0;
-    for (const item of items) waiting += item.waiting;
-    this.#tally.held -= waiting;
-    this.#tally.inFlight += waiting;
+    this.#calls.depart(items);
     if (this.#options.cache !== undefined) return;
     // Every key in the map is an item that is held: where as many leave, all do. A new map, for one that is cleared drags its past
     // along, table by table, until the next full garbage collection.
@@ -336,24 +326,14 @@ export class KeyEngine<K, V> {
 
   #settle(item: KeyItem<K, V>, outcome: Outcome<V>): void {
     if (item.toldEarly) return;
-    // Dropped by a drain before it was sent.
-    if (item.gone && item.flight === undefined) this.#droppedHeld += item.waiting;
     this.#conclude(item, outcome);
     this.#told.push(item);
   }
 
   /** Counts before anybody is told. */
   #conclude(item: KeyItem<K, V>, outcome: Outcome<V>): void {
-    const tally = this.#tally;
     item.outcome = outcome;
-    tally[item.flight === undefined ? 'held' : 'inFlight'] -= item.waiting;
-    if (outcome.kind === 'ok') {
-      tally.ok += item.waiting;
-    } else {
-      // Only a drain settles an item that is gone.
-      const ending = item.gone && !item.toldEarly ? 'dropped' : outcome.kind;
-      item.each(({ finds }) => tally[isAnswer(outcome, finds) ? 'ok' : ending]++);
-    }
+    this.#calls.end(item, outcome);
     this.#keep(item, outcome);
   }
 
@@ -369,26 +349,12 @@ export class KeyEngine<K, V> {
   #tellAll(): void {
     const told = this.#told;
     this.#told = [];
-    tellByArrival(told, tell);
+    this.#options.tellAll(told);
   }
 
   async #drain(deadlineMs: number): Promise<DrainReport> {
-    const before = { ...this.#tally };
+    const before = this.#calls.tally();
     const { durationMs } = await this.#engine.close(deadlineMs);
-    const since = (ending: Ending) => this.#tally[ending] - before[ending];
-    return {
-      ok: since('ok'),
-      failed: since('failed'),
-      dead: since('dead'),
-      cancelled: since('cancelled'),
-      dropped: since('dropped'),
-      droppedHeld: this.#droppedHeld,
-      droppedInFlight: since('dropped') - this.#droppedHeld,
-      durationMs,
-    };
+    return this.#calls.since(before, durationMs);
   }
-}
-
-function tell<K, V>(listener: Listener<K, V>, item: KeyItem<K, V>): void {
-  listener.tell(item);
 }

@@ -8,12 +8,14 @@ import type { Env } from '../env/env.js';
 import { limit } from '../layers/limit.js';
 import { retry } from '../layers/retry.js';
 import { timeout } from '../layers/timeout.js';
+import { tellByArrival } from './arrival.js';
 import { type BatchFunction, batchDispatcher } from './batch-call.js';
 import { deadline } from './deadline.js';
 import { halve } from './halve.js';
-import { type CallOptions, KeyEngine, type LoaderStats } from './key-engine.js';
+import { KeyEngine, type LoaderStats } from './key-engine.js';
 import { type KeyFetcherOptions, type KeyFetcherSettings, printCallbackError, settingsOf } from './key-fetcher-options.js';
 import { type KeyItem, Waiter } from './key-item.js';
+import type { CallOptions } from './leaving.js';
 import { encodeKeys, fill, keyBytes, pathBeforeKeys } from './read-path.js';
 import { readReply } from './read-reply.js';
 import { cancelled } from './refusals.js';
@@ -200,6 +202,7 @@ function engineOf(
     keyBy: undefined,
     bytesOf: (key) => keyBytes(key, maxKeysBytes),
     // One more than fits: the last key has no comma.
+    tellAll: tellByArrival,
     split: (items) => fill(items, (item) => item.bytes, maxKeysBytes + 1),
     dispatcher: (env) => stack(layers, batchDispatcher({ batchFn: reader(env), env, keyBy: undefined, early: () => {} }), env),
   });

@@ -1,13 +1,14 @@
-/** KeyItem: one key of a batch, and everyone who waits for it, in order of arrival. */
+/** KeyItem: one key of a batch, and everyone who waits for it. */
 
 import type { SluiceError } from '../core/errors.js';
 import type { Outcome } from '../core/outcome.js';
 import { EngineItem } from '../engine/item.js';
 import type { Cancel } from '../env/env.js';
 import type { Frame } from './cycles.js';
+import { capture, captured } from './promise.js';
 import { ownError } from './refusals.js';
 
-/** Whoever is told what became of a key, or of many. */
+/** Whoever is told what became of a key, or of many, and may leave before. */
 export interface Listener<K, V> {
   /** Takes the absence of a key for an answer, not for a failure. */
   readonly finds: boolean;
@@ -21,11 +22,12 @@ export interface Listener<K, V> {
   tell(item: KeyItem<K, V>): void;
 }
 
-/** One caller that waits for one key. A class: there is one for every load. */
+/** One caller that waits for one key, and may leave. */
 export class Waiter<K, V> implements Listener<K, V> {
   readonly resolve: (value: V | undefined) => void;
   readonly reject: (reason: SluiceError) => void;
   readonly finds: boolean;
+  readonly prefetches = false;
   arrival = 0;
   settled = false;
   /** Stops watching its signal and its time, where it has any. */
@@ -37,33 +39,42 @@ export class Waiter<K, V> implements Listener<K, V> {
     this.finds = finds;
   }
 
-  get prefetches(): boolean {
-    return false;
-  }
-
   tell(item: KeyItem<K, V>): void {
     this.settled = true;
-    if (this.unwatch !== undefined) this.unwatch();
-    const outcome = item.outcome!;
-    if (outcome.kind === 'ok') this.resolve(outcome.value);
-    else if (isAnswer(outcome, this.finds)) this.resolve(undefined);
-    else this.reject(ownError(outcome.failure, item.value));
+    this.unwatch?.();
+    answer(item, this.finds, this.resolve, this.reject);
   }
 }
 
-/** One key of a batch. Any of its listeners may leave at any time, and there may be thousands. */
+/** Who waits for a key beside its first caller. */
+interface Others<K, V> {
+  /** A promise that all who cannot leave share, each through one of his own that is derived from it; it rejects with the item. */
+  shared?: Promise<V | undefined>;
+  resolve?: (value: V | undefined) => void;
+  reject?: (item: KeyItem<K, V>) => void;
+  /** How many of these take the absence of the key for an answer. */
+  finders: number;
+  listeners: Listener<K, V>[];
+}
+
+/**
+ * One key of a batch. Callers who cannot leave cost least: the first is kept in the item itself, and the others share a promise. A class:
+ * there is one for every key.
+ */
 export class KeyItem<K, V> extends EngineItem<K> {
-  /** What the key is told apart by: itself, or what `keyBy` makes of it. */
-  readonly identity: unknown;
-  /** Calls that wait for it; a listener that joined twice counts twice. */
+  /** Calls that wait for it. */
   waiting = 0;
   outcome: Outcome<V> | undefined = undefined;
-  /** Its listeners were told before its batch had ended. */
-  toldEarly = false;
-  // Mostly there is one: it needs no list.
+  // The first caller, if he cannot leave, or the first listener.
+  #resolve: ((value: V | undefined) => void) | undefined = undefined;
+  #reject: ((reason: SluiceError) => void) | undefined = undefined;
+  #finds = false;
   #first: Listener<K, V> | undefined = undefined;
-  #more: Listener<K, V>[] | undefined = undefined;
-  // Declared, not defined: few loaders have them.
+  #others: Others<K, V> | undefined = undefined;
+  // Declared, not defined: few items have them.
+  declare ownIdentity?: unknown;
+  /** Its callers were told before its batch had ended. */
+  declare toldEarly?: boolean;
   /** Which batch it belongs into, where they are divided. */
   declare partition?: unknown;
   /** The calls of batch functions that loaded it, where cycles are looked for. */
@@ -71,38 +82,118 @@ export class KeyItem<K, V> extends EngineItem<K> {
 
   constructor(key: K, bytes: number, identity: unknown) {
     super(key, bytes);
-    this.identity = identity;
+    if (identity !== key) this.ownIdentity = identity;
+  }
+
+  /** What the key is told apart by: itself, or what `keyBy` makes of it. */
+  get identity(): unknown {
+    return this.ownIdentity === undefined ? this.value : this.ownIdentity;
+  }
+
+  /** A promise for one more caller who cannot leave. */
+  promise(finds: boolean): Promise<V | undefined> {
+    if (++this.waiting > 1) {
+      this.#others ??= { finders: 0, listeners: [] };
+      return derived(this.#others, finds);
+    }
+    const promise = new Promise<V | undefined>(capture);
+    this.#resolve = captured.resolve;
+    this.#reject = captured.reject;
+    this.#finds = finds;
+    return promise;
   }
 
   join(listener: Listener<K, V>): void {
-    this.waiting++;
-    if (this.#first === undefined) this.#first = listener;
-    else if (this.#more === undefined) this.#more = [listener];
-    else this.#more.push(listener);
+    if (++this.waiting === 1) this.#first = listener;
+    else {
+      this.#others ??= { finders: 0, listeners: [] };
+      this.#others.listeners.push(listener);
+    }
   }
 
   /** One call less. Its listener is settled, and stays where it is until there are too many such. */
   leave(): void {
     this.waiting--;
-    if (this.#more !== undefined && this.#more.length > 2 * this.waiting + 64) {
-      this.#more = this.#more.filter((listener) => !listener.settled);
-    }
+    const others = this.#others;
+    if (others === undefined || others.listeners.length <= 2 * this.waiting + 64) return;
+    others.listeners = others.listeners.filter((listener) => !listener.settled);
   }
 
   /** Who opened it did not get in. */
   leaveFirst(): void {
     this.waiting--;
+    this.#resolve = undefined;
     this.#first = undefined;
   }
 
-  /** Calls `visit` for each that waits, earliest arrival first. */
+  /** Of those who wait: how many take the absence of the key for an answer. */
+  get finders(): number {
+    let finders = this.#resolve !== undefined && this.#finds ? 1 : 0;
+    if (this.#others !== undefined) finders += this.#others.finders;
+    this.each((listener) => {
+      if (listener.finds) finders++;
+    });
+    return finders;
+  }
+
+  /** Calls `visit` for each listener that waits, earliest arrival first. */
   each(visit: (listener: Listener<K, V>, item: this) => void): void {
     if (this.#first !== undefined && !this.#first.settled) visit(this.#first, this);
-    if (this.#more !== undefined) for (const listener of this.#more) if (!listener.settled) visit(listener, this);
+    if (this.#others === undefined) return;
+    for (const listener of this.#others.listeners) if (!listener.settled) visit(listener, this);
+  }
+
+  /** Tells everyone what became of it. */
+  tell(): void {
+    if (this.#resolve !== undefined) answer(this, this.#finds, this.#resolve, this.#reject!);
+    const outcome = this.outcome!;
+    if (outcome.kind === 'ok') this.#others?.resolve?.(outcome.value);
+    else this.#others?.reject?.(this);
+    this.each(tellOne);
   }
 }
 
 /** Whether who asked takes this for an answer: a value, or, where he merely looks, that there is none. */
 export function isAnswer(outcome: Outcome<unknown>, finds: boolean): boolean {
   return outcome.kind === 'ok' || (finds && outcome.failure.code === 'KEY_NOT_FOUND');
+}
+
+/** Each his own promise, so that whoever does not handle a rejection is found out; and each his own error. */
+function derived<K, V>(others: Others<K, V>, finds: boolean): Promise<V | undefined> {
+  if (others.shared === undefined) {
+    others.shared = new Promise<V | undefined>(capture);
+    others.resolve = captured.resolve;
+    others.reject = captured.reject;
+  }
+  if (!finds) return others.shared.then(undefined, failedFor);
+  others.finders++;
+  return others.shared.then(undefined, absentOrFailed);
+}
+
+function tellOne<K, V>(listener: Listener<K, V>, item: KeyItem<K, V>): void {
+  listener.tell(item);
+}
+
+function answer<K, V>(
+  { outcome, value: key }: KeyItem<K, V>,
+  finds: boolean,
+  resolve: (value: V | undefined) => void,
+  reject: (reason: SluiceError) => void,
+): void {
+  if (outcome!.kind === 'ok') resolve(outcome!.value);
+  else if (isAnswer(outcome!, finds)) resolve(undefined);
+  else reject(ownError(outcome!.failure, key));
+}
+
+/** What the promise of a key was rejected with, as one caller is told it. A value that is a promise may reject too, with anything. */
+function failedFor(reason: unknown): never {
+  const outcome = reason instanceof KeyItem ? (reason as KeyItem<unknown, unknown>).outcome! : undefined;
+  throw outcome === undefined || outcome.kind === 'ok'
+    ? reason
+    : ownError(outcome.failure, (reason as KeyItem<unknown, unknown>).value);
+}
+
+function absentOrFailed(reason: unknown): undefined {
+  if (reason instanceof KeyItem && isAnswer((reason as KeyItem<unknown, unknown>).outcome!, true)) return undefined;
+  return failedFor(reason);
 }

@@ -10,8 +10,9 @@ import { limit } from '../layers/limit.js';
 import { timeout } from '../layers/timeout.js';
 import { type BatchFunction, batchDispatcher, earlyStands } from './batch-call.js';
 import { Cache, type CacheStats } from './cache.js';
-import { type CallOptions, KeyEngine, type LoaderStats } from './key-engine.js';
+import { KeyEngine, type LoaderStats } from './key-engine.js';
 import { type KeyItem, Waiter } from './key-item.js';
+import type { CallOptions } from './leaving.js';
 import { checkLoader, type LoaderOptions, type PrimitiveKey } from './loader-options.js';
 import { loadAll, loadEach, prefetch } from './many.js';
 
@@ -101,17 +102,18 @@ function loaderOf<K, V>(batchFn: BatchFunction<K, V>, options: LoaderOptions<K, 
   checkLoader(batchFn, options);
   const engine = engineOf(batchFn, options);
 
-  const wait = <R>(key: K, finds: boolean, callOptions: CallOptions | undefined): Promise<R> => {
-    const promise = new Promise<R>(capture as (resolve: (value: R) => void, reject: (reason: unknown) => void) => void);
-    engine.join(key, new Waiter<K, V>(captured.resolve, captured.reject, finds), callOptions);
-    return promise;
+  const load = (key: K, finds: boolean, callOptions: CallOptions | undefined): Promise<V | undefined> => {
+    if (callOptions === undefined) return engine.load(key, finds);
+    return new Promise((resolve, reject) => {
+      engine.join(key, new Waiter<K, V>(resolve, reject, finds), callOptions);
+    });
   };
   const close = ({ deadlineMs }: { readonly deadlineMs?: number } = {}) =>
     engine.close(numberOption('close.deadlineMs', deadlineMs, 30_000, { least: 0, infinite: true }));
 
   return {
-    load: (key, callOptions) => wait<V>(key, false, callOptions),
-    find: (key, callOptions) => wait<V | undefined>(key, true, callOptions),
+    load: (key, callOptions) => load(key, false, callOptions) as Promise<V>,
+    find: (key, callOptions) => load(key, true, callOptions),
     loadMany: (keys, callOptions) => loadAll(engine, keys, false, callOptions),
     loadSettled: (keys, callOptions) => loadEach(engine, keys, callOptions),
     async loadMap(keys, callOptions) {
@@ -134,17 +136,6 @@ function loaderOf<K, V>(batchFn: BatchFunction<K, V>, options: LoaderOptions<K, 
       await close();
     },
   };
-}
-
-/** One function for every promise, in place of a closure each: the constructor calls it before it returns. */
-const captured: { resolve: (value: unknown) => void; reject: (reason: SluiceError) => void } = {
-  resolve: () => {},
-  reject: () => {},
-};
-
-function capture(resolve: (value: unknown) => void, reject: (reason: unknown) => void): void {
-  captured.resolve = resolve;
-  captured.reject = reject;
 }
 
 function engineOf<K, V>(batchFn: BatchFunction<K, V>, options: LoaderOptions<K, V>): KeyEngine<K, V> {
@@ -171,6 +162,9 @@ function engineOf<K, V>(batchFn: BatchFunction<K, V>, options: LoaderOptions<K, 
     keyBy,
     ...(options.cache === undefined ? {} : { cache: new Cache<V>(options.cache) }),
     ...(cost === undefined ? {} : { bytesOf: (key) => checkedCost(cost(key), key) }),
+    tellAll: (items) => {
+      for (const item of items) item.tell();
+    },
     ...(partition === undefined ? {} : { partitionOf: partition, split: byPartition }),
     dispatcher: (engineEnv) => {
       const early = (item: KeyItem<K, V>, outcome: Outcome<V>) => engine.settleEarly(item, outcome);

@@ -2,8 +2,9 @@
 
 import { failure, type SluiceError, shorten } from '../core/errors.js';
 import type { Cancel } from '../env/env.js';
-import type { CallOptions, KeyEngine } from './key-engine.js';
+import type { KeyEngine } from './key-engine.js';
 import { isAnswer, KeyItem, type Listener } from './key-item.js';
+import type { CallOptions } from './leaving.js';
 import { ownError } from './refusals.js';
 
 /** All values in key order; rejects with the first failure. With `finds`, `undefined` where there is no such key. */

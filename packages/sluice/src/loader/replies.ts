@@ -1,5 +1,6 @@
 /** Replies: what a batch function answers, by whichever way, as one outcome a key. Nothing of it is believed. */
 
+import type { Abortable } from '../core/aborter.js';
 import { asFailure, failure, type SluiceError } from '../core/errors.js';
 import { allFailed, failed, type Outcome } from '../core/outcome.js';
 import type { KeyItem } from './key-item.js';
@@ -14,7 +15,7 @@ export class Replies<K, V> {
   readonly #keyBy: ((key: K) => unknown) | undefined;
   readonly #unrequested: (keys: number) => void;
   readonly #early: (item: KeyItem<K, V>, outcome: Outcome<V>) => void;
-  readonly #signal: AbortSignal;
+  readonly #abortion: Abortable;
   #byIdentity: Map<unknown, KeyItem<K, V>> | undefined;
   #closed = false;
 
@@ -23,13 +24,13 @@ export class Replies<K, V> {
     keyBy: ((key: K) => unknown) | undefined,
     unrequested: (keys: number) => void,
     early: (item: KeyItem<K, V>, outcome: Outcome<V>) => void,
-    signal: AbortSignal,
+    abortion: Abortable,
   ) {
     this.#items = items;
     this.#keyBy = keyBy;
     this.#unrequested = unrequested;
     this.#early = early;
-    this.#signal = signal;
+    this.#abortion = abortion;
   }
 
   readonly resolve = (key: K, value: unknown): void => this.#tell(key, outcomeOf<V>(value));
@@ -40,7 +41,7 @@ export class Replies<K, V> {
   async drain(entries: AsyncIterable<readonly [K, unknown]>): Promise<readonly Outcome<V>[]> {
     for await (const [key, entry] of entries) {
       this.#tell(key, outcomeOf<V>(entry));
-      if (this.#signal.aborted) break;
+      if (this.#abortion.aborted) break;
     }
     return this.#items.map(() => failed(absent));
   }
@@ -50,7 +51,9 @@ export class Replies<K, V> {
     if (result instanceof Map) return this.#fromMap(result as ReadonlyMap<unknown, unknown>);
     if (!Array.isArray(result)) return allFailed(items.length, badResult(result));
     if (result.length !== items.length) return allFailed(items.length, wrongLength(items.length, result.length));
-    return items.map((_, index) => outcomeOf<V>(result[index]));
+    const outcomes = new Array<Outcome<V>>(items.length);
+    for (let i = 0; i < items.length; i++) outcomes[i] = outcomeOf<V>(result[i]);
+    return outcomes;
   }
 
   /** The call has ended: nothing is told early any more, and what was told stands. */
@@ -61,7 +64,7 @@ export class Replies<K, V> {
 
   #tell(key: K, outcome: Outcome<V>): void {
     // Whoever comes after the end of its call, or of its time, is not heard.
-    if (this.#closed || this.#signal.aborted) return;
+    if (this.#closed || this.#abortion.aborted) return;
     this.#byIdentity ??= new Map(this.#items.map((item) => [item.identity, item]));
     const item = this.#byIdentity.get(identityOf(key, this.#keyBy));
     if (item === undefined) this.#unrequested(1);
