@@ -73,11 +73,14 @@ export function batchDispatcher<K, V>(caller: Caller<K, V>): Dispatcher<K, V> {
   };
 }
 
-/** The outermost layer: what was told early stands, whatever becomes of the batch. */
-export function earlyStands<K, V>(): Layer<K, V> {
+/** The outermost layer: what was told early stands, whatever becomes of the batch. Until any was, there is nothing to look for. */
+export function earlyStands<K, V>(tellsEarly: () => boolean): Layer<K, V> {
   return (inner) => ({
     ready: (lane) => inner.ready(lane),
-    dispatch: async (batch, context) => withEarly(batch.items as readonly KeyItem<K, V>[], await inner.dispatch(batch, context)),
+    async dispatch(batch, context) {
+      const outcomes = await inner.dispatch(batch, context);
+      return tellsEarly() ? withEarly(batch.items as readonly KeyItem<K, V>[], outcomes) : outcomes;
+    },
   });
 }
 

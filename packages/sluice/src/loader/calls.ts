@@ -5,9 +5,11 @@ import { emptyTally, type Tally } from '../core/tally.js';
 import type { DrainReport } from '../engine/engine.js';
 import { isAnswer, type KeyItem } from './key-item.js';
 
-type Item = Pick<KeyItem<unknown, unknown>, 'waiting' | 'flight' | 'gone' | 'toldEarly' | 'finders'>;
+type Item = Pick<KeyItem<unknown, unknown>, 'waiting' | 'flight' | 'gone' | 'toldEarly'> & {
+  each(visit: (listener: { readonly finds: boolean }) => void): void;
+};
 
-/** Counts calls. How many were offered, and how many are held, is worked out from the others. A class: it stands on the path of every load. */
+/** Counts calls. How many were offered, and how many are held, is worked out from the others. A class: it is on the path of every load. */
 export class Calls {
   /** Calls that are not settled. */
   waiting = 0;
@@ -59,9 +61,10 @@ export class Calls {
     // Only a drain settles an item that is gone.
     const dropped = item.gone && !item.toldEarly;
     if (dropped && item.flight === undefined) this.#droppedHeld += waiting;
-    const found = isAnswer(outcome, true) ? item.finders : 0;
-    this.#tally.ok += found;
-    this.#tally[dropped ? 'dropped' : outcome.kind] += waiting - found;
+    let answered = 0;
+    if (isAnswer(outcome, true)) item.each(({ finds }) => finds && answered++);
+    this.#tally.ok += answered;
+    this.#tally[dropped ? 'dropped' : outcome.kind] += waiting - answered;
   }
 
   tally(): Tally {

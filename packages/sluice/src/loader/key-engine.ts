@@ -61,6 +61,8 @@ export class KeyEngine<K, V> {
   readonly #calls = new Calls();
   #told: KeyItem<K, V>[] = [];
   #arrivals = 0;
+  /** Some key was told before its batch had ended. */
+  tellsEarly = false;
   #closing: Promise<DrainReport> | undefined;
 
   constructor(options: KeyEngineOptions<K, V>) {
@@ -85,12 +87,16 @@ export class KeyEngine<K, V> {
   }
 
   /** The value of a key, for a caller who cannot leave. */
-  load(key: K, finds: boolean): Promise<V | undefined> {
+  load(key: K): Promise<V> {
     const item = this.#itemFor(key, false);
     if (!(item instanceof KeyItem)) return Promise.reject(this.#refuse(item));
-    if (item.outcome !== undefined) return this.#hit(item, finds);
     const isNew = item.waiting === 0;
-    const promise = item.promise(finds);
+    const promise = item.promise();
+    if (item.outcome !== undefined) {
+      this.#calls.hit(item.outcome, false);
+      item.tell();
+      return promise;
+    }
     this.#take(item, false);
     const refusal = isNew ? this.#offer(item) : undefined;
     return refusal === undefined ? promise : Promise.reject(refusal);
@@ -160,6 +166,7 @@ export class KeyEngine<K, V> {
   settleEarly(item: KeyItem<K, V>, outcome: Outcome<V>): void {
     const { flight } = item;
     if (flight === undefined || item.gone || item.outcome !== undefined) return;
+    this.tellsEarly = true;
     const awaited = this.#awaited.get(flight) ?? flight.items().reduce((count, each) => count + (each.gone ? 0 : 1), 0);
     this.#awaited.set(flight, awaited - 1);
     item.toldEarly = true;
@@ -237,14 +244,6 @@ export class KeyEngine<K, V> {
   #refuse(refusal: SluiceError): SluiceError {
     this.#calls.refuse();
     return refusal;
-  }
-
-  /** What the cache knows. */
-  #hit(item: KeyItem<K, V>, finds: boolean): Promise<V | undefined> {
-    this.#calls.hit(item.outcome!, finds);
-    const promise = item.promise(finds);
-    item.tell();
-    return promise;
   }
 
   /** Gives a new item to the engine, or says why it does not take it. */

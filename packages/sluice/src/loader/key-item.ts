@@ -42,18 +42,19 @@ export class Waiter<K, V> implements Listener<K, V> {
   tell(item: KeyItem<K, V>): void {
     this.settled = true;
     this.unwatch?.();
-    answer(item, this.finds, this.resolve, this.reject);
+    const outcome = item.outcome!;
+    if (outcome.kind === 'ok') this.resolve(outcome.value);
+    else if (isAnswer(outcome, this.finds)) this.resolve(undefined);
+    else this.reject(ownError(outcome.failure, item.value));
   }
 }
 
 /** Who waits for a key beside its first caller. */
 interface Others<K, V> {
   /** A promise that all who cannot leave share, each through one of his own that is derived from it; it rejects with the item. */
-  shared?: Promise<V | undefined>;
-  resolve?: (value: V | undefined) => void;
+  shared?: Promise<V>;
+  resolve?: (value: V) => void;
   reject?: (item: KeyItem<K, V>) => void;
-  /** How many of these take the absence of the key for an answer. */
-  finders: number;
   listeners: Listener<K, V>[];
 }
 
@@ -65,11 +66,9 @@ export class KeyItem<K, V> extends EngineItem<K> {
   /** Calls that wait for it. */
   waiting = 0;
   outcome: Outcome<V> | undefined = undefined;
-  // The first caller, if he cannot leave, or the first listener.
-  #resolve: ((value: V | undefined) => void) | undefined = undefined;
+  /** The first: how to resolve his promise, if he cannot leave. */
+  #first: ((value: V) => void) | Listener<K, V> | undefined = undefined;
   #reject: ((reason: SluiceError) => void) | undefined = undefined;
-  #finds = false;
-  #first: Listener<K, V> | undefined = undefined;
   #others: Others<K, V> | undefined = undefined;
   // Declared, not defined: few items have them.
   declare ownIdentity?: unknown;
@@ -91,24 +90,24 @@ export class KeyItem<K, V> extends EngineItem<K> {
   }
 
   /** A promise for one more caller who cannot leave. */
-  promise(finds: boolean): Promise<V | undefined> {
+  promise(): Promise<V> {
     if (++this.waiting > 1) {
-      this.#others ??= { finders: 0, listeners: [] };
-      return derived(this.#others, finds);
+      this.#others ??= { listeners: [] };
+      return derived(this.#others);
     }
-    const promise = new Promise<V | undefined>(capture);
-    this.#resolve = captured.resolve;
+    const promise = new Promise<V>(capture);
+    this.#first = captured.resolve;
     this.#reject = captured.reject;
-    this.#finds = finds;
     return promise;
   }
 
   join(listener: Listener<K, V>): void {
-    if (++this.waiting === 1) this.#first = listener;
-    else {
-      this.#others ??= { finders: 0, listeners: [] };
-      this.#others.listeners.push(listener);
+    if (++this.waiting === 1) {
+      this.#first = listener;
+      return;
     }
+    this.#others ??= { listeners: [] };
+    this.#others.listeners.push(listener);
   }
 
   /** One call less. Its listener is settled, and stays where it is until there are too many such. */
@@ -122,31 +121,24 @@ export class KeyItem<K, V> extends EngineItem<K> {
   /** Who opened it did not get in. */
   leaveFirst(): void {
     this.waiting--;
-    this.#resolve = undefined;
     this.#first = undefined;
-  }
-
-  /** Of those who wait: how many take the absence of the key for an answer. */
-  get finders(): number {
-    let finders = this.#resolve !== undefined && this.#finds ? 1 : 0;
-    if (this.#others !== undefined) finders += this.#others.finders;
-    this.each((listener) => {
-      if (listener.finds) finders++;
-    });
-    return finders;
   }
 
   /** Calls `visit` for each listener that waits, earliest arrival first. */
   each(visit: (listener: Listener<K, V>, item: this) => void): void {
-    if (this.#first !== undefined && !this.#first.settled) visit(this.#first, this);
+    const first = this.#first;
+    if (typeof first === 'object' && !first.settled) visit(first, this);
     if (this.#others === undefined) return;
     for (const listener of this.#others.listeners) if (!listener.settled) visit(listener, this);
   }
 
   /** Tells everyone what became of it. */
   tell(): void {
-    if (this.#resolve !== undefined) answer(this, this.#finds, this.#resolve, this.#reject!);
     const outcome = this.outcome!;
+    if (typeof this.#first === 'function') {
+      if (outcome.kind === 'ok') this.#first(outcome.value);
+      else this.#reject!(ownError(outcome.failure, this.value));
+    }
     if (outcome.kind === 'ok') this.#others?.resolve?.(outcome.value);
     else this.#others?.reject?.(this);
     this.each(tellOne);
@@ -159,41 +151,22 @@ export function isAnswer(outcome: Outcome<unknown>, finds: boolean): boolean {
 }
 
 /** Each his own promise, so that whoever does not handle a rejection is found out; and each his own error. */
-function derived<K, V>(others: Others<K, V>, finds: boolean): Promise<V | undefined> {
+function derived<K, V>(others: Others<K, V>): Promise<V> {
   if (others.shared === undefined) {
-    others.shared = new Promise<V | undefined>(capture);
+    others.shared = new Promise<V>(capture);
     others.resolve = captured.resolve;
     others.reject = captured.reject;
   }
-  if (!finds) return others.shared.then(undefined, failedFor);
-  others.finders++;
-  return others.shared.then(undefined, absentOrFailed);
+  return others.shared.then(undefined, fail);
+}
+
+/** What a shared promise was rejected with, as one caller is told it. A value that is a promise may reject too, with anything. */
+function fail(reason: unknown): never {
+  if (!(reason instanceof KeyItem)) throw reason;
+  const { outcome, value } = reason as KeyItem<unknown, unknown>;
+  throw ownError((outcome as Exclude<Outcome<unknown>, { kind: 'ok' }>).failure, value);
 }
 
 function tellOne<K, V>(listener: Listener<K, V>, item: KeyItem<K, V>): void {
   listener.tell(item);
-}
-
-function answer<K, V>(
-  { outcome, value: key }: KeyItem<K, V>,
-  finds: boolean,
-  resolve: (value: V | undefined) => void,
-  reject: (reason: SluiceError) => void,
-): void {
-  if (outcome!.kind === 'ok') resolve(outcome!.value);
-  else if (isAnswer(outcome!, finds)) resolve(undefined);
-  else reject(ownError(outcome!.failure, key));
-}
-
-/** What the promise of a key was rejected with, as one caller is told it. A value that is a promise may reject too, with anything. */
-function failedFor(reason: unknown): never {
-  const outcome = reason instanceof KeyItem ? (reason as KeyItem<unknown, unknown>).outcome! : undefined;
-  throw outcome === undefined || outcome.kind === 'ok'
-    ? reason
-    : ownError(outcome.failure, (reason as KeyItem<unknown, unknown>).value);
-}
-
-function absentOrFailed(reason: unknown): undefined {
-  if (reason instanceof KeyItem && isAnswer((reason as KeyItem<unknown, unknown>).outcome!, true)) return undefined;
-  return failedFor(reason);
 }

@@ -102,18 +102,16 @@ function loaderOf<K, V>(batchFn: BatchFunction<K, V>, options: LoaderOptions<K, 
   checkLoader(batchFn, options);
   const engine = engineOf(batchFn, options);
 
-  const load = (key: K, finds: boolean, callOptions: CallOptions | undefined): Promise<V | undefined> => {
-    if (callOptions === undefined) return engine.load(key, finds);
-    return new Promise((resolve, reject) => {
-      engine.join(key, new Waiter<K, V>(resolve, reject, finds), callOptions);
+  const wait = <R>(key: K, finds: boolean, callOptions: CallOptions | undefined): Promise<R> =>
+    new Promise((resolve, reject) => {
+      engine.join(key, new Waiter<K, V>(resolve as (value: V | undefined) => void, reject, finds), callOptions);
     });
-  };
   const close = ({ deadlineMs }: { readonly deadlineMs?: number } = {}) =>
     engine.close(numberOption('close.deadlineMs', deadlineMs, 30_000, { least: 0, infinite: true }));
 
   return {
-    load: (key, callOptions) => load(key, false, callOptions) as Promise<V>,
-    find: (key, callOptions) => load(key, true, callOptions),
+    load: (key, callOptions) => (callOptions === undefined ? engine.load(key) : wait<V>(key, false, callOptions)),
+    find: (key, callOptions) => wait<V | undefined>(key, true, callOptions),
     loadMany: (keys, callOptions) => loadAll(engine, keys, false, callOptions),
     loadSettled: (keys, callOptions) => loadEach(engine, keys, callOptions),
     async loadMap(keys, callOptions) {
@@ -145,7 +143,12 @@ function engineOf<K, V>(batchFn: BatchFunction<K, V>, options: LoaderOptions<K, 
   const maxInFlight = number('maxInFlight', 1000);
   const maxHeldWaiters = number('maxHeldWaiters', 100_000);
   const bounds = { timeoutMs: number('timeoutMs', 30_000, false), maxAbandoned: number('maxAbandoned', maxInFlight) };
-  const layers = [earlyStands<K, V>(), ...(options.layers ?? []), limit<K, V>({ maxInFlight }), timeout<K, V>(bounds)];
+  const layers = [
+    earlyStands<K, V>(() => engine.tellsEarly),
+    ...(options.layers ?? []),
+    limit<K, V>({ maxInFlight }),
+    timeout<K, V>(bounds),
+  ];
   const [name, env] = [options.name ?? 'loader', options.env ?? systemEnv()];
   const watch = options.cycles?.watch({ name, maxInFlight, observe: (event) => engine.observe(event) });
   const cycles = watch === undefined ? {} : { cycles: watch };
