@@ -224,7 +224,7 @@ export class KeyEngine<K, V> {
 
   /** The item of a key: the one that may be joined, a new one, or one with the outcome that the cache knows. */
   #itemFor(key: K, prefetches: boolean): KeyItem<K, V> | SluiceError {
-    const { keyBy, maxHeldWaiters, cycles, cache } = this.#options;
+    const { keyBy, window, maxHeldWaiters, cycles, cache } = this.#options;
     if (this.#engine.closed) return this.#refusal('closed');
     if (this.#calls.waiting >= maxHeldWaiters) return this.#refusal('full');
     const identity = keyBy === undefined ? key : identityOf(key, keyBy);
@@ -235,7 +235,8 @@ export class KeyEngine<K, V> {
       item.outcome = known;
       return item;
     }
-    this.#engine.expire();
+    // What ends with the turn is never overdue.
+    if (window !== 'tick') this.#engine.expire();
     const open = this.#open.get(identity);
     const cycle = cycles === undefined || prefetches ? undefined : cycles.refusal(key, identity, open);
     return cycle ?? open ?? this.#itemOf(key, identity);
