@@ -106,7 +106,7 @@ async function call<K, V>(
   const items = batch.items as readonly KeyItem<K, V>[];
   const startedAt = env.clock.now();
   const unrequested = (keys: number) => env.observe({ type: 'unrequested', batchId, keys });
-  const replies = new Replies<K, V>(items, keyBy, unrequested, early, abortionOf(context));
+  const replies = new Replies<K, V>(items, { keyBy, unrequested, early }, abortionOf(context));
   const { resolve, reject } = replies;
   const ask = async () => {
     // A fresh array: the function may keep it or change it, a retry sends the batch's own keys again.

@@ -2,6 +2,7 @@
 
 import type { Outcome } from '../core/outcome.js';
 import { emptyTally, type Tally } from '../core/tally.js';
+import type { Ending } from '../engine/barrier.js';
 import type { DrainReport } from '../engine/engine.js';
 import { isAnswer, type KeyItem } from './key-item.js';
 
@@ -74,16 +75,17 @@ export class Calls {
 
   /** What has become of calls since they stood at `before`, in the words of a drain. */
   since(before: Tally, durationMs: number): DrainReport {
-    const now = this.#tally;
-    const dropped = now.dropped - before.dropped;
+    const since = (ending: Ending) => this.#tally[ending] - before[ending];
+    const dropped = since('dropped');
+    const droppedHeld = this.#droppedHeld;
     return {
-      ok: now.ok - before.ok,
-      failed: now.failed - before.failed,
-      dead: now.dead - before.dead,
-      cancelled: now.cancelled - before.cancelled,
+      ok: since('ok'),
+      failed: since('failed'),
+      dead: since('dead'),
+      cancelled: since('cancelled'),
       dropped,
-      droppedHeld: this.#droppedHeld,
-      droppedInFlight: dropped - this.#droppedHeld,
+      droppedHeld,
+      droppedInFlight: dropped - droppedHeld,
       durationMs,
     };
   }

@@ -8,7 +8,7 @@ import type { Tally } from '../core/tally.js';
 import type { Window } from '../core/window.js';
 import { type DrainReport, Engine } from '../engine/engine.js';
 import type { Flight } from '../engine/flight.js';
-import type { Cancel, Env } from '../env/env.js';
+import type { Env } from '../env/env.js';
 import type { Cache, CacheStats } from './cache.js';
 import { Calls } from './calls.js';
 import type { LoaderWatch } from './cycles.js';
@@ -55,7 +55,8 @@ export class KeyEngine<K, V> {
   readonly #engine: Engine<K, V, KeyItem<K, V>>;
   /** The keys that may be joined: those held, for what has been dispatched is joined by nobody; with a cache those in flight too. */
   #open = new Map<unknown, KeyItem<K, V>>();
-  readonly #deadlines: Deadlines;
+  /** The times of calls. */
+  readonly deadlines: Deadlines;
   /** Of flights with keys that were told early: how many of their keys somebody still waits for. */
   readonly #awaited = new WeakMap<Flight, number>();
   readonly #calls = new Calls();
@@ -68,7 +69,7 @@ export class KeyEngine<K, V> {
   constructor(options: KeyEngineOptions<K, V>) {
     this.#options = options;
     const { name, env, window, maxItems, maxBytes, maxHeldKeys, maxHeldBytes, split } = options;
-    this.#deadlines = new Deadlines(env.clock);
+    this.deadlines = new Deadlines(env.clock);
     this.#engine = new Engine<K, V, KeyItem<K, V>>({
       name,
       env,
@@ -88,7 +89,7 @@ export class KeyEngine<K, V> {
 
   /** The value of a key, for a caller who cannot leave. */
   load(key: K): Promise<V> {
-    const item = this.#itemFor(key, false);
+    const item = this.#itemFor(key);
     if (!(item instanceof KeyItem)) return Promise.reject(this.#refuse(item));
     const isNew = item.waiting === 0;
     const promise = item.promise();
@@ -97,7 +98,7 @@ export class KeyEngine<K, V> {
       item.tell();
       return promise;
     }
-    this.#take(item, false);
+    this.#take(item);
     const refusal = isNew ? this.#offer(item) : undefined;
     return refusal === undefined ? promise : Promise.reject(refusal);
   }
@@ -113,7 +114,7 @@ export class KeyEngine<K, V> {
     const { signal } = options;
     // The batch may have left within this call, and its function have aborted it.
     if (signal?.aborted) this.part(item, waiter, cancelled(signal));
-    else waiter.unwatch = this.watch(options, (reasonOf) => this.part(item, waiter, reasonOf()));
+    else waiter.unwatch = watchCall(this.deadlines, options, (reasonOf) => this.part(item, waiter, reasonOf()));
     return item;
   }
 
@@ -132,11 +133,6 @@ export class KeyEngine<K, V> {
     listener.arrival = this.#arrivals++;
     this.#take(item, listener.prefetches);
     return (isNew ? this.#offer(item) : undefined) ?? item;
-  }
-
-  /** Has a call leave by its signal or its time; see {@link watchCall}. */
-  watch(options: CallOptions, leave: (reasonOf: () => SluiceError) => void): Cancel | undefined {
-    return watchCall(this.#deadlines, options, leave);
   }
 
   /** Caches a value, or a failure: what is in flight for that key is older, and is neither cached nor joined any more. */
@@ -223,7 +219,7 @@ export class KeyEngine<K, V> {
   }
 
   /** The item of a key: the one that may be joined, a new one, or one with the outcome that the cache knows. */
-  #itemFor(key: K, prefetches: boolean): KeyItem<K, V> | SluiceError {
+  #itemFor(key: K, prefetches?: boolean): KeyItem<K, V> | SluiceError {
     const { keyBy, window, maxHeldWaiters, cycles, cache } = this.#options;
     if (this.#engine.closed) return this.#refusal('closed');
     if (this.#calls.waiting >= maxHeldWaiters) return this.#refusal('full');
@@ -280,7 +276,7 @@ export class KeyEngine<K, V> {
     }
   }
 
-  #take(item: KeyItem<K, V>, prefetches: boolean): void {
+  #take(item: KeyItem<K, V>, prefetches?: boolean): void {
     const { env, cycles } = this.#options;
     if (env.origin !== undefined) item.comesFrom(env.origin());
     if (cycles !== undefined && !prefetches) cycles.note(item);

@@ -13,7 +13,7 @@ export interface Listener<K, V> {
   /** Takes the absence of a key for an answer, not for a failure. */
   readonly finds: boolean;
   /** Nobody waits: it is asked for in advance. */
-  readonly prefetches: boolean;
+  readonly prefetches?: boolean;
   /** Position among all arrivals; set when it is accepted. */
   arrival: number;
   /** Waits no more: it was told, or has left. */
@@ -27,7 +27,6 @@ export class Waiter<K, V> implements Listener<K, V> {
   readonly resolve: (value: V | undefined) => void;
   readonly reject: (reason: SluiceError) => void;
   readonly finds: boolean;
-  readonly prefetches = false;
   arrival = 0;
   settled = false;
   /** Stops watching its signal and its time, where it has any. */

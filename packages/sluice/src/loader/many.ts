@@ -4,7 +4,7 @@ import { failure, type SluiceError, shorten } from '../core/errors.js';
 import type { Cancel } from '../env/env.js';
 import type { KeyEngine } from './key-engine.js';
 import { isAnswer, KeyItem, type Listener } from './key-item.js';
-import type { CallOptions } from './leaving.js';
+import { type CallOptions, watchCall } from './leaving.js';
 import { ownError } from './refusals.js';
 
 /** All values in key order; rejects with the first failure. With `finds`, `undefined` where there is no such key. */
@@ -28,7 +28,7 @@ export function loadEach<K, V>(
 
 /** Asks for keys, and tells nobody. */
 export function prefetch<K, V>(engine: KeyEngine<K, V>, keys: readonly K[], options: CallOptions | undefined): void {
-  ask(engine, [...keys], options, { finds: true, prefetches: true, done: () => {} });
+  ask(engine, [...keys], options, { finds: true, prefetches: true }, () => {});
 }
 
 /** What a call knows of a key: its item, which has an outcome in the end, or why it does not wait for it. */
@@ -47,23 +47,22 @@ function gather<K, V, R>(
       const message = `the keys must come as an array; got ${shorten(keys)}.`;
       return reject(failure(message, { code: 'INVALID_KEY', class: 'rejected' }));
     }
-    const done = (entries: readonly Entry<K, V>[]) => resolve(entries.map(read));
-    ask(engine, keys, options, { finds, prefetches: false, done, failed: rejects ? reject : undefined });
+    ask(engine, keys, options, { finds }, (entries) => resolve(entries.map(read)), rejects ? reject : undefined);
   });
 }
 
-interface Asker<K, V> {
-  readonly finds: boolean;
-  readonly prefetches: boolean;
-  /** Told once, when there is nothing left to wait for. */
-  done(entries: readonly Entry<K, V>[]): void;
-  /** Told of the first failure, if it wants to know; `done` is not called then. */
-  readonly failed?: ((reason: SluiceError) => void) | undefined;
-}
-
-function ask<K, V>(engine: KeyEngine<K, V>, keys: readonly K[], options: CallOptions | undefined, asker: Asker<K, V>): void {
-  const { finds, prefetches, done } = asker;
-  let { failed } = asker;
+/**
+ * @param done told once, when there is nothing left to wait for.
+ * @param failed told of the first failure, if it wants to know; `done` is not called then.
+ */
+function ask<K, V>(
+  engine: KeyEngine<K, V>,
+  keys: readonly K[],
+  options: CallOptions | undefined,
+  { finds, prefetches = false }: Pick<Listener<K, V>, 'finds' | 'prefetches'>,
+  done: (entries: readonly Entry<K, V>[]) => void,
+  failed?: (reason: SluiceError) => void,
+): void {
   const entries: Entry<K, V>[] = [];
   let unwatch: Cancel | undefined;
   let asking = true;
@@ -71,10 +70,9 @@ function ask<K, V>(engine: KeyEngine<K, V>, keys: readonly K[], options: CallOpt
   let isOver = false;
 
   const fail = (reason: SluiceError) => {
-    if (failed === undefined) return;
-    failed(reason);
-    failed = undefined;
+    if (failed === undefined || isOver) return;
     isOver = true;
+    failed(reason);
   };
   const endIfAllTold = () => {
     if (asking || left > 0) return;
@@ -105,7 +103,7 @@ function ask<K, V>(engine: KeyEngine<K, V>, keys: readonly K[], options: CallOpt
     endIfAllTold();
   };
 
-  if (options !== undefined) unwatch = engine.watch(options, leave);
+  if (options !== undefined) unwatch = watchCall(engine.deadlines, options, leave);
   for (const key of keys) {
     left++;
     const entry = engine.enter(key, listener, options);
