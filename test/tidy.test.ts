@@ -201,7 +201,7 @@ describe('packages', () => {
     expect(missing).toEqual([]);
   });
 
-  // Why these, and not less: docs/decisions, "What the engine costs".
+  // Why these, and not less: docs/decisions, what the engine and what a load costs.
   it('the main entry stays within 26.5 KB, createBatcher alone within 16, createLoader alone within 15.5, minified and gzipped', async () => {
     const bytesOf = async (entry: string) => gzipSync(await bundle(join(library, entry), { minify: true }), { level: 9 }).length;
     const bytes = await bytesOf('index.ts');
