@@ -36,7 +36,7 @@ export { systemEnv } from './env/system.js';
 export type { BatchContext, BatchFunction, BatchResult } from './loader/batch-call.js';
 export type { CacheOptions, CacheStats } from './loader/cache.js';
 export type { CycleDetector } from './loader/cycles.js';
-export type { CallOptions, LoaderStats } from './loader/key-engine.js';
+export type { LoaderStats } from './loader/key-engine.js';
 export {
   createKeyFetcher,
   type KeyCallback,
@@ -44,6 +44,7 @@ export {
   type KeyFetcherOptions,
   type KeyFetcherStats,
 } from './loader/key-fetcher.js';
+export type { CallOptions } from './loader/leaving.js';
 export { createLoader, type Loader } from './loader/loader.js';
 export type { LoaderOptions, PrimitiveKey } from './loader/loader-options.js';
 export { QueryBatcher, type QueryBatcherOptions, type QueryMultiple } from './loader/query-batcher.js';

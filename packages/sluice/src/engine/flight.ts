@@ -116,6 +116,7 @@ export class Flight implements Members<unknown> {
   }
 
   items(): readonly EngineItem<unknown>[] {
+    if (this.held.every((held) => held instanceof EngineItem)) return this.held as readonly EngineItem<unknown>[];
     const items: EngineItem<unknown>[] = [];
     for (const run of this.runs) {
       for (let i = 0; i < run.length; i++) {

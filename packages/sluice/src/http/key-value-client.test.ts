@@ -67,7 +67,7 @@ it('coalesces forty reads of two keys into one call', async () => {
       ]),
     ),
   ); // prettier-ignore
-  await using client = createKeyValueClient({ url, windowMs: 20 });
+  await using client = createKeyValueClient({ url, windowMs: 100 });
   const reads = Array.from({ length: 40 }, (_, i) => client.read(i % 2 === 0 ? 'foo' : 'bar'));
   expect(await Promise.all(reads)).toEqual(Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? 12 : 100)));
   expect(urls).toEqual(['/read?keys=foo,bar']);
@@ -112,7 +112,7 @@ it('sends halves after 414 and 431', async () => {
       ]),
     )(request, response); // prettier-ignore
   });
-  await using client = createKeyValueClient({ url, windowMs: 1 });
+  await using client = createKeyValueClient({ url, windowMs: 50 });
   expect(await client.readMany(['a', 'b', 'c'])).toEqual(
     new Map([
       ['a', 1],

@@ -1,48 +1,56 @@
-/** Arrival order: the waiters of a batch are told in the order in which they came, whatever their keys. */
+/** Arrival order: the listeners of a batch are told in the order in which they came, whatever their keys. */
 
-import type { KeyItem, Waiter } from './key-item.js';
+import type { KeyItem, Listener } from './key-item.js';
 
-/** Calls `tell` for the waiters of some items, earliest arrival first. Linear, unless the arrivals lie far apart (then n·log n). */
-export function tellByArrival<K, V>(items: readonly KeyItem<K, V>[], tell: (waiter: Waiter<K, V>) => void): void {
-  if (inOrder(items)) {
-    for (const item of items) {
-      for (let waiter = item.first; waiter !== undefined; waiter = waiter.next) tell(waiter);
-    }
-    return;
-  }
-  for (const waiter of sorted(items)) tell(waiter);
+/** Tells the listeners of some items, earliest arrival first. Linear, unless the arrivals lie far apart (then n·log n). */
+export function tellByArrival<K, V>(items: readonly KeyItem<K, V>[]): void {
+  if (inOrder(items)) for (const item of items) item.tell();
+  else for (const { listener, item } of sorted(items)) if (!listener.settled) listener.tell(item);
 }
 
 /** Mostly they are: each key was asked for once. Then no list of them need be made. */
 function inOrder<K, V>(items: readonly KeyItem<K, V>[]): boolean {
   let latest = -1;
+  let rises = true;
+  const look = ({ arrival }: Listener<K, V>) => {
+    if (arrival < latest) rises = false;
+    latest = arrival;
+  };
   for (const item of items) {
-    for (let waiter = item.first; waiter !== undefined; waiter = waiter.next) {
-      if (waiter.arrival < latest) return false;
-      latest = waiter.arrival;
-    }
+    item.each(look);
+    if (!rises) return false;
   }
   return true;
 }
 
-function sorted<K, V>(items: readonly KeyItem<K, V>[]): Waiter<K, V>[] {
-  const waiters: Waiter<K, V>[] = [];
-  let latest = -1;
-  let earliest = Number.POSITIVE_INFINITY;
-  for (const item of items) {
-    for (let waiter = item.first; waiter !== undefined; waiter = waiter.next) {
-      waiters.push(waiter);
-      latest = Math.max(latest, waiter.arrival);
-      earliest = Math.min(earliest, waiter.arrival);
-    }
-  }
-  const span = latest - earliest + 1;
-  return span <= 4 * waiters.length ? placed(waiters, earliest, span) : waiters.sort((a, b) => a.arrival - b.arrival);
+/** One listener of one item; a call for many keys listens to many. */
+interface Told<K, V> {
+  readonly listener: Listener<K, V>;
+  readonly item: KeyItem<K, V>;
 }
 
-/** Counting sort: the arrivals of one window are nearly all the numbers of a range, each once. */
-function placed<K, V>(waiters: readonly Waiter<K, V>[], earliest: number, span: number): Waiter<K, V>[] {
-  const places = new Array<Waiter<K, V> | undefined>(span).fill(undefined);
-  for (const waiter of waiters) places[waiter.arrival - earliest] = waiter;
-  return places.filter((waiter) => waiter !== undefined);
+function sorted<K, V>(items: readonly KeyItem<K, V>[]): Told<K, V>[] {
+  const told: Told<K, V>[] = [];
+  let latest = -1;
+  let earliest = Number.POSITIVE_INFINITY;
+  for (const each of items) {
+    each.each((listener, item) => {
+      told.push({ listener, item });
+      latest = Math.max(latest, listener.arrival);
+      earliest = Math.min(earliest, listener.arrival);
+    });
+  }
+  const span = latest - earliest + 1;
+  if (span > 4 * told.length) return told.sort((a, b) => a.listener.arrival - b.listener.arrival);
+  return placed(told, earliest, span);
+}
+
+/** Counting sort: the arrivals of one window are nearly all the numbers of a range. */
+function placed<K, V>(told: readonly Told<K, V>[], earliest: number, span: number): Told<K, V>[] {
+  const next = new Uint32Array(span + 1);
+  for (const { listener } of told) next[listener.arrival - earliest + 1]!++;
+  for (let at = 1; at <= span; at++) next[at]! += next[at - 1]!;
+  const ordered = new Array<Told<K, V>>(told.length);
+  for (const one of told) ordered[next[one.listener.arrival - earliest]!++] = one;
+  return ordered;
 }

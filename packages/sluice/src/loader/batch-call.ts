@@ -1,6 +1,7 @@
 /** The innermost dispatcher of a loader: calls the batch function, believes nothing that it returns. */
 
 import type { Batch, CutReason, Item } from '../core/batch.js';
+import { abortionOf, sinkContext } from '../core/context.js';
 import type { DispatchContext, Dispatcher, Layer } from '../core/dispatcher.js';
 import { asFailure, failure, type SluiceError } from '../core/errors.js';
 import { allFailed, type Outcome } from '../core/outcome.js';
@@ -72,11 +73,14 @@ export function batchDispatcher<K, V>(caller: Caller<K, V>): Dispatcher<K, V> {
   };
 }
 
-/** The outermost layer: what was told early stands, whatever becomes of the batch. */
-export function earlyStands<K, V>(): Layer<K, V> {
+/** The outermost layer: what was told early stands, whatever becomes of the batch. Until any was, there is nothing to look for. */
+export function earlyStands<K, V>(tellsEarly: () => boolean): Layer<K, V> {
   return (inner) => ({
     ready: (lane) => inner.ready(lane),
-    dispatch: async (batch, context) => withEarly(batch.items as readonly KeyItem<K, V>[], await inner.dispatch(batch, context)),
+    async dispatch(batch, context) {
+      const outcomes = await inner.dispatch(batch, context);
+      return tellsEarly() ? withEarly(batch.items as readonly KeyItem<K, V>[], outcomes) : outcomes;
+    },
   });
 }
 
@@ -98,28 +102,28 @@ async function call<K, V>(
   batch: Batch<K>,
   context: DispatchContext,
 ): Outcomes<V> {
-  const { id: batchId, items, reason } = batch;
-  const { signal, attempt, deadlineAt } = context;
+  const { id: batchId, lane, reason } = batch;
+  const items = batch.items as readonly KeyItem<K, V>[];
   const startedAt = env.clock.now();
   const unrequested = (keys: number) => env.observe({ type: 'unrequested', batchId, keys });
-  const replies = new Replies<K, V>(items as readonly KeyItem<K, V>[], keyBy, unrequested, early, signal);
+  const replies = new Replies<K, V>(items, { keyBy, unrequested, early }, abortionOf(context));
+  const { resolve, reject } = replies;
   const ask = async () => {
     // A fresh array: the function may keep it or change it, a retry sends the batch's own keys again.
-    const keys = items.map((item) => item.value);
-    const { resolve, reject } = replies;
-    const result = await batchFn(keys, { signal, attempt, deadlineAt, batchId, reason, entries: items, resolve, reject });
+    const told = Object.assign(sinkContext(context, batch), { reason, resolve, reject });
+    const result = await batchFn(batch.values(), told as typeof told & BatchContext<K>);
     return isAsyncIterable(result) ? await replies.drain(result) : replies.read(result);
   };
   let outcomes: readonly Outcome<V>[];
   try {
-    outcomes = await (cycles === undefined ? ask() : cycles.run(items as readonly KeyItem<K, V>[], ask));
+    outcomes = await (cycles === undefined ? ask() : cycles.run(items, ask));
   } catch (thrown) {
     outcomes = allFailed(items.length, asFailure(thrown, 'transient'));
   }
   outcomes = replies.close(outcomes);
   const ok = outcomes.every((outcome) => outcome.kind === 'ok' || outcome.failure === absent);
   const durationMs = env.clock.now() - startedAt;
-  env.observe({ type: 'called', batchId, lane: batch.lane, attempt, items: items.length, durationMs, ok });
+  env.observe({ type: 'called', batchId, lane, attempt: context.attempt, items: items.length, durationMs, ok });
   return outcomes;
 }
 

@@ -39,7 +39,7 @@ export interface WatchedItem {
   readonly flight: unknown;
   readonly outcome: unknown;
   readonly gone: boolean;
-  waitedBy: Set<Frame> | undefined;
+  waitedBy?: Set<Frame>;
 }
 
 /**

@@ -4,27 +4,18 @@ import type { Dispatcher } from '../core/dispatcher.js';
 import { asFailure, failure, type SluiceError } from '../core/errors.js';
 import type { SluiceEvent } from '../core/event.js';
 import { failed, type Outcome } from '../core/outcome.js';
-import { type Counts, emptyTally, type Tally } from '../core/tally.js';
+import type { Tally } from '../core/tally.js';
 import type { Window } from '../core/window.js';
-import type { Ending } from '../engine/barrier.js';
 import { type DrainReport, Engine } from '../engine/engine.js';
 import type { Flight } from '../engine/flight.js';
-import { onAbort } from '../engine/signals.js';
 import type { Env } from '../env/env.js';
-import { tellByArrival } from './arrival.js';
 import type { Cache, CacheStats } from './cache.js';
+import { Calls } from './calls.js';
 import type { LoaderWatch } from './cycles.js';
 import { Deadlines } from './deadlines.js';
-import { KeyItem, type Waiter } from './key-item.js';
-import { cancelled, identityOf, invalidKey, isIdentity, leftAlready, outOfTime, ownError } from './refusals.js';
-
-/** Options of one call. */
-export interface CallOptions {
-  /** Leaves: the call rejects with `CANCELLED`. Nobody else who waits for the same key is affected. Default none. */
-  readonly signal?: AbortSignal;
-  /** Longest time to wait, the window included, in milliseconds, 0 or more; then the call rejects with `TIMEOUT`. Default: no bound. */
-  readonly timeoutMs?: number;
-}
+import { KeyItem, type Listener, type Waiter } from './key-item.js';
+import { type CallOptions, watchCall } from './leaving.js';
+import { cancelled, identityOf, invalidKey, isIdentity, leftAlready } from './refusals.js';
 
 /** The balance in calls, and the same in keys. */
 export interface LoaderStats extends Tally {
@@ -53,6 +44,8 @@ export interface KeyEngineOptions<K, V> {
   /** Which batch a key belongs into, or throws. Default: one for all. */
   partitionOf?(key: K): unknown;
   split?(items: readonly KeyItem<K, V>[]): readonly (readonly KeyItem<K, V>[])[];
+  /** Tells all who wait for some keys of one batch. */
+  tellAll(items: readonly KeyItem<K, V>[]): void;
   dispatcher(env: Env): Dispatcher<K, V>;
 }
 
@@ -62,19 +55,21 @@ export class KeyEngine<K, V> {
   readonly #engine: Engine<K, V, KeyItem<K, V>>;
   /** The keys that may be joined: those held, for what has been dispatched is joined by nobody; with a cache those in flight too. */
   #open = new Map<unknown, KeyItem<K, V>>();
-  readonly #deadlines: Deadlines;
+  /** The times of calls. */
+  readonly deadlines: Deadlines;
   /** Of flights with keys that were told early: how many of their keys somebody still waits for. */
   readonly #awaited = new WeakMap<Flight, number>();
-  readonly #tally: Counts = emptyTally();
+  readonly #calls = new Calls();
   #told: KeyItem<K, V>[] = [];
   #arrivals = 0;
-  #droppedHeld = 0;
+  /** Some key was told before its batch had ended. */
+  tellsEarly = false;
   #closing: Promise<DrainReport> | undefined;
 
   constructor(options: KeyEngineOptions<K, V>) {
     this.#options = options;
     const { name, env, window, maxItems, maxBytes, maxHeldKeys, maxHeldBytes, split } = options;
-    this.#deadlines = new Deadlines(env.clock);
+    this.deadlines = new Deadlines(env.clock);
     this.#engine = new Engine<K, V, KeyItem<K, V>>({
       name,
       env,
@@ -92,17 +87,52 @@ export class KeyEngine<K, V> {
     });
   }
 
-  /** Makes `waiter` wait for `key`; refuses by rejecting it. Never throws. */
-  join(key: K, waiter: Waiter<K, V>, options?: CallOptions): void {
-    this.#tally.offered++;
-    const left = options === undefined ? undefined : leftAlready(options.signal, options.timeoutMs);
-    const refusal = left ?? this.#enter(key, waiter);
-    if (refusal !== undefined) {
-      this.#tally.rejected++;
-      waiter.reject(refusal, waiter.place);
-    } else if (options !== undefined && waiter.item !== undefined) {
-      this.#watch(waiter, options);
+  /** The value of a key, for a caller who cannot leave. */
+  load(key: K): Promise<V> {
+    const item = this.#itemFor(key);
+    if (!(item instanceof KeyItem)) return Promise.reject(this.#refuse(item));
+    const isNew = item.waiting === 0;
+    const promise = item.promise();
+    if (item.outcome !== undefined) {
+      this.#calls.hit(item.outcome, false);
+      item.tell();
+      return promise;
     }
+    this.#take(item);
+    const refusal = isNew ? this.#offer(item) : undefined;
+    return refusal === undefined ? promise : Promise.reject(refusal);
+  }
+
+  /** Makes `waiter` wait for `key`, and answers the item; refuses by rejecting it. Never throws. */
+  join(key: K, waiter: Waiter<K, V>, options?: CallOptions): KeyItem<K, V> | undefined {
+    const item = this.enter(key, waiter, options);
+    if (!(item instanceof KeyItem)) {
+      waiter.reject(item);
+      return undefined;
+    }
+    if (options === undefined || waiter.settled) return item;
+    const { signal } = options;
+    // The batch may have left within this call, and its function have aborted it.
+    if (signal?.aborted) this.part(item, waiter, cancelled(signal));
+    else waiter.unwatch = watchCall(this.deadlines, options, (reasonOf) => this.part(item, waiter, reasonOf()));
+    return item;
+  }
+
+  /** Makes `listener` wait for `key`: the item that it waits for, or what keeps it out. What the cache knows it is told at once. */
+  enter(key: K, listener: Listener<K, V>, options?: CallOptions): KeyItem<K, V> | SluiceError {
+    const left = options === undefined ? undefined : leftAlready(options.signal, options.timeoutMs);
+    const item = left ?? this.#itemFor(key, listener.prefetches);
+    if (!(item instanceof KeyItem)) return this.#refuse(item);
+    if (item.outcome !== undefined) {
+      this.#calls.hit(item.outcome, listener.finds);
+      listener.tell(item);
+      return item;
+    }
+    const isNew = item.waiting === 0;
+    item.join(listener);
+    listener.arrival = this.#arrivals++;
+    this.#take(item, listener.prefetches);
+    return (isNew ? this.#offer(item) : undefined) ?? item;
   }
 
   /** Caches a value, or a failure: what is in flight for that key is older, and is neither cached nor joined any more. */
@@ -132,31 +162,38 @@ export class KeyEngine<K, V> {
   settleEarly(item: KeyItem<K, V>, outcome: Outcome<V>): void {
     const { flight } = item;
     if (flight === undefined || item.gone || item.outcome !== undefined) return;
+    this.tellsEarly = true;
     const awaited = this.#awaited.get(flight) ?? flight.items().reduce((count, each) => count + (each.gone ? 0 : 1), 0);
     this.#awaited.set(flight, awaited - 1);
-    item.outcome = outcome;
     item.toldEarly = true;
     // For layers, that it need not be tried again.
     item.gone = true;
-    this.#keep(item, outcome);
-    for (let waiter = item.first; waiter !== undefined; waiter = waiter.next) this.#tell(waiter, item);
+    this.#conclude(item, outcome);
+    item.tell();
   }
 
   /**
-   * A waiter leaves with `reason`. When it was the last one of its key, the key is not sent; a call whose keys are all left is aborted.
+   * A waiter leaves with `reason`.
    *
    * @returns false when it was settled already.
    */
-  leave(waiter: Waiter<K, V>, reason: SluiceError): boolean {
-    const { item } = waiter;
-    if (item === undefined) return false;
-    this.#tally[item.flight === undefined ? 'held' : 'inFlight']--;
-    this.#tally.cancelled++;
-    item.leave(waiter);
+  part(item: KeyItem<K, V>, waiter: Waiter<K, V>, reason: SluiceError): boolean {
+    if (waiter.settled) return false;
+    waiter.settled = true;
     waiter.unwatch?.();
-    waiter.reject(reason, waiter.place);
-    if (item.waiting === 0) this.#abandon(item, reason);
+    waiter.reject(reason);
+    this.leave(item, reason);
     return true;
+  }
+
+  /**
+   * One call less for a key; its listener is settled. When it was the last one, the key is not sent; a call whose keys are all left is
+   * aborted.
+   */
+  leave(item: KeyItem<K, V>, reason: SluiceError): void {
+    this.#calls.leave(item);
+    item.leave();
+    if (item.waiting === 0) this.#abandon(item, reason);
   }
 
   async flush(): Promise<void> {
@@ -170,7 +207,7 @@ export class KeyEngine<K, V> {
 
   stats(): LoaderStats & { readonly cache?: CacheStats } {
     const { cache } = this.#options;
-    return { ...this.#tally, keys: this.#engine.tally(), ...(cache === undefined ? {} : { cache: cache.stats() }) };
+    return { ...this.#calls.tally(), keys: this.#engine.tally(), ...(cache === undefined ? {} : { cache: cache.stats() }) };
   }
 
   observe(event: SluiceEvent): void {
@@ -181,49 +218,48 @@ export class KeyEngine<K, V> {
     }
   }
 
-  /** Calls that are not settled. */
-  get waiting(): number {
-    return this.#tally.held + this.#tally.inFlight;
+  /** The item of a key: the one that may be joined, a new one, or one with the outcome that the cache knows. */
+  #itemFor(key: K, prefetches?: boolean): KeyItem<K, V> | SluiceError {
+    const { keyBy, window, maxHeldWaiters, cycles, cache } = this.#options;
+    if (this.#engine.closed) return this.#refusal('closed');
+    if (this.#calls.waiting >= maxHeldWaiters) return this.#refusal('full');
+    const identity = keyBy === undefined ? key : identityOf(key, keyBy);
+    if (!isIdentity(identity)) return invalidKey(key, keyBy !== undefined, identity);
+    const known = cache?.get(identity, this.#options.env.clock.now());
+    if (known !== undefined) {
+      const item = new KeyItem<K, V>(key, 0, identity);
+      item.outcome = known;
+      return item;
+    }
+    // What ends with the turn is never overdue.
+    if (window !== 'tick') this.#engine.expire();
+    const open = this.#open.get(identity);
+    const cycle = cycles === undefined || prefetches ? undefined : cycles.refusal(key, identity, open);
+    return cycle ?? open ?? this.#itemOf(key, identity);
   }
 
-  /** What keeps a key out, or undefined when its waiter was taken in. */
-  #enter(key: K, waiter: Waiter<K, V>): SluiceError | undefined {
-    const { keyBy, maxHeldWaiters } = this.#options;
-    if (this.#engine.closed) return this.#refuse('closed');
-    if (this.waiting >= maxHeldWaiters) return this.#refuse('full');
-    const identity = identityOf(key, keyBy);
-    if (!isIdentity(identity)) return invalidKey(key, keyBy !== undefined, identity);
-    if (this.#hit(key, identity, waiter)) return undefined;
-    this.#engine.expire();
-    const open = this.#open.get(identity);
-    const cycle = waiter.prefetches ? undefined : this.#options.cycles?.refusal(key, identity, open);
-    if (cycle !== undefined) return cycle;
-    if (open !== undefined) {
-      this.#take(open, waiter);
-      return undefined;
-    }
-    const item = this.#itemOf(key, identity);
-    if (!(item instanceof KeyItem)) return item;
+  #refuse(refusal: SluiceError): SluiceError {
+    this.#calls.refuse();
+    return refusal;
+  }
+
+  /** Gives a new item to the engine, or says why it does not take it. */
+  #offer(item: KeyItem<K, V>): SluiceError | undefined {
+    const { identity } = item;
     // Before the offer, which may fill a batch and send it.
     this.#open.set(identity, item);
-    this.#take(item, waiter);
     const admission = this.#engine.offer(item);
     if (admission === 'accepted') return undefined;
     this.#open.delete(identity);
-    item.leave(waiter);
-    this.#tally.accepted--;
-    this.#tally.held--;
-    return this.#engine.refusal(item.bytes, admission);
-  }
-
-  /** Tells a waiter what the cache knows, if it does. */
-  #hit(key: K, identity: unknown, waiter: Waiter<K, V>): boolean {
-    const { cache, env } = this.#options;
-    const outcome = cache?.get(identity, env.clock.now());
-    if (outcome === undefined) return false;
-    this.#tally.accepted++;
-    this.#tally[this.#answer(waiter, outcome, key)]++;
-    return true;
+    this.#calls.giveBack();
+    item.leaveFirst();
+    const refusal = this.#engine.refusal(item.bytes, admission);
+    if (item.waiting > 0) {
+      // An observer of the refusal has asked for the key as well, and was let join.
+      this.#conclude(item, failed(refusal));
+      item.tell();
+    }
+    return this.#refuse(refusal);
   }
 
   #itemOf(key: K, identity: unknown): KeyItem<K, V> | SluiceError {
@@ -240,14 +276,11 @@ export class KeyEngine<K, V> {
     }
   }
 
-  #take(item: KeyItem<K, V>, waiter: Waiter<K, V>): void {
-    const { env } = this.#options;
+  #take(item: KeyItem<K, V>, prefetches?: boolean): void {
+    const { env, cycles } = this.#options;
     if (env.origin !== undefined) item.comesFrom(env.origin());
-    item.join(waiter);
-    if (!waiter.prefetches) this.#options.cycles?.note(item);
-    waiter.arrival = this.#arrivals++;
-    this.#tally.accepted++;
-    this.#tally[item.flight === undefined ? 'held' : 'inFlight']++;
+    if (cycles !== undefined && !prefetches) cycles.note(item);
+    this.#calls.take(item);
   }
 
   /** The last waiter of a key left. */
@@ -268,34 +301,18 @@ export class KeyEngine<K, V> {
     if (this.#open.get(identity)?.flight !== undefined) this.#open.delete(identity);
   }
 
-  #refuse(reason: 'closed' | 'full'): SluiceError {
+  #refusal(reason: 'closed' | 'full'): SluiceError {
     const { name, maxHeldWaiters } = this.#options;
     this.observe({ type: 'rejected', name, reason });
     if (reason === 'closed') return failure(`${name} is closed: it loads no more.`, { code: 'CLOSED', class: 'rejected' });
-    return failure(`${name} is full: ${this.waiting} calls wait, maxHeldWaiters is ${maxHeldWaiters}.`, {
+    return failure(`${name} is full: ${this.#calls.waiting} calls wait, maxHeldWaiters is ${maxHeldWaiters}.`, {
       code: 'OVERLOADED',
       class: 'rejected',
     });
   }
 
-  #watch(waiter: Waiter<K, V>, { signal, timeoutMs }: CallOptions): void {
-    const unsign = signal === undefined ? undefined : onAbort(signal, () => this.leave(waiter, cancelled(signal)));
-    if (timeoutMs === undefined || timeoutMs === Number.POSITIVE_INFINITY) {
-      waiter.unwatch = unsign;
-      return;
-    }
-    const stopTimer = this.#deadlines.start(timeoutMs, () => this.leave(waiter, outOfTime(timeoutMs)));
-    waiter.unwatch = () => {
-      unsign?.();
-      stopTimer();
-    };
-  }
-
   #depart(items: readonly KeyItem<K, V>[]): void {
-    let waiting = 0;
-    for (const item of items) waiting += item.waiting;
-    this.#tally.held -= waiting;
-    this.#tally.inFlight += waiting;
+    this.#calls.depart(items);
     if (this.#options.cache !== undefined) return;
     // Every key in the map is an item that is held: where as many leave, all do. A new map, for one that is cleared drags its past
     // along, table by table, until the next full garbage collection.
@@ -305,10 +322,14 @@ export class KeyEngine<K, V> {
 
   #settle(item: KeyItem<K, V>, outcome: Outcome<V>): void {
     if (item.toldEarly) return;
-    item.outcome = outcome;
+    this.#conclude(item, outcome);
     this.#told.push(item);
-    // Dropped by a drain before it was sent.
-    if (item.flight === undefined) this.#droppedHeld += item.waiting;
+  }
+
+  /** Counts before anybody is told. */
+  #conclude(item: KeyItem<K, V>, outcome: Outcome<V>): void {
+    item.outcome = outcome;
+    this.#calls.end(item, outcome);
     this.#keep(item, outcome);
   }
 
@@ -324,44 +345,12 @@ export class KeyEngine<K, V> {
   #tellAll(): void {
     const told = this.#told;
     this.#told = [];
-    tellByArrival(told, (waiter) => this.#tell(waiter, waiter.item!));
-  }
-
-  #tell(waiter: Waiter<K, V>, item: KeyItem<K, V>): void {
-    waiter.item = undefined;
-    waiter.unwatch?.();
-    this.#tally[item.flight === undefined ? 'held' : 'inFlight']--;
-    const ending = this.#answer(waiter, item.outcome!, item.value);
-    // Only a drain settles an item that is gone.
-    this.#tally[ending !== 'ok' && item.gone && !item.toldEarly ? 'dropped' : ending]++;
-  }
-
-  #answer(waiter: Waiter<K, V>, outcome: Outcome<V>, key: K): 'ok' | 'failed' | 'dead' {
-    if (outcome.kind === 'ok') {
-      waiter.resolve(outcome.value, waiter.place);
-      return 'ok';
-    }
-    if (waiter.finds && outcome.failure.code === 'KEY_NOT_FOUND') {
-      waiter.resolve(undefined, waiter.place);
-      return 'ok';
-    }
-    waiter.reject(ownError(outcome.failure, key), waiter.place);
-    return outcome.kind;
+    this.#options.tellAll(told);
   }
 
   async #drain(deadlineMs: number): Promise<DrainReport> {
-    const before = { ...this.#tally };
+    const before = this.#calls.tally();
     const { durationMs } = await this.#engine.close(deadlineMs);
-    const since = (ending: Ending) => this.#tally[ending] - before[ending];
-    return {
-      ok: since('ok'),
-      failed: since('failed'),
-      dead: since('dead'),
-      cancelled: since('cancelled'),
-      dropped: since('dropped'),
-      droppedHeld: this.#droppedHeld,
-      droppedInFlight: since('dropped') - this.#droppedHeld,
-      durationMs,
-    };
+    return this.#calls.since(before, durationMs);
   }
 }

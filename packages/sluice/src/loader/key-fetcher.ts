@@ -8,12 +8,14 @@ import type { Env } from '../env/env.js';
 import { limit } from '../layers/limit.js';
 import { retry } from '../layers/retry.js';
 import { timeout } from '../layers/timeout.js';
+import { tellByArrival } from './arrival.js';
 import { type BatchFunction, batchDispatcher } from './batch-call.js';
 import { deadline } from './deadline.js';
 import { halve } from './halve.js';
-import { type CallOptions, KeyEngine, type LoaderStats } from './key-engine.js';
+import { KeyEngine, type LoaderStats } from './key-engine.js';
 import { type KeyFetcherOptions, type KeyFetcherSettings, printCallbackError, settingsOf } from './key-fetcher-options.js';
-import { Waiter } from './key-item.js';
+import { type KeyItem, Waiter } from './key-item.js';
+import type { CallOptions } from './leaving.js';
 import { encodeKeys, fill, keyBytes, pathBeforeKeys } from './read-path.js';
 import { readReply } from './read-reply.js';
 import { cancelled } from './refusals.js';
@@ -109,7 +111,7 @@ export function createKeyFetcher(options: KeyFetcherOptions): KeyFetcher {
     const request: Request = { key, callback, signal: callOptions?.signal, called: false, leftFor: undefined };
     let waiter!: Waiter<string, number>;
     const answer = new Promise<number | undefined>((resolve, reject) => {
-      waiter = new Waiter<string, number>({ resolve, reject }, missing !== 'error');
+      waiter = new Waiter<string, number>(resolve, reject, missing !== 'error');
     });
     // As reactions of a promise the callbacks run in their caller's own asynchronous context, one by one, in the order in which
     // the engine settles them.
@@ -117,8 +119,8 @@ export function createKeyFetcher(options: KeyFetcherOptions): KeyFetcher {
       (value) => call(request, null, value === undefined ? absentValue : value),
       (error: SluiceError) => call(request, error),
     );
-    engine.join(key, waiter, callOptions);
-    return () => leave(engine, waiter, request);
+    const item = engine.join(key, waiter, callOptions);
+    return () => leave(engine, item, waiter, request);
   };
 
   const close = ({ deadlineMs }: { readonly deadlineMs?: number } = {}) =>
@@ -146,10 +148,15 @@ interface Request {
 }
 
 /** A request may also leave between its settlement and its callback: an earlier callback of the batch may see to that. */
-function leave(engine: KeyEngine<string, number>, waiter: Waiter<string, number>, request: Request): boolean {
+function leave(
+  engine: KeyEngine<string, number>,
+  item: KeyItem<string, number> | undefined,
+  waiter: Waiter<string, number>,
+  request: Request,
+): boolean {
   if (request.called || request.leftFor !== undefined) return false;
   request.leftFor = failure('the request was cancelled.', { code: 'CANCELLED', class: 'rejected', key: request.key });
-  engine.leave(waiter, request.leftFor);
+  if (item !== undefined) engine.part(item, waiter, request.leftFor);
   return true;
 }
 
@@ -195,6 +202,7 @@ function engineOf(
     keyBy: undefined,
     bytesOf: (key) => keyBytes(key, maxKeysBytes),
     // One more than fits: the last key has no comma.
+    tellAll: tellByArrival,
     split: (items) => fill(items, (item) => item.bytes, maxKeysBytes + 1),
     dispatcher: (env) => stack(layers, batchDispatcher({ batchFn: reader(env), env, keyBy: undefined, early: () => {} }), env),
   });

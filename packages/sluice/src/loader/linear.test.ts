@@ -3,7 +3,7 @@ import { scriptedHttp } from '../../test/support/scripted-http.js';
 import { testEnv } from '../testing/index.js';
 import { tellByArrival } from './arrival.js';
 import { createKeyFetcher } from './key-fetcher.js';
-import { KeyItem, Waiter } from './key-item.js';
+import { KeyItem } from './key-item.js';
 
 /** Milliseconds that `requests` in one window take, from the first to the last callback; each key is asked for four times. */
 async function timeOf(requests: number): Promise<number> {
@@ -53,13 +53,14 @@ it('R-26: twice as many requests take about twice the time', async () => {
 it('tells waiters in order of arrival, whether their arrivals lie close or far apart', () => {
   for (const stride of [1, 1000]) {
     const items = [0, 1, 2].map((key) => new KeyItem<number, number>(key, 0, key));
-    for (let arrival = 0; arrival < 30; arrival++) {
-      const waiter = new Waiter<number, number>({ resolve: () => {}, reject: () => {} }, false);
-      waiter.arrival = arrival * stride;
-      items[(arrival * 7) % 3]!.join(waiter);
-    }
     const told: number[] = [];
-    tellByArrival(items, (waiter) => told.push(waiter.arrival / stride));
+    for (let arrival = 0; arrival < 30; arrival++) {
+      const tell = () => {
+        told.push(arrival);
+      };
+      items[(arrival * 7) % 3]!.join({ finds: false, prefetches: false, arrival: arrival * stride, settled: false, tell });
+    }
+    tellByArrival(items);
     expect(told).toEqual(Array.from({ length: 30 }, (_, i) => i));
   }
 });

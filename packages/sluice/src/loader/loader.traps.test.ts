@@ -1,11 +1,13 @@
 /** The defects of other loaders, each a test: the marks are those of our notes on them. */
 
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { getEventListeners } from 'node:events';
 import { setFlagsFromString } from 'node:v8';
 import { createContext, runInContext, runInNewContext } from 'node:vm';
 import { expect, it, vi } from 'vitest';
 import { answered, codeOf, doubling } from '../../test/support/batch-functions.js';
 import type { SluiceError } from '../core/errors.js';
+import { tallyImbalance } from '../core/tally.js';
 import { testEnv } from '../testing/index.js';
 import { createLoader } from './loader.js';
 
@@ -382,4 +384,65 @@ it('loadMap holds what there is; calls for many reject what is no array', async 
   for (const call of ['loadMany', 'loadSettled', 'loadMap'] as const) {
     expect(await codeOf(loader[call](5 as never))).toBe('INVALID_KEY');
   }
+});
+
+it('an observer that asks for the very key that is being refused gets its own answer, and hangs nowhere', async () => {
+  const env = testEnv();
+  const asked: Promise<string>[] = [];
+  const observing = {
+    ...env,
+    observe: ({ type }: { readonly type: string }) => {
+      if (type === 'rejected' && asked.length === 0) asked.push(codeOf(loader.load(2)) as Promise<string>);
+    },
+  };
+  const loader = createLoader(doubling().batchFn, { env: observing, window: { maxDelayMs: 10 }, maxHeldKeys: 1 });
+  const first = loader.load(1);
+  expect(await codeOf(loader.load(2))).toBe('OVERLOADED');
+  expect(await Promise.all(asked)).toEqual(['OVERLOADED']);
+  await env.clock.advance(10);
+  await first;
+  expect(loader.stats()).toMatchObject({ offered: 3, accepted: 2, rejected: 1, ok: 1, failed: 1, held: 0 });
+});
+
+it('a signal that the batch function aborts within the call that dispatched it takes that caller along', async () => {
+  const controller = new AbortController();
+  const loader = createLoader(
+    (keys: readonly number[]) => {
+      controller.abort();
+      return [...keys];
+    },
+    { window: { throttleMs: 10 } },
+  );
+  expect(await codeOf(loader.load(1, { signal: controller.signal }))).toBe('CANCELLED');
+  expect(loader.stats()).toMatchObject({ cancelled: 1, inFlight: 0 });
+  await loader.close();
+});
+
+it('a call for many keys leaves as one: its signal carries one listener, and each key that it still waits for is told', async () => {
+  const env = testEnv();
+  const { calls, batchFn } = answered<number, number>();
+  const loader = createLoader(batchFn, { env, window: { maxDelayMs: 10 }, maxItems: 2 });
+  const controller = new AbortController();
+  const { signal } = controller;
+  const other = loader.load(3);
+  const settled = loader.loadSettled([1, 2, 3, 3, 4], { signal });
+  const all = codeOf(loader.loadMany([1, 2, 3, 3, 4], { signal }));
+  expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+  expect(calls.map((call) => call.keys)).toEqual([
+    [3, 1],
+    [2, 3],
+    [3, 4],
+    [1, 2],
+    [3, 4],
+  ]);
+  calls[0]!.resolve([30, 10]);
+  await env.clock.settle();
+  controller.abort();
+  const what = (await settled).map((result) => (result.status === 'fulfilled' ? result.value : result.reason.code));
+  expect([what, await all]).toEqual([[10, 'CANCELLED', 'CANCELLED', 'CANCELLED', 'CANCELLED'], 'CANCELLED']);
+  expect(getEventListeners(signal, 'abort')).toHaveLength(0);
+  expect(calls.map((call) => call.signal.aborted)).toEqual([false, true, true, true, true]);
+  expect(await other).toBe(30);
+  expect(loader.stats()).toMatchObject({ offered: 11, ok: 2, cancelled: 9, inFlight: 0 });
+  expect(tallyImbalance(loader.stats())).toBe(0);
 });

@@ -10,8 +10,9 @@ import { limit } from '../layers/limit.js';
 import { timeout } from '../layers/timeout.js';
 import { type BatchFunction, batchDispatcher, earlyStands } from './batch-call.js';
 import { Cache, type CacheStats } from './cache.js';
-import { type CallOptions, KeyEngine, type LoaderStats } from './key-engine.js';
+import { KeyEngine, type LoaderStats } from './key-engine.js';
 import { type KeyItem, Waiter } from './key-item.js';
+import type { CallOptions } from './leaving.js';
 import { checkLoader, type LoaderOptions, type PrimitiveKey } from './loader-options.js';
 import { loadAll, loadEach, prefetch } from './many.js';
 
@@ -101,16 +102,15 @@ function loaderOf<K, V>(batchFn: BatchFunction<K, V>, options: LoaderOptions<K, 
   checkLoader(batchFn, options);
   const engine = engineOf(batchFn, options);
 
-  const wait = <R>(key: K, finds: boolean, callOptions: CallOptions | undefined): Promise<R> => {
-    const promise = new Promise<R>(capture as (resolve: (value: R) => void, reject: (reason: unknown) => void) => void);
-    engine.join(key, new Waiter<K, V>(captured, finds), callOptions);
-    return promise;
-  };
+  const wait = <R>(key: K, finds: boolean, callOptions: CallOptions | undefined): Promise<R> =>
+    new Promise((resolve, reject) => {
+      engine.join(key, new Waiter<K, V>(resolve as (value: V | undefined) => void, reject, finds), callOptions);
+    });
   const close = ({ deadlineMs }: { readonly deadlineMs?: number } = {}) =>
     engine.close(numberOption('close.deadlineMs', deadlineMs, 30_000, { least: 0, infinite: true }));
 
   return {
-    load: (key, callOptions) => wait<V>(key, false, callOptions),
+    load: (key, callOptions) => (callOptions === undefined ? engine.load(key) : wait<V>(key, false, callOptions)),
     find: (key, callOptions) => wait<V | undefined>(key, true, callOptions),
     loadMany: (keys, callOptions) => loadAll(engine, keys, false, callOptions),
     loadSettled: (keys, callOptions) => loadEach(engine, keys, callOptions),
@@ -136,17 +136,6 @@ function loaderOf<K, V>(batchFn: BatchFunction<K, V>, options: LoaderOptions<K, 
   };
 }
 
-/** One function for every promise, in place of a closure each: the constructor calls it before it returns. */
-const captured: { resolve: (value: unknown) => void; reject: (reason: SluiceError) => void } = {
-  resolve: () => {},
-  reject: () => {},
-};
-
-function capture(resolve: (value: unknown) => void, reject: (reason: unknown) => void): void {
-  captured.resolve = resolve;
-  captured.reject = reject;
-}
-
 function engineOf<K, V>(batchFn: BatchFunction<K, V>, options: LoaderOptions<K, V>): KeyEngine<K, V> {
   const number = (name: keyof LoaderOptions<K, V>, fallback: number, whole = true) =>
     numberOption(`createLoader: ${name}`, options[name] as number | undefined, fallback, { least: 1, whole, infinite: true });
@@ -154,7 +143,12 @@ function engineOf<K, V>(batchFn: BatchFunction<K, V>, options: LoaderOptions<K, 
   const maxInFlight = number('maxInFlight', 1000);
   const maxHeldWaiters = number('maxHeldWaiters', 100_000);
   const bounds = { timeoutMs: number('timeoutMs', 30_000, false), maxAbandoned: number('maxAbandoned', maxInFlight) };
-  const layers = [earlyStands<K, V>(), ...(options.layers ?? []), limit<K, V>({ maxInFlight }), timeout<K, V>(bounds)];
+  const layers = [
+    earlyStands<K, V>(() => engine.tellsEarly),
+    ...(options.layers ?? []),
+    limit<K, V>({ maxInFlight }),
+    timeout<K, V>(bounds),
+  ];
   const [name, env] = [options.name ?? 'loader', options.env ?? systemEnv()];
   const watch = options.cycles?.watch({ name, maxInFlight, observe: (event) => engine.observe(event) });
   const cycles = watch === undefined ? {} : { cycles: watch };
@@ -171,6 +165,9 @@ function engineOf<K, V>(batchFn: BatchFunction<K, V>, options: LoaderOptions<K, 
     keyBy,
     ...(options.cache === undefined ? {} : { cache: new Cache<V>(options.cache) }),
     ...(cost === undefined ? {} : { bytesOf: (key) => checkedCost(cost(key), key) }),
+    tellAll: (items) => {
+      for (const item of items) item.tell();
+    },
     ...(partition === undefined ? {} : { partitionOf: partition, split: byPartition }),
     dispatcher: (engineEnv) => {
       const early = (item: KeyItem<K, V>, outcome: Outcome<V>) => engine.settleEarly(item, outcome);

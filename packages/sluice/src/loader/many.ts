@@ -1,8 +1,11 @@
-/** Many: calls for many keys at once. One promise for all of them, for a promise a key is what such a call would cost most. */
+/** Many: calls for many keys at once. One listener and one promise for all of them: one each is what such a call would cost most. */
 
 import { failure, type SluiceError, shorten } from '../core/errors.js';
-import type { CallOptions, KeyEngine } from './key-engine.js';
-import { type Told, Waiter } from './key-item.js';
+import type { Cancel } from '../env/env.js';
+import type { KeyEngine } from './key-engine.js';
+import { isAnswer, KeyItem, type Listener } from './key-item.js';
+import { type CallOptions, watchCall } from './leaving.js';
+import { ownError } from './refusals.js';
 
 /** All values in key order; rejects with the first failure. With `finds`, `undefined` where there is no such key. */
 export function loadAll<K, V>(
@@ -11,16 +14,7 @@ export function loadAll<K, V>(
   finds: boolean,
   options: CallOptions | undefined,
 ): Promise<V[]> {
-  return gather<K, V, V[]>(engine, keys, finds, options, (values, resolve, reject) => {
-    let left = keys.length;
-    return {
-      resolve: (value, place) => {
-        values[place] = value as V;
-        if (--left === 0) resolve(values as V[]);
-      },
-      reject,
-    };
-  });
+  return gather(engine, keys, options, finds, valueIn as (entry: Entry<K, V>) => V, true);
 }
 
 /** What became of each key, in key order. */
@@ -29,43 +23,107 @@ export function loadEach<K, V>(
   keys: readonly K[],
   options: CallOptions | undefined,
 ): Promise<PromiseSettledResult<V>[]> {
-  return gather<K, V, PromiseSettledResult<V>[]>(engine, keys, false, options, (values, resolve) => {
-    let left = keys.length;
-    const put = (result: PromiseSettledResult<V>, place: number) => {
-      values[place] = result;
-      if (--left === 0) resolve(values as PromiseSettledResult<V>[]);
-    };
-    return {
-      resolve: (value, place) => put({ status: 'fulfilled', value: value as V }, place),
-      reject: (reason, place) => put({ status: 'rejected', reason }, place),
-    };
-  });
+  return gather(engine, keys, options, false, resultOf, false);
 }
 
 /** Asks for keys, and tells nobody. */
 export function prefetch<K, V>(engine: KeyEngine<K, V>, keys: readonly K[], options: CallOptions | undefined): void {
-  for (const key of keys) engine.join(key, new Waiter<K, V>(nobody, true), options);
+  ask(engine, [...keys], options, { finds: true, prefetches: true }, () => {});
 }
 
-const nobody: Told<unknown> = { prefetches: true, resolve: () => {}, reject: () => {} };
+/** What a call knows of a key: its item, which has an outcome in the end, or why it does not wait for it. */
+type Entry<K, V> = KeyItem<K, V> | SluiceError;
 
-function gather<K, V, R extends unknown[]>(
+function gather<K, V, R>(
   engine: KeyEngine<K, V>,
   keys: readonly K[],
-  finds: boolean,
   options: CallOptions | undefined,
-  teller: (results: unknown[], resolve: (results: R) => void, reject: (reason: SluiceError) => void) => Told<V>,
-): Promise<R> {
+  finds: boolean,
+  read: (entry: Entry<K, V>) => R,
+  rejects: boolean,
+): Promise<R[]> {
   return new Promise((resolve, reject) => {
     if (!Array.isArray(keys)) {
       const message = `the keys must come as an array; got ${shorten(keys)}.`;
       return reject(failure(message, { code: 'INVALID_KEY', class: 'rejected' }));
     }
-    const results = new Array<unknown>(keys.length);
-    if (keys.length === 0) return resolve(results as R);
-    const told = teller(results, resolve, reject);
-    for (let place = 0; place < keys.length; place++) {
-      engine.join(keys[place]!, new Waiter<K, V>(told, finds, place), options);
-    }
+    ask(engine, keys, options, { finds }, (entries) => resolve(entries.map(read)), rejects ? reject : undefined);
   });
+}
+
+/**
+ * @param done told once, when there is nothing left to wait for.
+ * @param failed told of the first failure, if it wants to know; `done` is not called then.
+ */
+function ask<K, V>(
+  engine: KeyEngine<K, V>,
+  keys: readonly K[],
+  options: CallOptions | undefined,
+  { finds, prefetches = false }: Pick<Listener<K, V>, 'finds' | 'prefetches'>,
+  done: (entries: readonly Entry<K, V>[]) => void,
+  failed?: (reason: SluiceError) => void,
+): void {
+  const entries: Entry<K, V>[] = [];
+  let unwatch: Cancel | undefined;
+  let asking = true;
+  let left = 0;
+  let isOver = false;
+
+  const fail = (reason: SluiceError) => {
+    if (failed === undefined || isOver) return;
+    isOver = true;
+    failed(reason);
+  };
+  const endIfAllTold = () => {
+    if (asking || left > 0) return;
+    unwatch?.();
+    if (!isOver) done(entries);
+  };
+  const listener: Listener<K, V> = {
+    finds,
+    prefetches,
+    arrival: 0,
+    settled: false,
+    tell({ outcome, value }) {
+      left--;
+      if (failed !== undefined && outcome!.kind !== 'ok' && !isAnswer(outcome!, finds)) fail(ownError(outcome!.failure, value));
+      endIfAllTold();
+    },
+  };
+  const leave = (reasonOf: () => SluiceError) => {
+    listener.settled = true;
+    left = 0;
+    for (let i = 0; i < entries.length; i++) {
+      const entry = entries[i]!;
+      if (!(entry instanceof KeyItem) || entry.outcome !== undefined) continue;
+      entries[i] = reasonOf();
+      engine.leave(entry, entries[i] as SluiceError);
+    }
+    fail(reasonOf());
+    endIfAllTold();
+  };
+
+  if (options !== undefined) unwatch = watchCall(engine.deadlines, options, leave);
+  for (const key of keys) {
+    left++;
+    const entry = engine.enter(key, listener, options);
+    entries.push(entry);
+    if (entry instanceof KeyItem) continue;
+    left--;
+    fail(entry);
+  }
+  asking = false;
+  endIfAllTold();
+}
+
+function valueIn<V>(entry: Entry<unknown, V>): V | undefined {
+  const outcome = (entry as KeyItem<unknown, V>).outcome!;
+  return outcome.kind === 'ok' ? outcome.value : undefined;
+}
+
+function resultOf<V>(entry: Entry<unknown, V>): PromiseSettledResult<V> {
+  if (!(entry instanceof KeyItem)) return { status: 'rejected', reason: entry };
+  const outcome = entry.outcome!;
+  if (outcome.kind === 'ok') return { status: 'fulfilled', value: outcome.value };
+  return { status: 'rejected', reason: ownError(outcome.failure, entry.value) };
 }

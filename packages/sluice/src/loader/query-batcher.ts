@@ -5,7 +5,8 @@ import { checkNames } from '../core/options.js';
 import type { DrainReport } from '../engine/engine.js';
 import type { Env } from '../env/env.js';
 import { systemEnv } from '../env/system.js';
-import type { CallOptions, LoaderStats } from './key-engine.js';
+import type { LoaderStats } from './key-engine.js';
+import type { CallOptions } from './leaving.js';
 import { createLoader, type Loader } from './loader.js';
 
 /** Looks up many keys in one call: one result a key, in key order. An `Error` fails that key alone. */

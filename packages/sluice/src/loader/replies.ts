@@ -1,5 +1,6 @@
 /** Replies: what a batch function answers, by whichever way, as one outcome a key. Nothing of it is believed. */
 
+import type { Abortable } from '../core/aborter.js';
 import { asFailure, failure, type SluiceError } from '../core/errors.js';
 import { allFailed, failed, type Outcome } from '../core/outcome.js';
 import type { KeyItem } from './key-item.js';
@@ -8,28 +9,28 @@ import { identityOf } from './refusals.js';
 /** Shared by all keys that are absent, each in an outcome of its own: a batch of absent keys has not failed as a whole. */
 export const absent = failure('there is no such key.', { code: 'KEY_NOT_FOUND' });
 
+/** Whoever wants to know the replies of a call. */
+export interface Asker<K, V> {
+  /** Tells object keys apart in what it answers. */
+  readonly keyBy: ((key: K) => unknown) | undefined;
+  /** Told of keys that nobody had asked for. */
+  unrequested(keys: number): void;
+  /** Told of the keys that are settled before their batch has ended. */
+  early(item: KeyItem<K, V>, outcome: Outcome<V>): void;
+}
+
 /** The replies of one call. A class: it stands on the path of every batch, and makes nothing unless it is used. */
 export class Replies<K, V> {
   readonly #items: readonly KeyItem<K, V>[];
-  readonly #keyBy: ((key: K) => unknown) | undefined;
-  readonly #unrequested: (keys: number) => void;
-  readonly #early: (item: KeyItem<K, V>, outcome: Outcome<V>) => void;
-  readonly #signal: AbortSignal;
+  readonly #asker: Asker<K, V>;
+  readonly #abortion: Abortable;
   #byIdentity: Map<unknown, KeyItem<K, V>> | undefined;
   #closed = false;
 
-  constructor(
-    items: readonly KeyItem<K, V>[],
-    keyBy: ((key: K) => unknown) | undefined,
-    unrequested: (keys: number) => void,
-    early: (item: KeyItem<K, V>, outcome: Outcome<V>) => void,
-    signal: AbortSignal,
-  ) {
+  constructor(items: readonly KeyItem<K, V>[], asker: Asker<K, V>, abortion: Abortable) {
     this.#items = items;
-    this.#keyBy = keyBy;
-    this.#unrequested = unrequested;
-    this.#early = early;
-    this.#signal = signal;
+    this.#asker = asker;
+    this.#abortion = abortion;
   }
 
   readonly resolve = (key: K, value: unknown): void => this.#tell(key, outcomeOf<V>(value));
@@ -40,7 +41,7 @@ export class Replies<K, V> {
   async drain(entries: AsyncIterable<readonly [K, unknown]>): Promise<readonly Outcome<V>[]> {
     for await (const [key, entry] of entries) {
       this.#tell(key, outcomeOf<V>(entry));
-      if (this.#signal.aborted) break;
+      if (this.#abortion.aborted) break;
     }
     return this.#items.map(() => failed(absent));
   }
@@ -50,7 +51,9 @@ export class Replies<K, V> {
     if (result instanceof Map) return this.#fromMap(result as ReadonlyMap<unknown, unknown>);
     if (!Array.isArray(result)) return allFailed(items.length, badResult(result));
     if (result.length !== items.length) return allFailed(items.length, wrongLength(items.length, result.length));
-    return items.map((_, index) => outcomeOf<V>(result[index]));
+    const outcomes = new Array<Outcome<V>>(items.length);
+    for (let i = 0; i < items.length; i++) outcomes[i] = outcomeOf<V>(result[i]);
+    return outcomes;
   }
 
   /** The call has ended: nothing is told early any more, and what was told stands. */
@@ -61,15 +64,15 @@ export class Replies<K, V> {
 
   #tell(key: K, outcome: Outcome<V>): void {
     // Whoever comes after the end of its call, or of its time, is not heard.
-    if (this.#closed || this.#signal.aborted) return;
+    if (this.#closed || this.#abortion.aborted) return;
     this.#byIdentity ??= new Map(this.#items.map((item) => [item.identity, item]));
-    const item = this.#byIdentity.get(identityOf(key, this.#keyBy));
-    if (item === undefined) this.#unrequested(1);
-    else this.#early(item, outcome);
+    const item = this.#byIdentity.get(identityOf(key, this.#asker.keyBy));
+    if (item === undefined) this.#asker.unrequested(1);
+    else this.#asker.early(item, outcome);
   }
 
   #fromMap(given: ReadonlyMap<unknown, unknown>): readonly Outcome<V>[] {
-    const keyBy = this.#keyBy as ((key: unknown) => unknown) | undefined;
+    const keyBy = this.#asker.keyBy as ((key: unknown) => unknown) | undefined;
     // Two objects may stand for one key: both sides are told apart by keyBy.
     const map = keyBy === undefined ? given : new Map([...given].map(([key, entry]) => [keyBy(key), entry]));
     let asked = 0;
@@ -78,7 +81,7 @@ export class Replies<K, V> {
       if (entry !== undefined || map.has(identity)) asked++;
       return outcomeOf<V>(entry);
     });
-    if (map.size > asked) this.#unrequested(map.size - asked);
+    if (map.size > asked) this.#asker.unrequested(map.size - asked);
     return outcomes;
   }
 }
