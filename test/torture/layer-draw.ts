@@ -56,9 +56,45 @@ export function drawLayers<T extends { readonly n: number }>(draw: Draw, env: En
   });
   const perLane = draw.chance(0.5);
   const open = draw.pick(['wait', 'wait', 'reject'] as const);
-  const known: readonly [string, () => Layer<T, number>][] = [
+  const known: readonly Known<T, number>[] = [
     ['idempotency', () => idempotency({ store: drawKeys(draw, env), keyOf: ({ n }) => (sharesKeys ? keyOf(n) : String(n)) })],
     ['deadLetter', () => deadLetter({ store: drawLetters(draw, env, letters) })],
+    ...policies<T>(draw, perLane, open),
+  ];
+  const { chosen, inOrder } = choose(draw, known);
+  const parks = chosen.some(([name]) => name === 'deadLetter');
+  const remembers = chosen.some(([name]) => name === 'idempotency');
+  return {
+    names: chosen.map(([name]) => name),
+    inOrder,
+    layers: chosen.map(([, make]) => make()),
+    letters: parks ? letters : undefined,
+    sharesKeys: remembers && sharesKeys,
+    refuses: open === 'reject' && chosen.some(([name]) => name === 'breaker'),
+    lingers: parks || remembers || chosen.some(([name]) => name === 'rate' || name === 'breaker'),
+  };
+}
+
+/** Draws layers for reads: what writes park and remember has no place there. */
+export function drawReadLayers<K, V>(
+  draw: Draw,
+): Pick<DrawnLayers<K>, 'names' | 'refuses' | 'lingers'> & { layers: Layer<K, V>[] } {
+  const open = draw.pick(['wait', 'reject', 'reject'] as const);
+  const { chosen } = draw.chance(0.4) ? { chosen: [] } : choose(draw, policies<K, V>(draw, false, open));
+  const has = (...names: string[]) => chosen.some(([name]) => names.includes(name));
+  return {
+    names: chosen.map(([name]) => name),
+    layers: chosen.map(([, make]) => make()),
+    refuses: open === 'reject' && has('breaker'),
+    lingers: has('rate', 'breaker'),
+  };
+}
+
+type Known<I, R> = readonly [string, () => Layer<I, R>];
+
+/** The policies that reads and writes have in common, in the order of the documentation. */
+function policies<I, R = number>(draw: Draw, perLane: boolean, open: 'wait' | 'reject'): readonly Known<I, R>[] {
+  return [
     [
       'retry',
       () =>
@@ -90,23 +126,17 @@ export function drawLayers<T extends { readonly n: number }>(draw: Draw, env: En
     ['rate', () => rate({ perSecond: draw.pick([20, 150]), burst: draw.int(1, 4), by: draw.pick(['calls', 'items']), perLane })],
     ['timeout', () => timeout({ timeoutMs: draw.pick([10, 50]), maxAbandoned: draw.int(1, 3) })],
   ];
+}
+
+/** Some of them, with observers here and there. */
+function choose<I, R>(draw: Draw, known: readonly Known<I, R>[]): { chosen: Known<I, R>[]; inOrder: boolean } {
   const chosen = known.filter(() => draw.chance(0.4));
   // Observe changes nothing and may stand anywhere; and whatever the order is, every promise holds: only its meaning is another one.
   for (let i = draw.int(0, 2); i > 0; i--)
     chosen.splice(draw.int(0, chosen.length), 0, ['observe', () => observe({ label: String(i) })]);
   const inOrder = draw.chance(0.75);
   if (!inOrder) shuffle(draw, chosen);
-  const parks = chosen.some(([name]) => name === 'deadLetter');
-  const remembers = chosen.some(([name]) => name === 'idempotency');
-  return {
-    names: chosen.map(([name]) => name),
-    inOrder,
-    layers: chosen.map(([, make]) => make()),
-    letters: parks ? letters : undefined,
-    sharesKeys: remembers && sharesKeys,
-    refuses: open === 'reject' && chosen.some(([name]) => name === 'breaker'),
-    lingers: parks || remembers || chosen.some(([name]) => name === 'rate' || name === 'breaker'),
-  };
+  return { chosen, inOrder };
 }
 
 function shuffle<V>(draw: Draw, list: V[]): void {

@@ -5,7 +5,7 @@ import { playTwoSpeed } from './two-speed-schedule.js';
 const schedules = 500;
 
 it(`R-129, R-130, R-163: ${schedules} schedules of two speeds: neither notices the other, and both keep their promises`, {
-  timeout: 120_000,
+  timeout: 600_000,
 }, async () => {
   expect((await campaign('two-speed', 1, schedules))?.message).toBeUndefined();
 });

@@ -47,7 +47,7 @@ export interface Promised {
   readonly maxPassedOver?: number;
   /**
    * A layer may come to refuse at once what it made wait before, as a breaker with `open: 'reject'` does; who waits is not woken for
-   * that, and what could go without being written may stay.
+   * that, and what could go without being written may stay. Default: from the first time that a breaker opens.
    */
   readonly refuses?: boolean;
   /** No other layer than the batcher's own limit stands between it and the sink, and no call is ever abandoned: slot waits are exact. */

@@ -43,6 +43,8 @@ export interface Seen<T> {
   /** When a call last ended. */
   callEndedAt: number;
   abandonedEver: boolean;
+  /** Who waits may be refused. */
+  refuses: boolean;
   /** Left on the signals of calls that are over. */
   listeners: number;
 }
@@ -83,6 +85,7 @@ export function nothingSeen<T>(options: WatchOptions<T>): Seen<T> {
     freeAt: 0,
     callEndedAt: 0,
     abandonedEver: false,
+    refuses: options.refuses ?? false,
     listeners: 0,
   };
   return seen;

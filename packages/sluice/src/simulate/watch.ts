@@ -63,6 +63,7 @@ export function watchBatcher<T, R>(options: WatchOptions<T>): Watch<T, R> {
     calls: () => seen.calls,
     observe(event) {
       if (event.type === 'abandoned') seen.abandonedEver = true;
+      if (event.type === 'breaker' && event.state === 'open') seen.refuses = options.refuses ?? true;
     },
     offered() {
       seen.offered++;
@@ -110,8 +111,8 @@ function checkValue<T>(seen: Seen<T>, item: T, value: unknown): void {
 }
 
 function checkLanes<T>(seen: Seen<T>, stats: WatchedStats): void {
-  const { maxInFlightPerLane = Number.POSITIVE_INFINITY, refuses = false } = seen.options;
-  if (refuses) return;
+  const { maxInFlightPerLane = Number.POSITIVE_INFINITY } = seen.options;
+  if (seen.refuses) return;
   const standings = laneRows(stats.lanes).map(({ lane = '', held, cancelled, dropped }) => {
     const { unsettled, halted, cutAt } = laneSeen(seen, lane);
     return { lane, held, cancelled, dropped, cutAt, stopped: halted || unsettled >= maxInFlightPerLane };

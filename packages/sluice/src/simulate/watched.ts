@@ -64,13 +64,8 @@ export function watchedSink<T, R>(seen: Seen<T>, inner: Sink<T, R>): Sink<T, R> 
 }
 
 function watchedAdvice<T, R>(seen: Seen<T>, inner: Dispatcher<T, R>): Dispatcher<T, R>['ready'] {
-  const { clock, plain = false, maxInFlightPerLane } = seen.options;
-  const many = maxInFlightPerLane !== undefined;
+  const { clock, plain = false } = seen.options;
   let told = true;
-  // Of many lanes each may have asked for something else, and whoever is told lets those behind it go too.
-  const freed = () => {
-    seen.freeAt = clock.now();
-  };
   const free = () => {
     if (told) return;
     told = true;
@@ -87,7 +82,6 @@ function watchedAdvice<T, R>(seen: Seen<T>, inner: Dispatcher<T, R>): Dispatcher
       return true;
     }
     told = false;
-    if (many) ready.then(freed, freed);
     // Beside, and handed on as it is: who shares a promise knows that it waits for the same thing.
     ready.then(free, free);
     return ready;
@@ -108,11 +102,13 @@ function checkCut<T>(seen: Seen<T>, { lane, items }: Batch<T>, own: LaneSeen): v
   atMost('maxInFlightPerLane', maxInFlightPerLane, own.unsettled + 1, report);
   if (own.halted) report('order', `a batch of lane ${JSON.stringify(lane)} left after it halted, and nobody had resumed it`);
   const now = clock.now();
-  // Of several lanes that want the same permit one asks for all: the others are free to go when a call has ended.
-  const askedAt = options.maxInFlightPerLane === undefined ? seen.freeAt : Math.max(seen.freeAt, seen.callEndedAt);
-  const latest = Math.max(latestDueAt(window, items[0]!.acceptedAt, own.cutAt), askedAt, own.settledAt);
+  // Of many lanes each asks in its turn, and nobody can tell for which of them the dispatcher was free: conservation judges them.
+  const latest =
+    options.maxInFlightPerLane === undefined
+      ? Math.max(latestDueAt(window, items[0]!.acceptedAt, own.cutAt), seen.freeAt, own.settledAt)
+      : Number.POSITIVE_INFINITY;
   // A billionth of a second: what adding up times leaves behind.
-  if (now > latest + 1e-6 && options.refuses !== true)
+  if (now > latest + 1e-6 && !seen.refuses)
     report('delay', `a batch left at ${now} ms, at the latest it was due at ${latest} ms`);
   conservation.sent(lane, now);
   own.cutAt = now;

@@ -38,8 +38,8 @@ export interface SuiteFunctions {
 
 /**
  * Declares the tests of a sink: answers in item order and of the right length, classes of failures, partial failures, aborts, what it
- * says of itself (`idempotent`, `atomic`), calls at once, its end, and its place beneath a batcher. A check that needs more than the
- * sink was given with is left out.
+ * says of itself (`idempotent`, `atomic`), calls at once, its end, and its place beneath a batcher. A check that needs more than what
+ * `open` gives passes unchecked.
  *
  * @param open makes a sink, with nothing on its other side, for each test.
  *
