@@ -45,9 +45,9 @@ const windows: readonly Window[] = [
 
 /** Draws the settings of a batcher. */
 export function drawSettings(draw: Draw, env: Env): Settings {
-  const drawn = drawLayers<Sent>(draw, env);
   const timeoutMs = draw.pick([Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, 15, 40]);
   const shape = draw.pick(['plain', 'plain', 'lanes', 'keys'] as const);
+  const drawn = drawLayers<Sent>(draw, env, shape === 'keys');
   const groups = shape === 'plain' ? 1 : draw.pick([2, 5]);
   const strict = draw.chance(0.2) ? draw.pick(['halt', 'deadLetter'] as const) : undefined;
   const manners = drawManners(draw, timeoutMs, shape === 'lanes');

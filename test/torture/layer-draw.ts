@@ -45,8 +45,8 @@ export function keyOf(n: number): string {
   return `key ${n % 6}`;
 }
 
-/** Draws layers. */
-export function drawLayers<T extends { readonly n: number }>(draw: Draw, env: Env): DrawnLayers<T> {
+/** Draws layers. `ordered`: the items of a key must not overtake each other, whatever is retried. */
+export function drawLayers<T extends { readonly n: number }>(draw: Draw, env: Env, ordered: boolean): DrawnLayers<T> {
   if (draw.chance(0.3))
     return { names: [], inOrder: true, layers: [], letters: undefined, sharesKeys: false, refuses: false, lingers: false };
   const sharesKeys = draw.chance(0.5);
@@ -59,7 +59,7 @@ export function drawLayers<T extends { readonly n: number }>(draw: Draw, env: En
   const known: readonly Known<T, number>[] = [
     ['idempotency', () => idempotency({ store: drawKeys(draw, env), keyOf: ({ n }) => (sharesKeys ? keyOf(n) : String(n)) })],
     ['deadLetter', () => deadLetter({ store: drawLetters(draw, env, letters) })],
-    ...policies<T>(draw, perLane, open),
+    ...policies<T>(draw, perLane, open, ordered),
   ];
   const { chosen, inOrder } = choose(draw, known);
   const parks = chosen.some(([name]) => name === 'deadLetter');
@@ -93,7 +93,7 @@ export function drawReadLayers<K, V>(
 type Known<I, R> = readonly [string, () => Layer<I, R>];
 
 /** The policies that reads and writes have in common, in the order of the documentation. */
-function policies<I, R = number>(draw: Draw, perLane: boolean, open: 'wait' | 'reject'): readonly Known<I, R>[] {
+function policies<I, R = number>(draw: Draw, perLane: boolean, open: 'wait' | 'reject', ordered = false): readonly Known<I, R>[] {
   return [
     [
       'retry',
@@ -108,7 +108,14 @@ function policies<I, R = number>(draw: Draw, perLane: boolean, open: 'wait' | 'r
           ...(draw.chance(0.2) ? { budget: { burst: 2, ratio: 0.5 } } : {}),
         }),
     ],
-    ['bisect', () => bisect({ maxExtraCalls: draw.pick([2, 8, 1000]) })],
+    [
+      'bisect',
+      () =>
+        bisect({
+          maxExtraCalls: draw.pick([2, 8, 1000]),
+          ...(ordered || draw.chance(0.3) ? { inOrder: draw.pick(['goOn', 'halt']) } : {}),
+        }),
+    ],
     [
       'breaker',
       () =>
