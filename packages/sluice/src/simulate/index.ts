@@ -1,5 +1,6 @@
 /** `sluice/simulate`: the production engine on a virtual clock, and the watch that holds it to its promises. */
 
+export { SteppedClock } from '../env/stepped-clock.js';
 export { type Happenings, VirtualClock, type VirtualClockOptions } from '../env/virtual.js';
 export {
   type ArrivalStream,
