@@ -1,18 +1,13 @@
 /** A schedule of a batcher: callers who come, leave, flush and close at random; a sink that does its worst; the watch looks on. */
 
-import { type Batcher, type BatcherOptions, createBatcher, type Sink, SluiceError, type Window } from 'sluice';
-import { bisect, type Layer, retry } from 'sluice/layers';
-import { watchBatcher } from 'sluice/simulate';
+import { type Batcher, type BatcherOptions, createBatcher, type Env, type Sink, SluiceError } from 'sluice';
+import { type Watch, watchBatcher } from 'sluice/simulate';
+import { drawSettings, type Sent, type Settings } from './batcher-settings.js';
+import { combinedSink } from './combined-sink.js';
 import { type Draw, drawFrom } from './draw.js';
-import { hostileSink, type Manners } from './hostile-sink.js';
+import { hostileSink } from './hostile-sink.js';
+import { keyOf } from './layer-draw.js';
 import { countedSignal, isLive, type Played, script, worldOf } from './world.js';
-
-/** What callers of a schedule send. */
-export interface Sent {
-  readonly n: number;
-  readonly bytes: number;
-  readonly lane: string;
-}
 
 type Options = BatcherOptions<Sent, number>;
 
@@ -35,42 +30,18 @@ export async function playBatcher(
   const trace: string[] = [];
   const { clock, env } = worldOf(
     seed,
-    () => watch.step(batcher.stats()),
+    () => stand.step(),
     (event) => {
-      watch.observe(event);
+      stand.watch.observe(event);
       if (traced) trace.push(`${clock.now()} ${JSON.stringify(event)}`);
     },
   );
   const note = (what: string) => {
     if (traced) trace.push(`${clock.now()} ${what}`);
   };
-  const promised = drawSettings(draw);
-  const { manners, layers, lanes, ...bounds } = promised;
-  const plain = layers.length === 0 && bounds.timeoutMs === Number.POSITIVE_INFINITY;
-  const watch = watchBatcher<Sent, number>({
-    ...bounds,
-    ...(lanes > 1 ? { maxInFlightPerLane: 1, maxPassedOver: lanes * (bounds.maxItems + 12) * 2 } : {}),
-    plain,
-    clock,
-    sequenceOf: (item) => item.n,
-    ...(lanes > 1 ? { laneOf: (item: Sent) => item.lane } : {}),
-  });
-  let again = () => {};
-  const inner = watch.sink(hostileSink(draw, clock, manners, () => again()));
-  const made: Options = {
-    ...bounds,
-    ...(lanes > 1 ? ({ laneBy: (item: Sent) => item.lane } as object) : {}),
-    sink: planted.sink?.(inner) ?? inner,
-    layers: [watch.layer, ...layers],
-    bytesOf: (item) => item.bytes,
-    env,
-  };
-  note(JSON.stringify({ ...bounds, layers: layers.length, lanes, manners }));
-  const real = createBatcher<Sent, number>(planted.options?.(made) ?? made);
-  const batcher = planted.batcher?.(real) ?? real;
+  const stand = standOf(draw, env, planted, note);
+  const { batcher, watch, callers, settings } = stand;
 
-  const callers = callersOf(draw, batcher, watch, lanes, note);
-  again = callers.ask;
   let closed = false;
   let reports = 0;
   const closing: Promise<void>[] = [];
@@ -81,96 +52,133 @@ export async function playBatcher(
   };
   const act = () => {
     const what = draw.int(0, 99);
-    if (what < 70) callers.ask();
-    else if (what < 90) callers.leave();
-    else if (what < 98) {
+    if (what < 65) callers.ask();
+    else if (what < 85) callers.leave();
+    else if (what < 93) {
       note('flush');
       closing.push(batcher.flush().then(() => void reports++));
+    } else if (what < 97) stand.resume();
+    else if (what === 97 && settings.shape === 'keys') {
+      note('reshard');
+      batcher.reshard(draw.int(1, 4));
     } else close(draw.pick([0, 5, 100, 1e7]));
   };
   const acts = script(draw, draw.int(1, 60), act);
   // No further than the script, and then no further than to the end of the close: a timer that is left running must be seen, not fired.
   await clock.run(Number.POSITIVE_INFINITY, acts, acts.isOver);
+  if (draw.chance(0.7)) stand.resume();
   if (!closed) close(draw.pick([0, 20, 1e7, 1e7]));
   await clock.run(Number.POSITIVE_INFINITY, undefined, () => reports === closing.length && watch.calls() === 0);
   if (reports < closing.length) watch.report('rest', `${closing.length - reports} flushes or closes are not over`);
-  watch.rest(batcher.stats(), clock.timers, callers.waiting() + callers.listeners());
+  if (settings.drawn.lingers) await clock.run(clock.now() + 20_000, undefined, () => clock.timers === 0);
+  stand.rest(clock.timers);
   return { violations: watch.violations, trace };
 }
 
-/** Windows and options that this version of the library knows: the schedules are to grow with it. */
-const windows = (
-  [
-    { maxDelayMs: 0 },
-    { maxDelayMs: 7 },
-    { maxDelayMs: 50 },
-    { everyMs: 30 },
-    { throttleMs: 0 },
-    { throttleMs: 25 },
-    { quietMs: 5, maxDelayMs: 20 },
-    'tick',
-    'whileBusy',
-  ] as unknown as Window[]
-).filter((window) => isKnown({ window }));
-const overflows = (['wait', 'reject', 'dropOldest', 'dropNewest'] as NonNullable<Options['overflow']>[]).filter((overflow) =>
-  isKnown({ overflow }),
-);
-const knowsLanes = isKnown({ laneBy: () => '' } as object);
-
-function isKnown(options: Partial<Options>): boolean {
-  try {
-    createBatcher<Sent, number>({ sink: { atomic: true, write: async (items) => items.map(({ n }) => n) }, ...options });
-    return true;
-  } catch (error) {
-    if (error instanceof SluiceError && error.code === 'INVALID_OPTION') return false;
-    throw error;
-  }
+/** A batcher that is watched, with a hostile sink, and its callers. */
+export interface Stand {
+  readonly batcher: Batcher<Sent, number>;
+  readonly watch: Watch<Sent, number>;
+  readonly callers: Callers;
+  readonly settings: Settings;
+  /** Lets halted lanes go on. */
+  resume(): void;
+  /** Checks what must hold between any two turns. */
+  step(): void;
+  /** Checks what must hold when all is over. */
+  rest(timers: number): void;
 }
 
-function drawSettings(draw: Draw) {
-  const layers = draw.pick<readonly Layer<Sent, number>[]>([
-    [],
-    [],
-    [retry({ maxAttempts: 3, baseMs: 10 })],
-    [bisect({ maxExtraCalls: 8 })],
-    [retry({ maxAttempts: 3, baseMs: 10 }), bisect({ maxExtraCalls: 8 })],
-  ]);
-  const timeoutMs = draw.pick([Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, 15, 40]);
-  const lanes = knowsLanes ? draw.pick([1, 2, 5]) : 1;
-  const atomic = lanes > 1 || draw.chance(0.3);
-  const manners: Manners = {
-    atomic,
-    idempotent: draw.chance(0.5),
-    fails: draw.chance(0.6),
-    // Without a time-out a call that is never answered holds everything until the close.
-    hangs: timeoutMs !== Number.POSITIVE_INFINITY && draw.chance(0.5),
-    heedsAbort: draw.chance(0.5),
-    slow: draw.chance(0.7),
+/** Makes a batcher of drawn settings. */
+export function standOf(draw: Draw, env: Env, planted: Planted, note: (what: string) => void): Stand {
+  const { clock } = env;
+  const settings = drawSettings(draw, env);
+  const { options, drawn, manners, plain, promised } = settings;
+  const watch = watchBatcher<Sent, number>({ ...promised, plain, clock, sequenceOf: (item) => item.n });
+  let again = () => {};
+  let dropsTold = 0;
+  const hostile = hostileSink<Sent>(draw, clock, manners, () => again());
+  const inner = options.combine === undefined ? watch.sink(hostile) : combinedSink(hostile, watch.sink);
+  const made: Options = {
+    ...options,
+    sink: planted.sink?.(inner) ?? inner,
+    layers: [watch.layer, ...drawn.layers],
+    bytesOf: (item) => item.bytes,
+    onDrop: () => void dropsTold++,
+    env,
   };
+  note(JSON.stringify({ ...options, layers: drawn.names, shape: settings.shape, manners }));
+  const real = createBatcher<Sent, number>(planted.options?.(made) ?? made);
+  const batcher = planted.batcher?.(real) ?? real;
+  const callers = callersOf(draw, batcher, watch, settings, note);
+  again = callers.ask;
   return {
-    window: draw.pick(windows),
-    maxItems: draw.int(1, 6),
-    maxBytes: draw.int(1, 40),
-    maxInFlight: draw.int(1, 3),
-    maxHeldItems: draw.int(1, 15),
-    maxHeldBytes: draw.int(1, 100),
-    maxWaiting: draw.int(0, 4),
-    overflow: draw.pick(overflows),
-    timeoutMs,
-    layers,
-    lanes,
-    manners,
+    batcher,
+    watch,
+    callers,
+    settings,
+    resume() {
+      note('resume');
+      watch.resumed();
+      batcher.resume();
+    },
+    step: () => watch.step(batcher.stats()),
+    rest(timers) {
+      const stats = batcher.stats();
+      watch.rest(stats, timers, callers.waiting() + callers.listeners());
+      const { dropOldest, dropNewest } = stats.drops;
+      if (dropsTold !== dropOldest + dropNewest)
+        watch.report('tally', `${dropOldest + dropNewest} items were dropped for want of room, and ${dropsTold} handed over`);
+      checkLetters(settings, batcher, callers.deadLetterIds, watch);
+    },
   };
+}
+
+/** Who was told that its item is a dead letter finds it; and no letter is there for nothing. */
+function checkLetters(
+  { drawn }: Settings,
+  batcher: Batcher<Sent, number>,
+  told: ReadonlyMap<number, string>,
+  watch: Watch<Sent, number>,
+): void {
+  if (drawn.letters === undefined) return;
+  for (const [n, id] of told) {
+    const letter = drawn.letters.get(id);
+    const same = letter?.value.n === n || (drawn.sharesKeys && letter !== undefined && keyOf(letter.value.n) === keyOf(n));
+    if (!same)
+      watch.report('settledOnce', `item ${n} is said to be dead letter ${id}, which is ${JSON.stringify(letter?.value)}`);
+  }
+  const { dead, cancelled, dropped } = batcher.stats();
+  const letters = drawn.letters.stats().parked;
+  // Who leaves, or is dropped at a deadline, while its letter is parked, is counted as that; as is what a layer beneath others parked.
+  const most = drawn.inOrder ? dead + cancelled + dropped : Number.POSITIVE_INFINITY;
+  if (!drawn.sharesKeys && (letters < dead || letters > most))
+    watch.report('tally', `${letters} letters were parked, ${dead} items are counted as dead`);
+}
+
+/** Those who send. */
+export interface Callers {
+  /** One more item, for whoever sends it himself. */
+  make(): Sent;
+  /** One more item, offered, added or pushed. */
+  ask(): void;
+  /** One of them leaves. */
+  leave(): void;
+  waiting(): number;
+  listeners(): number;
+  /** Of the items that were pushed: which became which dead letter. */
+  readonly deadLetterIds: ReadonlyMap<number, string>;
 }
 
 function callersOf(
   draw: Draw,
   batcher: Batcher<Sent, number>,
-  watch: ReturnType<typeof watchBatcher<Sent, number>>,
-  lanes: number,
+  watch: Watch<Sent, number>,
+  { groups }: Settings,
   note: (what: string) => void,
-) {
+): Callers {
   const signals: ReturnType<typeof countedSignal>[] = [];
+  const deadLetterIds = new Map<number, string>();
   let next = 0;
   let waiting = 0;
   let echoes = 5;
@@ -186,10 +194,19 @@ function callersOf(
     }
   };
 
+  const failed = (item: Sent, error: unknown) => {
+    if (!(error instanceof SluiceError))
+      watch.report('settledOnce', `item ${item.n} got what is no SluiceError: ${String(error)}`);
+    else if (error.deadLetterId !== undefined) deadLetterIds.set(item.n, error.deadLetterId);
+    told(item, false);
+  };
+
+  const make = (): Sent => ({ n: next++, bytes: draw.int(0, 12), group: `group ${draw.int(1, groups)}` });
+
   const ask = () => {
-    const item: Sent = { n: next++, bytes: draw.int(0, 12), lane: `lane ${draw.int(1, lanes)}` };
-    const how = draw.pick(['offer', 'add', 'push', 'push'] as const);
-    note(`${how} ${item.n} ${item.bytes} ${item.lane}`);
+    const item = make();
+    const how = draw.pick(['offer', 'add', 'push', 'push', 'ack'] as const);
+    note(`${how} ${item.n} ${item.bytes} ${item.group}`);
     watch.offered(item);
     if (how === 'offer') {
       if (batcher.offer(item) === 'accepted') watch.held(item);
@@ -199,16 +216,10 @@ function callersOf(
     if (counted !== undefined && !signals.includes(counted)) signals.push(counted);
     waiting++;
     const options = counted === undefined ? {} : { signal: counted.controller.signal };
-    if (how === 'add')
-      batcher.add(item, options).then(
-        () => told(item, false),
-        () => told(item, false),
-      );
-    else
-      batcher.push(item, options).then(
-        (value) => told(item, true, value),
-        () => told(item, false),
-      );
+    const fails = (error: unknown) => failed(item, error);
+    if (how === 'add') batcher.add(item, options).then(() => told(item, false), fails);
+    else if (how === 'push') batcher.push(item, options).then((value) => told(item, true, value), fails);
+    else batcher.ack(item, options).then(({ value }) => told(item, true, value), fails);
   };
 
   const leave = () => {
@@ -218,5 +229,12 @@ function callersOf(
     counted.controller.abort();
   };
 
-  return { ask, leave, waiting: () => waiting, listeners: () => signals.reduce((sum, counted) => sum + counted.listeners(), 0) };
+  return {
+    make,
+    ask,
+    leave,
+    waiting: () => waiting,
+    listeners: () => signals.reduce((sum, counted) => sum + counted.listeners(), 0),
+    deadLetterIds,
+  };
 }

@@ -2,11 +2,13 @@
 
 import { playBatcher } from './batcher-schedule.js';
 import { playLoader } from './loader-schedule.js';
+import { playTwoSpeed } from './two-speed-schedule.js';
 import type { Played } from './world.js';
 
 /** What can be tortured. */
 export const players: { readonly [name: string]: (seed: number, options?: { traced?: boolean }) => Promise<Played> } = {
   batcher: playBatcher,
+  'two-speed': playTwoSpeed,
   loader: playLoader,
 };
 
@@ -17,13 +19,8 @@ export interface Found {
   readonly message: string;
 }
 
-/** Plays the schedules of `count` seeds from `from` on; stops at the first that breaks a promise. */
-export async function campaign(
-  name: string,
-  from: number,
-  count: number,
-  progress: (played: number) => void = () => {},
-): Promise<Found | undefined> {
+/** Plays the schedules of `count` seeds from `from` on; stops at the first that breaks a promise, and tells the last `lines` of its events. */
+export async function campaign(name: string, from: number, count: number, lines = 80): Promise<Found | undefined> {
   const play = players[name]!;
   for (let seed = from; seed < from + count; seed++) {
     let problem: string | undefined;
@@ -34,20 +31,23 @@ export async function campaign(
     } catch (error) {
       problem = `  ${error instanceof Error ? error.stack : String(error)}`;
     }
-    if (problem !== undefined) return { seed, message: await explained(name, seed, problem) };
-    progress(seed - from + 1);
+    if (problem !== undefined) return { seed, message: await explained(name, seed, problem, lines) };
   }
   return undefined;
 }
 
-async function explained(name: string, seed: number, problem: string): Promise<string> {
+async function explained(name: string, seed: number, problem: string, lines: number): Promise<string> {
   // The same seed again, this time with notes: they cost too much to take them each time.
   const { trace } = await players[name]!(seed, { traced: true }).catch(() => ({ trace: [] }));
   return [
     `${name}, seed ${seed}:`,
     problem,
     '',
-    ...trace.slice(-80).map((line) => `  ${line}`),
+    ...trace.slice(0, 1).map((line) => `  ${line}`),
+    ...trace
+      .slice(1)
+      .slice(-lines)
+      .map((line) => `  ${line}`),
     '',
     `once more: npm run torture -- ${name} --seed ${seed}`,
   ].join('\n');

@@ -29,7 +29,7 @@ for (let seed = from; played < count; seed += slice) {
   for (const name of names) {
     const size = Math.min(slice, count - played);
     if (size === 0) break;
-    const found = await campaign(name, seed, size);
+    const found = await campaign(name, seed, size, values.seed === undefined ? 80 : Number.POSITIVE_INFINITY);
     if (found !== undefined) fail(found.message, 1);
     played += size;
     const seconds = (performance.now() - startedAt) / 1000;

@@ -3,6 +3,7 @@
 import pg from 'pg';
 import type { SluiceError } from 'sluice';
 import { type PostgresSinkOptions, postgresSink } from 'sluice/postgres';
+import { exerciseSink, type SinkUnderTest } from 'sluice/testing';
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { debianPostgres15, skipDebianPostgres15, usePostgres } from './support/postgres.js';
 
@@ -73,6 +74,34 @@ describe.each([
       await observer.end();
       await blocker.end();
     });
+
+    exerciseSink<Row>('keeps the contract of every sink', openForExercise, { describe, it: test });
+
+    /** Rows that are refused break a constraint, so that the server refuses the batch. */
+    async function openForExercise(): Promise<SinkUnderTest<Row>> {
+      await observer.query(`${ddl}; ALTER TABLE events ADD CHECK (payload <> 'bad')`);
+      const sink = postgresSink<Row>({ pool, table: 'events', columns, conflict });
+      return {
+        sink,
+        item: (n) => ({ id: String(n), payload: `item ${n}` }),
+        badItem: (n) => ({ id: String(n), payload: 'bad' }),
+        async written() {
+          const { rows } = await observer.query<{ id: string }>('SELECT id FROM events');
+          return rows.map(({ id }) => Number(id));
+        },
+        async outage() {
+          await observer.query('ALTER TABLE events RENAME TO elsewhere');
+          return async () => void (await observer.query('ALTER TABLE elsewhere RENAME TO events'));
+        },
+        async stall() {
+          await blocker.query('BEGIN; LOCK TABLE events IN EXCLUSIVE MODE');
+        },
+        async dispose() {
+          await blocker.query('ROLLBACK');
+          await sink.close?.();
+        },
+      };
+    }
 
     function makeSink(options: Partial<PostgresSinkOptions<Row>> = {}) {
       return postgresSink<Row>({ pool, table: 'events', columns, ...options });

@@ -23,7 +23,7 @@ async function start(options: Partial<BackendOptions> = {}) {
   return { get, running };
 }
 
-test('keys are answered in the order asked, missing ones left out, and every hit is logged with its raw URL', async () => {
+test('R-1: keys are answered in the order asked, missing ones left out, and every hit is logged with its raw URL', async () => {
   const { get } = await start({ data: JSON.parse('{"foo":12,"a,b":1,"__proto__":2}') });
   const before = Date.now();
   expect(await get('/read?keys=foo,nope,a%2Cb,__proto__')).toEqual({ status: 200, text: '{"foo":12,"a,b":1,"__proto__":2}' });

@@ -121,6 +121,14 @@ describe('fillRateItems (R-174)', () => {
 });
 
 describe('adapt', () => {
+  it('is refused where items go one by one: a batch of two would break the order that was promised', () => {
+    const adapt = fillRateItems({ delayMs: 100, min: 1 });
+    const sink = { write: async () => {} };
+    for (const alone of [{ passThrough: true }, { strict: 'halt' as const }, { strict: 'deadLetter' as const }])
+      expect(() => createBatcher<number>({ sink, adapt, ...alone })).toThrow(/adapt has nothing to adapt/);
+    expect(() => createBatcher<number>({ sink: { ...sink, atomic: true }, adapt, strict: 'halt' })).not.toThrow();
+  });
+
   it('moves maxItems of a batcher, which starts at what was given', async () => {
     const env = testEnv();
     const sink = scriptedSink<number>({ answer: () => undefined });

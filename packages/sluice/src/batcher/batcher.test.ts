@@ -71,6 +71,18 @@ describe('collecting (R-55 … R-64)', () => {
     expect([sink.calls.length, Math.max(...sink.calls.map((call) => call.items.length))]).toEqual([200, 500]);
   });
 
+  it('R-164: a delay of an hour is an hour', async () => {
+    const env = testEnv();
+    const sink = scriptedSink<string>({ answer: () => {} });
+    const batcher = createBatcher<string>({ sink, env, window: { maxDelayMs: 3_600_000 } });
+    batcher.offer('a');
+    await env.clock.advance(3_599_999);
+    expect(sink.calls).toHaveLength(0);
+    await env.clock.advance(1);
+    expect(sink.calls).toHaveLength(1);
+    expect(env.clock.timers).toBe(0);
+  });
+
   it('R-62: an empty batcher runs no timer and never calls its sink', async () => {
     const { env, sink, batcher } = world();
     await env.clock.advance(10_000);
@@ -389,7 +401,7 @@ describe('close (R-65, R-66, R-67, R-79)', () => {
     expect(await closing).toMatchObject({ ok: 0, dropped: 1, droppedInFlight: 1, durationMs: 1000 });
   });
 
-  it('reports exactly at the deadline: what was written, what was never sent, what has an unknown end', async () => {
+  it('R-74, R-145: reports exactly at the deadline: what was written, what was never sent, what has an unknown end', async () => {
     const sink = scriptedSink<number>();
     const { env, batcher } = world({ sink, maxItems: 2, maxInFlight: 2, layers: [retry()] });
     const pushed = range(7).map((i) =>

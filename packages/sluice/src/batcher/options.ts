@@ -86,7 +86,10 @@ export interface BatcherOptions<T, R = void> {
   readonly strict?: 'halt' | 'deadLetter';
   /** Makes one item of several, or another of one, before the sink sees them. Each that it came from gets its outcome. Default: items go as they are. */
   readonly combine?: Combine<T>;
-  /** Adjusts `maxItems`, which is where it starts, to what comes; see `pidItems` and `fillRateItems`. Default: it stays. */
+  /**
+   * Adjusts `maxItems`, which is where it starts, to what comes; see `pidItems` and `fillRateItems`. Not where items go one by one.
+   * Default: it stays.
+   */
   readonly adapt?: AdaptiveItems;
   /** Each item is a call of its own, at once: no window and no batches; bounds, layers and the tally stay. Default false. */
   readonly passThrough?: boolean;
@@ -138,6 +141,15 @@ export function checkBatcherOptions<T, R>(options: BatcherOptions<T, R>): void {
     throw invalidOption('createBatcher: shards needs orderBy, and no laneBy: it says how many lanes the keys are spread over');
   if (strict !== undefined && (options.maxInFlightPerLane ?? 1) !== 1)
     throw invalidOption('createBatcher: strict allows one batch of a lane at a time; leave maxInFlightPerLane out');
+  if (options.adapt !== undefined && goesOneByOne(options))
+    throw invalidOption(
+      'createBatcher: adapt has nothing to adapt where items go one by one: under passThrough, or strict with a sink that is not atomic',
+    );
+}
+
+/** No batch has more than one item, whatever `maxItems` says. */
+function goesOneByOne<T, R>({ passThrough, strict, sink }: BatcherOptions<T, R>): boolean {
+  return passThrough === true || (strict !== undefined && sink.atomic !== true);
 }
 
 /** What of an engine's options says how much, when, and in which lane. */
@@ -151,7 +163,7 @@ export function boundsOf<T, R>(options: BatcherOptions<T, R>, laneOf: ((item: T)
   const { sink, strict, orderBy, laneWeight, passThrough } = options;
   const maxHeldItems = batcherNumber('maxHeldItems', options.maxHeldItems, 100_000);
   const maxHeldBytes = batcherNumber('maxHeldBytes', options.maxHeldBytes, 64 << 20);
-  const oneByOne = passThrough === true || (strict !== undefined && sink.atomic !== true);
+  const oneByOne = goesOneByOne(options);
   const inOrder = laneOf !== undefined || strict !== undefined;
   const maxLanes = batcherNumber('maxLanes', options.maxLanes, 10_000);
   const held = {

@@ -110,4 +110,15 @@ describe('a pump', () => {
     want(new Wanter('b'), 1);
     expect(sent).toEqual(['b']);
   });
+
+  it('lets a lane go that is free again while another one waits for what concerns that one alone', async () => {
+    const { sent, closed, want } = world(3);
+    for (const name of ['a', 'b', 'c']) closed.set(name, new Advice());
+    for (const name of ['a', 'b', 'c']) want(new Wanter(name), 1);
+    const opened = closed.get('a')!;
+    closed.delete('a');
+    opened.give();
+    await Promise.resolve();
+    expect(sent).toEqual(['a']);
+  });
 });

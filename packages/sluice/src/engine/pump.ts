@@ -78,6 +78,11 @@ export class Pump<L extends Pumpable> {
 
   #enqueue(lane: L): void {
     lane.queued = true;
+    this.#join(lane);
+  }
+
+  /** It takes turns again; and where one lane waits for what may concern it alone, this one shows whether it does. */
+  #join(lane: L): void {
     this.#turns.add(lane);
     if (this.#stop?.asked !== undefined) this.#askToo(lane, this.#stop.asked, this.#stop.until);
   }
@@ -97,6 +102,8 @@ export class Pump<L extends Pumpable> {
       return;
     }
     this.#stop = undefined;
+    // What the first one waits for has come in this very turn: it keeps its place.
+    if (ready === true && this.#advice(first) === true) return;
     this.#turns.remove(first);
     this.#await(until).push(first);
     if (ready === true) return;
@@ -129,7 +136,7 @@ export class Pump<L extends Pumpable> {
     const again = () => {
       this.#awaited.delete(until);
       if (this.#stop?.until === until) this.#stop = undefined;
-      for (const lane of parked) this.#turns.add(lane);
+      for (const lane of parked) this.#join(lane);
       this.run();
     };
     until.then(again, again);

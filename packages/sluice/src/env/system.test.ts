@@ -70,7 +70,7 @@ describe('afterTurn', () => {
 });
 
 describe('after', () => {
-  it('chains waits that are longer than a timer of the platform takes (D-6, R-243)', () => {
+  it('R-243: chains waits that are longer than a timer of the platform takes (D-6)', () => {
     vi.useFakeTimers();
     const longMs = 2 ** 31 * 2.5;
     let ran = 0;

@@ -1,9 +1,9 @@
 /** VirtualClock: time that runs as fast as the work allows, and always in the same order. */
 
 import { failure } from '../core/errors.js';
-import type { Cancel, Clock } from './env.js';
+import type { Cancel } from './env.js';
+import { SteppedClock } from './stepped-clock.js';
 import { drainJobs, systemEnv } from './system.js';
-import { type Timer, TimerHeap } from './timer-heap.js';
 
 /** What comes from outside while a virtual clock runs: arrivals, steps of a script. */
 export interface Happenings {
@@ -32,49 +32,25 @@ export interface VirtualClockOptions {
  *
  * Only what takes its time from this clock is simulated: a sink that does real input or output does not belong here.
  */
-export class VirtualClock implements Clock {
-  readonly movesWithinTurn = true;
-  readonly #wallStartMs: number;
+export class VirtualClock extends SteppedClock {
   readonly #afterStep: (() => void) | undefined;
-  readonly #timers = new TimerHeap();
   #turnEnd: { fn: (() => void) | undefined }[] = [];
-  #nowMs = 0;
-  #started = 0;
   #drains = 0;
   #running = false;
 
   constructor(options: VirtualClockOptions = {}) {
-    this.#wallStartMs = options.wallStartMs ?? Date.UTC(2024, 0, 1);
+    super(options.wallStartMs);
     this.#afterStep = options.afterStep;
-  }
-
-  /** Timers that are running now. At rest there must be none. */
-  get timers(): number {
-    return this.#timers.live;
   }
 
   /** Timers and waits for the end of the turn that were ever started: did something happen here in between? */
   get started(): number {
-    return this.#started;
-  }
-
-  now(): number {
-    return this.#nowMs;
-  }
-
-  wall(): number {
-    return this.#wallStartMs + this.#nowMs;
-  }
-
-  after(ms: number, fn: () => void): Cancel {
-    const timer: Timer = { at: this.#nowMs + Math.max(0, ms), order: this.#started++, fn };
-    this.#timers.add(timer);
-    return () => this.#timers.cancel(timer);
+    return this.startedCount;
   }
 
   afterTurn(fn: () => void): Cancel {
     const entry: { fn: (() => void) | undefined } = { fn };
-    this.#started++;
+    this.countStarted();
     this.#turnEnd.push(entry);
     return () => {
       entry.fn = undefined;
@@ -97,16 +73,15 @@ export class VirtualClock implements Clock {
       await this.#endTurn();
       this.#afterStep?.();
       while (!isOver()) {
-        const timer = this.#timers.first();
-        const timerAt = timer === undefined ? Number.POSITIVE_INFINITY : timer.at;
+        const timerAt = this.nextTimerAt();
         const nextAt = happenings === undefined ? Number.POSITIVE_INFINITY : happenings.nextAt();
         const at = Math.min(timerAt, nextAt);
         if (at === Number.POSITIVE_INFINITY || at > untilMs) {
-          if (untilMs !== Number.POSITIVE_INFINITY) this.#nowMs = Math.max(this.#nowMs, untilMs);
+          if (untilMs !== Number.POSITIVE_INFINITY) this.moveTo(untilMs);
           return;
         }
-        this.#nowMs = Math.max(this.#nowMs, at);
-        if (timerAt <= nextAt) this.#fire(timer!);
+        this.moveTo(at);
+        if (timerAt <= nextAt) this.fireNext();
         else if (happenings!.happen() === 'quiet') continue;
         await this.#jobsDone();
         if (this.#turnEnd.length > 0) await this.#endTurn();
@@ -115,12 +90,6 @@ export class VirtualClock implements Clock {
     } finally {
       this.#running = false;
     }
-  }
-
-  #fire(timer: Timer): void {
-    const { fn } = timer;
-    this.#timers.cancel(timer);
-    fn!();
   }
 
   /** What waits for the end of the turn, and its promise jobs, until nothing is left of either. */

@@ -301,3 +301,18 @@ describe('breaker', () => {
     expect(() => breaker(options as BreakerOptions)).toThrow(expect.objectContaining({ code: 'INVALID_OPTION' }));
   });
 });
+
+it('tells who waits when the cooldown is over, though somebody else has asked just before and begun nothing', async () => {
+  const { env, dispatcher, fail } = broken({ maxFailures: 1, cooldownMs: 30 });
+  await fail(1);
+  const waits = dispatcher.ready('') as Promise<void>;
+  let told = false;
+  void waits.then(() => {
+    told = true;
+  });
+  env.clock.block(30);
+  expect(dispatcher.ready('')).toBe(true);
+  await env.clock.advance(0);
+  expect(told).toBe(true);
+  expect(env.clock.timers).toBe(0);
+});

@@ -137,16 +137,19 @@ function laneBreaker<I, R>(inner: Dispatcher<I, R>, env: Env, policy: Policy, la
   };
 
   const halfOpen = () => {
-    disarm();
     if (state.kind === 'open') change({ kind: 'halfOpen', probing: false, cause: state.cause });
   };
 
   /** A timer runs only while somebody waits; else the next one who comes looks at the clock. */
   const arm = () => {
     if (state.kind !== 'open' || cancelTimer !== undefined || !gate.isWaitedFor) return;
+    const awaited = state;
+    // It fires even if somebody has looked at the clock just before: who merely asked may not begin, and others wait to be told.
     cancelTimer = clock.after(Math.max(0, state.until - clock.now()), () => {
-      halfOpen();
+      cancelTimer = undefined;
+      if (state === awaited) halfOpen();
       gate.admit();
+      arm();
     });
   };
 

@@ -31,7 +31,7 @@ describe('timeout', () => {
     expect(env.clock.timers).toBe(0);
   });
 
-  it('ends a hung attempt as unknown, aborts its signal, and counts the call as abandoned until it ends (R-72, D-17)', async () => {
+  it('R-68, R-72: ends a hung attempt as unknown, aborts its signal, and counts the call as abandoned until it ends (D-17)', async () => {
     const { env, sink, run } = timed({ timeoutMs: 100 });
     const ended = run();
     await env.clock.advance(100);

@@ -7,7 +7,7 @@ import type { Window } from '../core/window.js';
 import { seededRandom } from '../env/seeded-random.js';
 import { VirtualClock } from '../env/virtual.js';
 import { retry } from '../layers/index.js';
-import { poisson, steady } from './arrivals.js';
+import { poisson, steady, trace } from './arrivals.js';
 import { simulate } from './simulate.js';
 
 const unlimited = { maxInFlight: Number.POSITIVE_INFINITY, maxHeldItems: Number.POSITIVE_INFINITY };
@@ -103,7 +103,7 @@ describe('a limit of 100 calls a second and a load of 50,000 items a second (C3.
 });
 
 describe('a call costs 5 ms and an item 50 µs (Q38)', () => {
-  it('C3.1: one at a time, batches of 100 do 10,000 items a second, single items 198: 50.5 times less', async () => {
+  it('R-58: what a call costs, whatever is in it, is paid once a batch (C3.1): one at a time, batches of 100 do 10,000 items a second, single items 198: 50.5 times less', async () => {
     const sink = { fixedMs: 5, perItemMs: 0.05 };
     const rate = async (maxItems: number, items: number) => {
       const batcher = { maxItems, maxInFlight: 1, maxHeldItems: Number.POSITIVE_INFINITY, window: { maxDelayMs: 0 } };
@@ -164,5 +164,44 @@ describe('a thousand clients that fail together', () => {
     expect(Math.max(...buckets.values())).toBeLessThanOrEqual(50);
     expect(Math.min(...retriesAt)).toBeGreaterThanOrEqual(1010);
     expect(Math.max(...retriesAt)).toBeLessThan(2010);
+  });
+});
+
+it('R-75: batches whose p99 is the largest are throughput-bound, cut by size; batches of one say low traffic, cut by time', async () => {
+  const run = (perSecond: number) =>
+    simulate({
+      arrivals: poisson({ perSecond }),
+      sink: { fixedMs: 5 },
+      batcher: { window: { maxDelayMs: 20 }, maxItems: 100, maxInFlight: 8 },
+      untilMs: 20_000,
+    });
+  const sizes = ({ dispatches }: Awaited<ReturnType<typeof run>>) => dispatches.map(({ items }) => items).sort((a, b) => a - b);
+  const [busy, quiet] = [await run(20_000), await run(2)];
+  const [large, small] = [sizes(busy), sizes(quiet)];
+  expect(large[Math.floor(large.length * 0.01)]).toBe(100);
+  expect(busy.batches.reasons.size! / busy.batches.count).toBeGreaterThan(0.99);
+  expect(small[Math.floor(small.length / 2)]).toBe(1);
+  expect(quiet.batches.reasons.time! / quiet.batches.count).toBeGreaterThan(0.9);
+});
+
+describe('R-165: batching and pipelining, 1,000 items, 5 ms a call and 0.05 ms an item', () => {
+  const run = async (maxItems: number, maxInFlight: number) => {
+    const report = await simulate({
+      arrivals: trace(new Array<number>(1000).fill(0)),
+      sink: { fixedMs: 5, perItemMs: 0.05 },
+      batcher: { window: { maxDelayMs: 1 }, maxItems, maxInFlight },
+      untilMs: 0,
+    });
+    expect(report.violations).toEqual([]);
+    return { calls: report.calls.count, ms: Math.round(report.endedMs) };
+  };
+
+  it.each([
+    ['neither', 1, 1, 1000, 5050],
+    ['pipelining: ten calls at once', 1, 10, 1000, 505],
+    ['batching: a hundred items a call', 100, 1, 10, 100],
+    ['both', 100, 10, 10, 10],
+  ] as const)('%s', async (_, maxItems, maxInFlight, calls, ms) => {
+    expect(await run(maxItems, maxInFlight)).toEqual({ calls, ms });
   });
 });

@@ -15,6 +15,12 @@ export function checkStep(stats: WatchedStats, offered: number, promised: Promis
   atMost('maxHeldItems', promised.maxHeldItems, stats.held + stats.inFlight, report);
   atMost('maxHeldBytes', promised.maxHeldBytes, stats.heldBytes ?? 0, report);
   atMost('maxWaiting', promised.maxWaiting, stats.waiting, report);
+  const { maxHeldItemsPerLane, maxHeldBytesPerLane } = promised;
+  if (maxHeldItemsPerLane === undefined && maxHeldBytesPerLane === undefined) return;
+  for (const lane of laneRows(stats.lanes)) {
+    atMost('maxHeldItemsPerLane', maxHeldItemsPerLane, lane.held + lane.inFlight, report);
+    atMost('maxHeldBytesPerLane', maxHeldBytesPerLane, lane.heldBytes ?? 0, report);
+  }
 }
 
 /** Checks that nothing is left when all is over. `counts`: what else must be 0. */
@@ -47,8 +53,11 @@ function checkTally(stats: WatchedStats, offered: number, report: Report): void 
     report('tally', `a count is negative: ${JSON.stringify(stats)}`);
 }
 
+/** A row of the stats for one lane. */
+export type LaneRow = Tally & { readonly lane?: string; readonly heldBytes?: number; readonly halted?: boolean };
+
 /** The rows of the lanes, in whatever collection they come. */
-function laneRows(lanes: unknown): Tally[] {
+export function laneRows(lanes: unknown): LaneRow[] {
   if (typeof lanes !== 'object' || lanes === null) return [];
   const rows: unknown[] =
     lanes instanceof Map
@@ -56,5 +65,5 @@ function laneRows(lanes: unknown): Tally[] {
       : Symbol.iterator in lanes
         ? [...(lanes as Iterable<unknown>)]
         : Object.values(lanes);
-  return rows.filter((row): row is Tally => typeof row === 'object' && row !== null && 'offered' in row && 'accepted' in row);
+  return rows.filter((row): row is LaneRow => typeof row === 'object' && row !== null && 'offered' in row && 'accepted' in row);
 }

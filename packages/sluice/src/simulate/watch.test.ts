@@ -6,6 +6,7 @@ import { EngineItem } from '../engine/item.js';
 import { seededRandom } from '../env/seeded-random.js';
 import { VirtualClock } from '../env/virtual.js';
 import type { Promised } from './invariant.js';
+import { keyOrder } from './order-rule.js';
 import { watchBatcher } from './watch.js';
 
 interface Sent {
@@ -94,6 +95,40 @@ describe('the watch', () => {
     send(held('a'));
     send(held('a'));
     expect(broken()).toEqual(['bounds']);
+  });
+
+  it('sees a lane that could send what is due, and does not; and none that may not, or has just come', async () => {
+    const row = (lane: string, more: object = {}) => ({ ...emptyTally(), lane, offered: 1, accepted: 1, held: 1, ...more });
+    const lie = async (promised: Partial<Promised>, lane: string, more?: object) => {
+      const { clock, watch, broken } = world(promised);
+      for (const at of [0, 10, 20, 30]) {
+        await clock.run(at);
+        watch.step({ ...row(''), lanes: [row(lane, more)] });
+      }
+      return broken().filter((invariant) => invariant === 'delay').length;
+    };
+    // Due at 5: it could go at 10, at 20 it should have.
+    expect(await lie({ window: { maxDelayMs: 5 } }, 'a')).toBe(2);
+    expect(await lie({ window: { maxDelayMs: 25 } }, 'a')).toBe(0);
+    expect(await lie({ window: { maxDelayMs: 5 }, refuses: true }, 'a')).toBe(0);
+    expect(await lie({ window: { maxDelayMs: 5 } }, 'a', { held: 0 })).toBe(0);
+  });
+
+  it('sees what overtakes within a key, and lets a call be made again', () => {
+    const { watch, broken } = world();
+    const rule = keyOrder<number>(
+      (n) => n,
+      (n) => n % 2,
+      (what) => watch.report('order', what),
+    );
+    rule.sent([0, 2, 1], () => true);
+    rule.taken(0);
+    rule.taken(2);
+    rule.sent([0, 2], () => false);
+    expect(broken()).toEqual([]);
+    rule.sent([0], () => false);
+    rule.sent([5, 3], () => true);
+    expect(broken()).toEqual(['order', 'order']);
   });
 
   it('reads the rows of the lanes, in whatever collection they come', () => {

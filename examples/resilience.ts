@@ -1,4 +1,4 @@
-/** A sink that refuses an item and is down at first: what is retried, what is parked, and how it comes back. */
+/** A sink that refuses an item and is down at first: what is retried, what is parked, and how it comes back. Run it with `npm run example resilience`. */
 
 import { createBatcher, failure } from 'sluice';
 import { bisect, breaker, deadLetter, memoryDeadLetterStore, redrive, retry } from 'sluice/layers';
@@ -6,15 +6,15 @@ import { bisect, breaker, deadLetter, memoryDeadLetterStore, redrive, retry } fr
 let calls = 0;
 let refused = 'bad';
 const sink = {
-  async write(items) {
+  async write(items: readonly string[]) {
     if (++calls === 1) throw failure('the sink is down', { class: 'transient', code: 'DOWN' });
     if (items.includes(refused)) throw failure(`the sink refuses "${refused}"`, { code: 'REFUSED' });
     console.log('wrote', items);
   },
 };
 
-const letters = memoryDeadLetterStore();
-const batcher = createBatcher({
+const letters = memoryDeadLetterStore<string>();
+const batcher = createBatcher<string>({
   sink,
   maxItems: 3,
   layers: [deadLetter({ store: letters }), retry({ baseMs: 10 }), bisect(), breaker()],

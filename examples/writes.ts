@@ -1,16 +1,16 @@
-/** Writes: seven items, batches of three, one bad item taken out. Run it with `node examples/writes.js` after `npm run build`. */
+/** Writes: seven items, batches of three, one bad item taken out. Run it with `npm run example writes`. */
 
 import { createBatcher, failure } from 'sluice';
 import { bisect } from 'sluice/layers';
 
 const sink = {
-  async write(items) {
+  async write(items: readonly string[]) {
     if (items.includes('bad')) throw failure('the sink refuses "bad"', { class: 'permanent' });
     console.log('wrote', items);
   },
 };
 
-const letters = createBatcher({ sink, maxItems: 3, maxInFlight: 1, layers: [bisect()] });
+const letters = createBatcher<string>({ sink, maxItems: 3, maxInFlight: 1, layers: [bisect()] });
 const refused = letters.push('bad').catch((error) => console.log('refused:', error.message));
 for (const letter of ['a', 'b', 'c', 'd', 'e', 'f']) letters.offer(letter);
 

@@ -1,10 +1,15 @@
-/** Overload: a sink that is too slow, and what its callers are told. Run it with `node examples/overload.js` after `npm run build`. */
+/** Overload: a sink that is too slow, and what its callers are told. Run it with `npm run example overload`. */
 
-import { createBatcher } from 'sluice';
+import { type Batcher, type BatcherOptions, createBatcher } from 'sluice';
 
 let answer = () => {};
-const slow = { write: () => new Promise((resolve) => (answer = resolve)) };
-const options = { sink: slow, window: 'whileBusy', maxInFlight: 1, maxHeldItems: 3 };
+const slow = {
+  write: () =>
+    new Promise<void>((resolve) => {
+      answer = resolve;
+    }),
+};
+const options: BatcherOptions<string> = { sink: slow, window: 'whileBusy', maxInFlight: 1, maxHeldItems: 3 };
 
 const waiting = createBatcher(options);
 console.log(['a', 'b', 'c', 'd'].map((item) => waiting.offer(item)));
@@ -20,7 +25,7 @@ await refusing.push('d').catch((error) => console.log('refused:', error.code, er
 await drain(refusing);
 
 /** Closes a batcher whose sink answers each call in the next turn. */
-async function drain(batcher) {
+async function drain(batcher: Batcher<string>): Promise<void> {
   const pulse = setInterval(() => answer());
   await batcher.close();
   clearInterval(pulse);

@@ -1,4 +1,4 @@
-/** Simulation: which window for 2,000 items a second? Run it with `node examples/simulation.js` after `npm run build`. */
+/** Simulation: which window for 2,000 items a second? Run it with `npm run example simulation`. */
 
 import { poisson, simulate } from 'sluice/simulate';
 

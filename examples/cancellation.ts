@@ -1,9 +1,9 @@
-/** Cancellation: who leaves, and what that means for the others. Run it with `node examples/cancellation.js` after `npm run build`. */
+/** Cancellation: who leaves, and what that means for the others. Run it with `npm run example cancellation`. */
 
 import { createBatcher, createLoader } from 'sluice';
 
 const users = createLoader(
-  async (ids, { signal }) => {
+  async (ids: readonly number[], { signal }) => {
     console.log('one call for', ids);
     if (ids.includes(9)) {
       // A call that nobody waits for any more is aborted.
@@ -25,7 +25,10 @@ console.log(await stays);
 
 await users.load(9, { timeoutMs: 20 }).catch((error) => console.log('no answer in time:', error.code, error.class));
 
-const batcher = createBatcher({ sink: { write: async (items) => console.log('wrote', items) }, window: { maxDelayMs: 5 } });
+const batcher = createBatcher<string>({
+  sink: { write: async (items) => console.log('wrote', items) },
+  window: { maxDelayMs: 5 },
+});
 const undo = new AbortController();
 const undone = batcher.push('b', { signal: undo.signal }).catch((error) => console.log('not sent:', error.code));
 batcher.offer('a');
