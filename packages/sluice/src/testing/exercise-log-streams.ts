@@ -144,6 +144,20 @@ function exerciseRetention({ name, describe, expect, test }: LogSuite): void {
       { env: aged },
     );
 
+    const minute = testEnv();
+    test(
+      'looks at ages once a minute by itself, and has no timer while nothing can grow old',
+      async (log) => {
+        await append(log, 's', many('a', 3));
+        expect(minute.clock.timers).toBe(1);
+        await minute.clock.advance(60_000);
+        await log.flushed();
+        expect(await firstOffsets(log)).toEqual([3]);
+        expect(minute.clock.timers).toBe(0);
+      },
+      { env: minute, streamDefaults: { retention: { maxAgeMs: 30_000 } } },
+    );
+
     const alone = testEnv();
     test(
       'keeps a stream that no group reads when it has no bound, and bounds it when it has one',
