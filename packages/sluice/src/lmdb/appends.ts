@@ -11,7 +11,8 @@ import { checkEvents, checkName } from '../log/limits.js';
 import type { Appended, NewEvent, Receipt } from '../log/record.js';
 import type { StreamSettings } from '../log/stream-options.js';
 import { writeGroup } from './group-write.js';
-import { redriveMark } from './id-window.js';
+import { redriveMark } from './id-rows.js';
+import { createIdStore } from './id-window.js';
 import { type EncodedEvents, encodeEvents } from './records.js';
 import type { Removed } from './retention.js';
 import type { Store } from './store.js';
@@ -48,9 +49,8 @@ export interface HeldAppend {
   readonly stream: string;
   readonly encoded: EncodedEvents;
   readonly items: number;
-  /** Ids that must be looked up; undefined for an event whose id was generated. */
-  readonly ids: readonly (string | undefined)[];
-  readonly tenants: readonly string[];
+  /** Ids that must be looked up, undefined for an event whose id was generated, and the tenants that they belong to; undefined when there is none. */
+  readonly claims: { readonly ids: readonly (string | undefined)[]; readonly tenants: readonly string[] } | undefined;
   /** Keys that decide the partition; undefined when no event has one. */
   readonly keys: readonly (string | null)[] | undefined;
   /** Nobody waits for an offer. */
@@ -74,7 +74,7 @@ export function createAppends(
   committed: (streams: ReadonlySet<string>, removed: readonly RemovedFrom[]) => void,
 ): Appends {
   // In memory alone: where a turn begins after a restart does not matter.
-  const turns = { next: 0 };
+  const parts = { ids: createIdStore(store.trees), defaults: bounds.streamDefaults, turns: 0 };
   let held: HeldAppend[] = [];
   let heldItems = 0;
   let heldBytes = 0;
@@ -146,8 +146,7 @@ export function createAppends(
       stream,
       encoded,
       items: events.length,
-      ids: events.map(idToClaim),
-      tenants: events.map((event) => event.tenant),
+      claims: events.some(mustClaim) ? { ids: events.map(idToClaim), tenants: events.map((event) => event.tenant) } : undefined,
       keys: events.some((event) => event.key != null) ? events.map((event) => event.key ?? null) : undefined,
       waiter,
     };
@@ -173,7 +172,7 @@ export function createAppends(
     try {
       const written = await store.write(() => {
         group = cutGroup();
-        return writeGroup(store.trees, group, bounds.streamDefaults, turns, Math.floor(env.clock.wall()));
+        return writeGroup(store.trees, group, parts, Math.floor(env.clock.wall()));
       });
       settle(group!, written.results, written.removed);
     } catch (error) {
@@ -236,8 +235,7 @@ const nothing: Omit<HeldAppend, 'waiter'> = {
   stream: '',
   encoded: encodeEvents([]),
   items: 0,
-  ids: [],
-  tenants: [],
+  claims: undefined,
   keys: undefined,
 };
 
@@ -245,6 +243,10 @@ const nothing: Omit<HeldAppend, 'waiter'> = {
 function idToClaim(event: NewEvent): string | undefined {
   if (event.redrive != null) return redriveMark + JSON.stringify([event.id, event.redrive.id]);
   return event.generated === true ? undefined : event.id;
+}
+
+function mustClaim(event: NewEvent): boolean {
+  return event.generated !== true || event.redrive != null;
 }
 
 function stoppedBefore(by: SluiceError): SluiceError {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { open } from 'lmdb';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemEnv } from '../env/system.js';
+import type { DamagedRecords } from '../log/damage.js';
 import type { Log } from '../log/log.js';
 import type { GroupPosition } from '../log/position.js';
 import type { NewEvent } from '../log/record.js';
@@ -113,6 +114,36 @@ describe('the log over LMDB, on disk', () => {
     expect((await again.read('orders', 0, 2, bounds)).map((r) => r.id)).toEqual(['c']);
   });
 
+  it('names the range that is lost with a chunk that is gone, and lets a group go on only once it is given up', async () => {
+    const log = openLog();
+    for (const id of ['a', 'b', 'c']) await log.append('orders', many(id, 3, 10));
+    const claim = await log.claim('g', 'orders', 0);
+    await log.close();
+    await inTree('chunks', (db) => {
+      const [, key] = [...db.getKeys({})];
+      db.removeSync(key!);
+    });
+    const again = openLog();
+    const bounds = { maxItems: 10, maxBytes: 1 << 20 };
+    expect((await again.read('orders', 0, 0, bounds)).map((r) => r.offset)).toEqual([0, 1, 2]);
+    const damage = await again.read('orders', 0, 3, bounds).catch((error: DamagedRecords) => error);
+    expect(damage).toMatchObject({ code: 'LOG_CORRUPT', range: { first: 3, last: 5 }, stream: 'orders', partition: 0 });
+    expect((await again.lag('g', 'orders'))[0]).toMatchObject({ items: 9 });
+    const owner = await again.claim('g', 'orders', 0);
+    await again.settle(owner, { position: { cursor: 3, settledAbove: [] } });
+    expect(await again.skip(owner, (damage as DamagedRecords).range)).toEqual({ cursor: 6, settledAbove: [] });
+    expect((await again.read('orders', 0, 6, bounds)).map((r) => r.offset)).toEqual([6, 7, 8]);
+    expect((await again.groups())[0]).toMatchObject({ skipped: 3, expired: 0 });
+    expect(claim.epoch).toBeLessThan(owner.epoch);
+  });
+
+  it('says where its disk is, and what the file and the disk hold', async () => {
+    const { disk } = openLog().facets;
+    expect(disk!.path).toBe(path);
+    expect(disk!.fileBytes()).toBeGreaterThan(0);
+    expect(disk!.freeBytes()).toBeGreaterThan(0);
+  });
+
   it('refuses a store of another format version by a sentence', async () => {
     await openLog().close();
     await inTree('meta', (db) => db.putSync(Buffer.from('format'), Buffer.from([0, 0, 0, 0, 0, 99])));
@@ -178,11 +209,12 @@ describe('the log over LMDB, on disk', () => {
     }
   });
 
-  it('keeps at most two windows of ids and a few more, whatever comes', async () => {
+  it('keeps one window of ids on disk and a few rows more, whatever comes', async () => {
     const log = openLog({ streamDefaults: { ids: { maxItems: 50 } } });
     for (let round = 0; round < 40; round++) await log.append('s', many(`r${round}-`, 25, 1));
     await log.close();
-    expect(await inTree('ids', (db) => db.getCount())).toBeLessThanOrEqual(150);
+    // Rows of 25.
+    expect(await inTree('ids', (db) => db.getCount())).toBeLessThanOrEqual(4);
   });
 
   it('drops the chunks of a settled backlog a thousand at a time', async () => {

@@ -9,6 +9,8 @@ import type { StreamSettings } from './stream-options.js';
 
 /** Where a log in memory keeps everything that would be on disk. Give the same one to a second log to play a restart. */
 export interface MemoryStore {
+  /** The {@link Log.id}. */
+  readonly id: string;
   readonly streams: Map<string, MemoryStream>;
   readonly letters: Map<string, DeadLetter>;
   /** The last epoch that was given. */
@@ -17,19 +19,25 @@ export interface MemoryStore {
 
 /** An empty store. */
 export function memoryStore(): MemoryStore {
-  return { streams: new Map(), letters: new Map(), epoch: 0 };
+  return { id: crypto.randomUUID(), streams: new Map(), letters: new Map(), epoch: 0 };
 }
 
 /** One stream. */
 export interface MemoryStream {
   settings: StreamSettings;
   readonly partitions: readonly MemoryPartition[];
-  /** By tenant, by id. */
-  readonly ids: Map<string, Map<string, Position & { readonly at: number }>>;
+  /** By tenant. */
+  readonly ids: Map<string, MemoryIds>;
   /** By name, by partition. */
   readonly groups: Map<string, MemoryGroup[]>;
   /** Appends without keys that have come: they take turns. */
   turns: number;
+}
+
+/** The ids of one tenant, in the order in which they came. */
+export interface MemoryIds {
+  next: number;
+  readonly byId: Map<string, Position & { readonly at: number; readonly number: number }>;
 }
 
 /** One partition. */
