@@ -16,7 +16,7 @@ function appendOne(known: MemoryStream, stream: string, event: NewEvent, turn: n
   const index = key === null ? turn : partitionOf(key, known.partitions.length);
   const partition = known.partitions[index]!;
   const here: Position = { partition: index, offset: nextOffset(partition) };
-  const original = event.generated === true ? undefined : claimId(known, event, here, now);
+  const original = event.generated === true && redrive === null ? undefined : claimId(known, event, here, now);
   if (original !== undefined) return { ...original, duplicate: true };
   const record = { stream, ...here, id, tenant, key, time, receivedAt, trace, redrive, payload };
   const bytes = payload.length + id.length + tenant.length + (key?.length ?? 0) + headerBytes;
@@ -30,17 +30,19 @@ function appendOne(known: MemoryStream, stream: string, event: NewEvent, turn: n
 function claimId(known: MemoryStream, event: NewEvent, here: Position, now: number): Position | undefined {
   let ids = known.ids.get(event.tenant);
   if (ids === undefined) {
-    ids = new Map();
+    ids = { next: 0, byId: new Map() };
     known.ids.set(event.tenant, ids);
   }
   const { maxItems, maxAgeMs } = known.settings.ids;
   const id = event.redrive == null ? `i${event.id}` : `r${JSON.stringify([event.id, event.redrive.id])}`;
-  const entry = ids.get(id);
-  if (entry !== undefined && now - entry.at < maxAgeMs) return { partition: entry.partition, offset: entry.offset };
+  const entry = ids.byId.get(id);
+  if (entry !== undefined && now - entry.at < maxAgeMs && ids.next - entry.number <= maxItems) {
+    return { partition: entry.partition, offset: entry.offset };
+  }
   // A Map keeps the order of insertion: its first key is the oldest.
-  ids.delete(id);
-  ids.set(id, { ...here, at: now });
-  if (ids.size > maxItems) ids.delete(ids.keys().next().value!);
+  ids.byId.delete(id);
+  ids.byId.set(id, { ...here, at: now, number: ids.next++ });
+  if (ids.byId.size > maxItems) ids.byId.delete(ids.byId.keys().next().value!);
   return undefined;
 }
 

@@ -24,12 +24,18 @@ export function memoryStore(): MemoryStore {
 export interface MemoryStream {
   settings: StreamSettings;
   readonly partitions: readonly MemoryPartition[];
-  /** By tenant, by id. */
-  readonly ids: Map<string, Map<string, Position & { readonly at: number }>>;
+  /** By tenant. */
+  readonly ids: Map<string, MemoryIds>;
   /** By name, by partition. */
   readonly groups: Map<string, MemoryGroup[]>;
   /** Appends without keys that have come: they take turns. */
   turns: number;
+}
+
+/** The ids of one tenant, in the order in which they came. */
+export interface MemoryIds {
+  next: number;
+  readonly byId: Map<string, Position & { readonly at: number; readonly number: number }>;
 }
 
 /** One partition. */

@@ -3,6 +3,7 @@
 import { exerciseAppend } from './exercise-log-append.js';
 import { exerciseGroups } from './exercise-log-groups.js';
 import { exerciseLetters } from './exercise-log-letters.js';
+import { exerciseStreams } from './exercise-log-streams.js';
 import { type LogUnderTest, type LogUnderTestOptions, logSuite, type TestFunctions } from './exercise-log-support.js';
 
 export type { LogUnderTest, LogUnderTestOptions, TestFunctions };
@@ -15,6 +16,7 @@ export function exerciseLog(
 ): void {
   const suite = logSuite(name, open, functions);
   exerciseAppend(suite);
+  exerciseStreams(suite);
   exerciseGroups(suite);
   exerciseLetters(suite);
 }
