@@ -89,6 +89,7 @@ export function openLmdbLog(options: LmdbLogOptions): Log {
   let closed: Promise<void> | undefined;
 
   return {
+    id: store.id,
     facets: {
       disk: { path, fileBytes: () => statSync(join(path, 'data.mdb')).size, freeBytes: () => freeDiskBytes(path) },
     },

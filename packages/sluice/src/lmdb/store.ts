@@ -1,5 +1,6 @@
 /** The store: one LMDB environment, its trees, and the only way to write to it. */
 
+import { randomUUID } from 'node:crypto';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { asFailure, SluiceError } from '../core/errors.js';
 import type { Clock } from '../env/env.js';
@@ -23,6 +24,8 @@ export interface Trees {
 
 /** An open store. */
 export interface Store {
+  /** A UUID, made with the store. */
+  readonly id: string;
   readonly trees: Trees;
   /**
    * Runs `fn` in a write transaction and resolves with its result once the transaction is on disk. When `fn` throws, nothing of it is kept.
@@ -58,6 +61,7 @@ export function openStore(path: string, clock: Clock, flushTimeoutMs: number): S
   let closing: Promise<void> | undefined;
 
   return {
+    id: trees.meta.getBinary(idKey)!.toString(),
     trees,
     write,
     async idle() {
@@ -178,16 +182,24 @@ function openAll(root: RootDatabase<Buffer, Buffer>): Trees {
 }
 
 const formatKey = Buffer.from('format');
+const idKey = Buffer.from('id');
 
+/** Version and id of a new store are written together. */
 function checkVersion(meta: Tree, path: string): void {
   const found = meta.getBinary(formatKey);
   if (found === undefined) {
-    meta.putSync(formatKey, writeCount(formatVersion));
+    meta.transactionSync(() => {
+      meta.putSync(formatKey, writeCount(formatVersion));
+      meta.putSync(idKey, Buffer.from(randomUUID()));
+    });
     flushFolder(path);
     return;
   }
   const version = found.length === 6 ? readCount(found) : 'unreadable';
-  if (version === formatVersion) return;
+  if (version === formatVersion) {
+    if (meta.getBinary(idKey) !== undefined) return;
+    throw unreadable(path, 'it has lost its id');
+  }
   throw new SluiceError(
     `the log in ${path} has format version ${version}, and this program reads version ${formatVersion}: let the program that wrote it deliver what it holds, then name another folder`,
     { code: 'LOG_VERSION', class: 'blocked' },

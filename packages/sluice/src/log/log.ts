@@ -84,6 +84,11 @@ export interface VerifyProblem {
  * `committed` (the sink took it), belongs to the consumer.
  */
 export interface Log {
+  /**
+   * A UUID, made with the store. Where the store is removed and made anew, offsets begin at 0 again, and the id differs: what is kept elsewhere
+   * about offsets belongs to one id.
+   */
+  readonly id: string;
   /** What this log can do beyond the contract. */
   readonly facets: LogFacets;
 

@@ -57,6 +57,7 @@ export function createMemoryLog(options: MemoryLogOptions = {}): Log {
   if (mayGrowOld()) timer.start();
 
   return {
+    id: store.id,
     facets: {},
     async defineStream(stream, wanted = {}) {
       checkName('stream', stream);

@@ -9,6 +9,8 @@ import type { StreamSettings } from './stream-options.js';
 
 /** Where a log in memory keeps everything that would be on disk. Give the same one to a second log to play a restart. */
 export interface MemoryStore {
+  /** The {@link Log.id}. */
+  readonly id: string;
   readonly streams: Map<string, MemoryStream>;
   readonly letters: Map<string, DeadLetter>;
   /** The last epoch that was given. */
@@ -17,7 +19,7 @@ export interface MemoryStore {
 
 /** An empty store. */
 export function memoryStore(): MemoryStore {
-  return { streams: new Map(), letters: new Map(), epoch: 0 };
+  return { id: crypto.randomUUID(), streams: new Map(), letters: new Map(), epoch: 0 };
 }
 
 /** One stream. */

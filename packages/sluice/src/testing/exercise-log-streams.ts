@@ -73,6 +73,12 @@ export function exerciseStreams({ name, describe, expect, test, testRestart }: L
       },
     );
 
+    testRestart('keeps its id over a restart', async (log, restarted) => {
+      const { id } = log;
+      expect(/^[0-9a-f-]{36}$/.test(id)).toBe(true);
+      expect((await restarted()).id).toBe(id);
+    });
+
     test('widens and narrows the window of ids while it is in use', async (log) => {
       await log.defineStream('s', { ids: { maxItems: 2 } });
       await append(log, 's', many('a', 6));
