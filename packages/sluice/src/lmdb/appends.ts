@@ -49,9 +49,8 @@ export interface HeldAppend {
   readonly stream: string;
   readonly encoded: EncodedEvents;
   readonly items: number;
-  /** Ids that must be looked up; undefined for an event whose id was generated. */
-  readonly ids: readonly (string | undefined)[];
-  readonly tenants: readonly string[];
+  /** Ids that must be looked up, undefined for an event whose id was generated, and the tenants that they belong to; undefined when there is none. */
+  readonly claims: { readonly ids: readonly (string | undefined)[]; readonly tenants: readonly string[] } | undefined;
   /** Keys that decide the partition; undefined when no event has one. */
   readonly keys: readonly (string | null)[] | undefined;
   /** Nobody waits for an offer. */
@@ -147,8 +146,7 @@ export function createAppends(
       stream,
       encoded,
       items: events.length,
-      ids: events.map(idToClaim),
-      tenants: events.map((event) => event.tenant),
+      claims: events.some(mustClaim) ? { ids: events.map(idToClaim), tenants: events.map((event) => event.tenant) } : undefined,
       keys: events.some((event) => event.key != null) ? events.map((event) => event.key ?? null) : undefined,
       waiter,
     };
@@ -237,8 +235,7 @@ const nothing: Omit<HeldAppend, 'waiter'> = {
   stream: '',
   encoded: encodeEvents([]),
   items: 0,
-  ids: [],
-  tenants: [],
+  claims: undefined,
   keys: undefined,
 };
 
@@ -246,6 +243,10 @@ const nothing: Omit<HeldAppend, 'waiter'> = {
 function idToClaim(event: NewEvent): string | undefined {
   if (event.redrive != null) return redriveMark + JSON.stringify([event.id, event.redrive.id]);
   return event.generated === true ? undefined : event.id;
+}
+
+function mustClaim(event: NewEvent): boolean {
+  return event.generated !== true || event.redrive != null;
 }
 
 function stoppedBefore(by: SluiceError): SluiceError {

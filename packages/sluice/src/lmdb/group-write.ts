@@ -87,7 +87,7 @@ function writeStream(
 
 /** Neighbours that go to one partition are copied as one run. */
 function writeAppend(append: HeldAppend, ids: IdWindows, writerFor: (key: string | null) => PartitionWriter): Appended[] {
-  const { encoded, keys } = append;
+  const { encoded, keys, claims } = append;
   const appended: Appended[] = [];
   let writer = writerFor(keys?.[0] ?? null);
   let runFrom = 0;
@@ -98,11 +98,11 @@ function writeAppend(append: HeldAppend, ids: IdWindows, writerFor: (key: string
       runFrom = i;
       writer = next;
     }
-    const id = append.ids[i];
-    const here = { partition: writer.partition, offset: writer.nextOffset };
-    const original = id === undefined ? undefined : ids.claim(append.tenants[i]!, id, here);
+    const id = claims?.ids[i];
+    const here = { partition: writer.partition, offset: writer.nextOffset, duplicate: false };
+    const original = id === undefined ? undefined : ids.claim(claims!.tenants[i]!, id, here);
     if (original === undefined) {
-      appended.push({ partition: here.partition, offset: here.offset, duplicate: false });
+      appended.push(here);
       writer.nextOffset++;
     } else {
       appended.push({ partition: original.partition, offset: original.offset, duplicate: true });

@@ -27,9 +27,10 @@ const smallest = 64;
  *
  * @param maxItems the window.
  * @param first the number that comes first.
+ * @param expected how many come at once: their table need not grow.
  */
-export function createIdIndex(maxItems: number, first: number): IdIndex {
-  let present = createTable(first);
+export function createIdIndex(maxItems: number, first: number, expected = 0): IdIndex {
+  let present = createTable(first, expected);
   let before: Table | undefined;
   let next = first;
   return {
@@ -44,7 +45,7 @@ export function createIdIndex(maxItems: number, first: number): IdIndex {
     add(hash, number) {
       if (present.items >= maxItems || number - present.first >= maxRelative) {
         before = present;
-        present = createTable(number);
+        present = createTable(number, 0);
       }
       present.add(hash, number);
       next = number + 1;
@@ -63,8 +64,9 @@ interface Table {
 }
 
 /** Open addressing: hash and number (from `first`, plus one; 0 is a free place) side by side. */
-function createTable(first: number): Table {
+function createTable(first: number, expected: number): Table {
   let places = smallest;
+  while (expected + 1 > places * maxLoad) places *= 2;
   let slots = new Int32Array(places * 2);
   let items = 0;
 
@@ -122,7 +124,8 @@ export function createIdIndexes(maxBytes: number): IdIndexes {
     get(scope, maxItems, next, fill) {
       let index = indexes.get(scope);
       if (index === undefined || index.maxItems < maxItems || index.next !== next) {
-        index = createIdIndex(maxItems, Math.max(0, next - maxItems));
+        const first = Math.max(0, next - maxItems);
+        index = createIdIndex(maxItems, first, next - first);
         fill(index);
       }
       // Most recently used last.

@@ -80,11 +80,11 @@ const underscore = 0x5f;
 function writeRecord(bytes: Buffer, at: number, event: NewEvent): number {
   const { id, tenant, time, payload, key, trace, redrive } = event;
   let next = at + headerBytes;
-  const idBytes = bytes.write(id, next, 'utf8');
+  const idBytes = writeUtf8(bytes, next, id);
   next += idBytes;
-  const tenantBytes = bytes.write(tenant, next, 'utf8');
+  const tenantBytes = writeUtf8(bytes, next, tenant);
   next += tenantBytes;
-  const timeBytes = time === null ? 0 : bytes.write(time, next, 'utf8');
+  const timeBytes = time === null ? 0 : writeUtf8(bytes, next, time);
   next += timeBytes;
   let extras = 0;
   if (key != null) {
@@ -107,6 +107,17 @@ function writeRecord(bytes: Buffer, at: number, event: NewEvent): number {
   bytes[at + 13] = time === null ? noTime : timeBytes;
   bytes[at + 14] = extras;
   return next + payload.length;
+}
+
+/** A call into the engine costs more than a short text does. */
+function writeUtf8(bytes: Buffer, at: number, text: string): number {
+  if (text.length > 40) return bytes.write(text, at, 'utf8');
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit > 0x7f) return bytes.write(text, at, 'utf8');
+    bytes[at + i] = unit;
+  }
+  return text.length;
 }
 
 /** `length u16 · text`. */
