@@ -2,10 +2,13 @@
 
 import { isUtf8 } from 'node:buffer';
 import type { NewEvent } from 'sluice/log';
-import { findId, type IdSource } from './event-id.js';
+import { cloudEventId, cloudEventProblem } from './cloud-event.js';
+import { findId, type IdSource, maxIdBytes } from './event-id.js';
 import { isEventTime } from './event-time.js';
 import type { GatewayLimits } from './limits.js';
+import type { StreamSchema } from './stream-schemas.js';
 import { isTooDeep, textProblem } from './text.js';
+import { traceparent } from './trace.js';
 import { uuidV7 } from './uuid-v7.js';
 
 /** Why an item was refused. The codes are public. */
@@ -16,8 +19,11 @@ export interface Refusal {
 
 /** The codes of refused items. */
 export type RefusalCode =
+  | 'INVALID_CLOUDEVENT'
   | 'INVALID_ID'
   | 'INVALID_JSON'
+  | 'INVALID_KEY'
+  | 'INVALID_SCHEMA'
   | 'INVALID_TEXT'
   | 'INVALID_UTF8'
   | 'ITEM_TOO_LARGE'
@@ -27,6 +33,16 @@ export type RefusalCode =
 /** What does not change from item to item of a request. */
 export interface EventOptions {
   readonly idSource: IdSource;
+  /** The items are CloudEvents: their id is that of source and id together. Default false. */
+  readonly cloudEvents?: boolean;
+  /** The field whose value is the order key. Default: none, and of a CloudEvent its `partitionkey`. */
+  readonly keyField?: string | undefined;
+  /** `traceparent` of the request, for items that have none of their own. Default: none. */
+  readonly trace?: string | null;
+  /** Ids of items that have none are made of this and their index, so that the same request again is a duplicate. Default: random ids. */
+  readonly idempotencyKey?: string | undefined;
+  /** What items must look like. Default: any JSON object. */
+  readonly schema?: StreamSchema | undefined;
   readonly tenant: string;
   /** Epoch milliseconds. */
   readonly receivedAt: number;
@@ -39,7 +55,7 @@ export type ReadEvent =
   | { readonly event: undefined; readonly refusal: Refusal };
 
 /** Reads one item. Its bytes become the payload as they are. */
-export function readEvent(json: Buffer, options: EventOptions): ReadEvent {
+export function readEvent(json: Buffer, index: number, options: EventOptions): ReadEvent {
   const { limits } = options;
   if (json.length > limits.maxItemBytes) {
     return refuse('ITEM_TOO_LARGE', `expected an item of at most ${limits.maxItemBytes} bytes, got ${json.length}`);
@@ -62,14 +78,57 @@ export function readEvent(json: Buffer, options: EventOptions): ReadEvent {
   const problem = textProblem(json);
   if (problem !== undefined) return refuse('INVALID_TEXT', problem);
   const fields = value as Readonly<Record<string, unknown>>;
-  const found = findId(options.idSource, fields, json);
+  const wrong = options.cloudEvents === true ? cloudEventProblem(fields) : undefined;
+  if (wrong !== undefined) return refuse('INVALID_CLOUDEVENT', wrong);
+  const misfit = options.schema?.problemOf(fields);
+  if (misfit !== undefined)
+    return refuse('INVALID_SCHEMA', `the item does not fit the schema of its stream: ${misfit.slice(0, 200)}`);
+  const found = idOf(fields, json, index, options);
   if (found.kind === 'invalid') return refuse('INVALID_ID', found.problem);
-  const { tenant, receivedAt } = options;
+  const key = keyOf(fields, options);
+  if (key === undefined) return refuse('INVALID_KEY', keyProblem(options));
+  return { event: { ...found.id, ...stamp(fields, options), key, payload: json }, refusal: undefined };
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function idOf(fields: Fields, json: Buffer, index: number, { idSource, cloudEvents, idempotencyKey, receivedAt }: EventOptions) {
+  const found =
+    cloudEvents === true && idSource.kind === 'field' && idSource.field === 'id'
+      ? ({ kind: 'id', id: cloudEventId(fields) } as const)
+      : findId(idSource, fields, json);
+  if (found.kind === 'invalid') return found;
+  if (found.kind === 'id')
+    return Buffer.byteLength(found.id) <= maxIdBytes ? ({ kind: 'id', id: { id: found.id } } as const) : tooLong;
+  if (idempotencyKey !== undefined) return { kind: 'id', id: { id: `${idempotencyKey}.${index}` } } as const;
+  return { kind: 'id', id: { id: uuidV7(receivedAt), generated: true } } as const;
+}
+
+const tooLong = { kind: 'invalid', problem: `source and id together may have ${maxIdBytes} bytes` } as const;
+
+/** The order key; `null` when the item has none; `undefined` when it is neither a string nor a number, or too long. */
+function keyOf(fields: Fields, { keyField, cloudEvents }: EventOptions): string | null | undefined {
+  const field = keyField ?? (cloudEvents === true ? 'partitionkey' : undefined);
+  if (field === undefined) return null;
+  const value = Object.hasOwn(fields, field) ? fields[field] : null;
+  if (value === null) return null;
+  const key = typeof value === 'number' ? String(value) : value;
+  return typeof key === 'string' && key !== '' && Buffer.byteLength(key) <= maxIdBytes ? key : undefined;
+}
+
+function keyProblem({ keyField = 'partitionkey' }: EventOptions): string {
+  return `the field ${JSON.stringify(keyField)} must be a number, or a string of 1 to ${maxIdBytes} bytes, to be the order key`;
+}
+
+function stamp(fields: Fields, { tenant, receivedAt, cloudEvents, trace = null }: EventOptions) {
   const written = Object.hasOwn(fields, 'time') ? fields.time : undefined;
-  // Many formats use the name for something else (seconds, a duration): such a value stays in the payload, and says no time.
-  const time = isEventTime(written) ? written : null;
-  if (found.kind === 'id') return { event: { id: found.id, tenant, time, receivedAt, payload: json }, refusal: undefined };
-  return { event: { id: uuidV7(receivedAt), generated: true, tenant, time, receivedAt, payload: json }, refusal: undefined };
+  return {
+    tenant,
+    receivedAt,
+    // Many formats use the name for something else (seconds, a duration): such a value stays in the payload, and says no time.
+    time: isEventTime(written) ? written : null,
+    trace: (cloudEvents === true ? traceparent(fields.traceparent) : null) ?? trace,
+  };
 }
 
 function refuse(code: RefusalCode, message: string): ReadEvent {

@@ -8,6 +8,7 @@ import type { Log } from 'sluice/log';
 import type { Admission, Entry, Refused } from './admission.js';
 import { createBodyAllowance, withBody } from './body.js';
 import type { Callers } from './caller.js';
+import { envelopeOf, isBinaryCloudEvent } from './cloud-event.js';
 import { whenGone } from './departure.js';
 import { idSource } from './event-id.js';
 import { HttpError, overloaded, tooMany } from './http-error.js';
@@ -16,17 +17,27 @@ import { bodyFormat, isGzip } from './media-type.js';
 import { type AckLevel, ackLevels, type Receipt, receiptStatus } from './receipt.js';
 import { receive, type Settled } from './receive.js';
 import { splitItems } from './split.js';
+import type { StreamSchema } from './stream-schemas.js';
+import { traceparent } from './trace.js';
 
 /** What the route is made of. */
 export interface EventsRouteParts {
   readonly log: Log;
   readonly settled: ((stream: string) => Settled | undefined) | undefined;
+  /** What is known of a stream. Default: nothing. */
+  readonly streams?: ((stream: string) => StreamRules | undefined) | undefined;
   readonly limits: GatewayLimits;
   readonly ackTimeoutMs: number;
   readonly callers: Callers;
   readonly admission: Admission;
   /** Told of each receipt. */
   readonly onReceipt: (receipt: Receipt) => void;
+}
+
+/** What is known of a stream. */
+export interface StreamRules {
+  readonly keyField?: string | undefined;
+  readonly schema?: StreamSchema | undefined;
 }
 
 /** What a request is answered with. */
@@ -49,7 +60,7 @@ export function isEventsRequest({ method, url = '' }: IncomingMessage): boolean 
 export function createEventsRoute(
   parts: EventsRouteParts,
 ): (request: IncomingMessage, response: ServerResponse) => Promise<Answer> {
-  const { log, settled, limits, ackTimeoutMs, callers, admission } = parts;
+  const { log, settled, streams, limits, ackTimeoutMs, callers, admission } = parts;
   const allowance = createBodyAllowance(limits.maxHeldBodyBytes);
   return async (request, response) => {
     const { headers } = request;
@@ -63,13 +74,22 @@ export function createEventsRoute(
         `no pipeline reads the stream ${stream}, so that committed can never be reached; ask for durable`,
       );
     }
-    const format = bodyFormat(headers['content-type']);
+    const binary = isBinaryCloudEvent(headers);
+    const format = binary ? 'cloudevent' : bodyFormat(headers['content-type']);
     const gzip = isGzip(headers['content-encoding']);
     const entry = letIn(admission, tenant);
     whenGone(response, entry.leave);
-    const event = { idSource: idSource(id), tenant, receivedAt: Date.now(), limits };
+    const about = streams?.(stream);
+    const event = {
+      ...{ idSource: idSource(id), tenant, receivedAt: Date.now(), limits },
+      cloudEvents: format === 'cloudevent' || format === 'cloudevents',
+      keyField: about?.keyField,
+      schema: about?.schema,
+      trace: traceparent(headers.traceparent),
+      idempotencyKey: idempotencyKey(headers['idempotency-key']),
+    };
     const receipt = await withBody(request, gzip, limits, allowance, (body) => {
-      const items = splitItems(body, format, limits.maxItems);
+      const items = binary ? [envelopeOf(headers, body)] : splitItems(body, format, limits.maxItems);
       refuseIf(entry.take(items.length), tenant);
       return receive(items, {
         ...{ log, stream, ack, settled: wait, ackTimeoutMs, event },
@@ -85,6 +105,16 @@ export function createEventsRoute(
       ...(wait === undefined ? { headers: { 'sluice-pipeline': 'none' } } : {}),
     };
   };
+}
+
+/**
+ * The header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): the same request again is a duplicate, item by item, though
+ * its items have no ids.
+ */
+function idempotencyKey(header: string | string[] | undefined): string | undefined {
+  if (header === undefined) return undefined;
+  if (typeof header === 'string' && /^[\x21-\x7e]{1,255}$/.test(header)) return header;
+  throw new HttpError(400, 'INVALID_IDEMPOTENCY_KEY', 'expected Idempotency-Key to be 1 to 255 visible characters of ASCII');
 }
 
 const prefix = '/v1/streams/';

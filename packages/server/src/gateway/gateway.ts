@@ -11,7 +11,7 @@ import type { Log } from 'sluice/log';
 import { type Admission, createAdmission } from './admission.js';
 import { type Callers, createCallers } from './caller.js';
 import { clientError } from './client-error.js';
-import { type Answer, createEventsRoute, isEventsRequest, signalOf } from './events-route.js';
+import { type Answer, createEventsRoute, isEventsRequest, type StreamRules, signalOf } from './events-route.js';
 import { asHttpError, errorBody, HttpError, overloaded, sendError } from './http-error.js';
 import { createIntake } from './intake.js';
 import { defaultLimits, type GatewayLimits } from './limits.js';
@@ -40,6 +40,8 @@ export interface GatewayOptions {
    * Default: no stream has one.
    */
   readonly settled?: (stream: string) => Settled | undefined;
+  /** Order keys and schemas of streams. Default: none. */
+  readonly streams?: (stream: string) => StreamRules | undefined;
   /** The key-value client behind `GET /read`. Default: none, and `/read` answers 404. */
   readonly read?: ReadKeys;
   /** Address to listen on. Default `'127.0.0.1'`: this machine alone. */
@@ -130,7 +132,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   refuseProtocolErrors(app);
   route.handle = eventsHandler(
     createEventsRoute({
-      ...{ log: options.log, settled: options.settled, limits, callers, admission },
+      ...{ log: options.log, settled: options.settled, streams: options.streams, limits, callers, admission },
       ackTimeoutMs: options.ackTimeoutMs ?? 10_000,
       onReceipt: (receipt) => count(counters, receipt),
     }),

@@ -64,6 +64,6 @@ export function unsupportedType(got: string): HttpError {
   return new HttpError(
     415,
     'UNSUPPORTED_TYPE',
-    `expected application/json (an object or an array) or application/x-ndjson (one object a line), in UTF-8; got ${got}`,
+    `expected application/json (an object or an array), application/x-ndjson (one object a line), application/cloudevents+json or application/cloudevents-batch+json, in UTF-8; got ${got}`,
   );
 }

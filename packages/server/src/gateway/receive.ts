@@ -84,7 +84,7 @@ async function readAll(items: readonly Buffer[], options: EventOptions): Promise
       await nextTurn();
       bytes = item.length;
     }
-    const { event, refusal } = readEvent(item, options);
+    const { event, refusal } = readEvent(item, index, options);
     read.ids.push(event?.id ?? null);
     if (refusal !== undefined) {
       read.errors.push({ index, ...refusal });

@@ -29,7 +29,7 @@ export function splitItems(body: Buffer, format: BodyFormat, maxItems: number): 
   const whole = trim(body, start, body.length);
   if (whole.length === 0) throw new HttpError(400, 'EMPTY_BODY', 'expected at least one item; the body is empty');
   if (format === 'ndjson') return splitLines(body.subarray(start), maxItems);
-  if (whole[0] !== openBracket) return [whole];
+  if (format === 'cloudevent' || whole[0] !== openBracket) return [whole];
   const items = splitArray(whole, maxItems);
   if (items.length === 0) throw new HttpError(400, 'EMPTY_BODY', 'expected at least one item; the array is empty');
   return items;

@@ -2,17 +2,19 @@
 
 import type { Env } from 'sluice';
 import { type Consumer, createConsumer, type Log } from 'sluice/log';
-import type { PipelineConfig } from '../config/config.js';
+import type { Config, PipelineConfig } from '../config/config.js';
 import { openSink } from './open-sink.js';
 import type { PipelineSink } from './pipeline-sink.js';
 import { type Preparation, prepareSink } from './preparation.js';
 import { transformingSink } from './transform.js';
+import { upcastOf } from './upcast.js';
 import { userFunction } from './user-function.js';
 
 /** What pipelines are made with. */
 export interface PipelineParts {
   readonly log: Log;
   readonly databaseUrl: string;
+  readonly streams: Config['streams'];
   /** Paths of the configuration are relative to this folder. */
   readonly folder: string;
   readonly env: Env;
@@ -45,6 +47,7 @@ export async function startPipeline(name: string, config: PipelineConfig, parts:
   const named = <F extends (...args: never[]) => unknown>(given: string | F | undefined, what: string) =>
     given === undefined ? undefined : userFunction<F>(given, folder, `pipelines.${name}.${what}`);
   const transform = {
+    upcast: await upcastOf(stream, parts.streams, folder),
     filter: await named(config.filter, 'filter'),
     map: await named(config.map, 'map'),
     branch: await named(config.branch, 'branch'),

@@ -5,9 +5,12 @@ import type { LogRecord } from 'sluice/log';
 import type { PipelineEvent } from '../config/pipeline-schema.js';
 import { Outgoing } from './outgoing.js';
 import type { PipelineSink } from './pipeline-sink.js';
+import type { Upcast } from './upcast.js';
 
 /** What is done to events before a sink sees them. Each is called once an attempt, and may throw: that fails the event alone. */
 export interface Transform {
+  /** Brings items of old versions to the latest, before everything else. */
+  readonly upcast?: Upcast | undefined;
   readonly filter?: ((event: PipelineEvent) => boolean) | undefined;
   readonly map?: ((event: PipelineEvent) => unknown) | undefined;
   readonly branch?: ((event: PipelineEvent) => string | undefined) | undefined;
@@ -24,7 +27,7 @@ export function transformingSink(
   transform: Transform,
 ): Sink<LogRecord, unknown> {
   const all = [main, ...branches.values()];
-  const plain = transform.filter === undefined && transform.map === undefined && transform.branch === undefined;
+  const plain = Object.values(transform).every((step) => step === undefined);
   return {
     idempotent: all.every((sink) => sink.idempotent === true),
     // The parts of a batch that go to different sinks succeed and fail by themselves.
@@ -64,7 +67,11 @@ export function transformingSink(
   };
 }
 
-function transformed(event: Outgoing, { filter, map }: Transform): Outgoing | undefined {
+function transformed(event: Outgoing, { upcast, filter, map }: Transform): Outgoing | undefined {
+  if (upcast !== undefined) {
+    const latest = upcast(event.data as Record<string, unknown>);
+    if (latest !== event.data) event.data = latest;
+  }
   if (filter !== undefined && !filter(event)) return undefined;
   if (map === undefined) return event;
   const data = map(event);

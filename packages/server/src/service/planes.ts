@@ -6,6 +6,7 @@ import type { Config } from '../config/config.js';
 import { type Control, createControl } from '../control/control.js';
 import { createAdmission } from '../gateway/admission.js';
 import { createCallers } from '../gateway/caller.js';
+import type { StreamRules } from '../gateway/events-route.js';
 import { createGateway, type Gateway, type GatewayLogger, type Readiness } from '../gateway/gateway.js';
 import type { ReadKeys } from '../gateway/read.js';
 import type { Settled } from '../gateway/receive.js';
@@ -19,6 +20,7 @@ export interface PlaneParts {
   readonly metrics: Metrics;
   readonly logger: GatewayLogger;
   readonly read: ReadKeys;
+  readonly streams: ReadonlyMap<string, StreamRules>;
   readonly env: Env;
 }
 
@@ -35,7 +37,7 @@ export interface Planes {
  *
  * @throws SluiceError `LISTEN_FAILED`
  */
-export async function startPlanes({ config, log, metrics, logger, read, env }: PlaneParts): Promise<Planes> {
+export async function startPlanes({ config, streams, log, metrics, logger, read, env }: PlaneParts): Promise<Planes> {
   let pipelines: Pipelines | undefined;
   let attach!: (started: Pipelines) => void;
   const attached = new Promise<Pipelines>((resolve) => {
@@ -44,7 +46,7 @@ export async function startPlanes({ config, log, metrics, logger, read, env }: P
       resolve(started);
     };
   });
-  const streams = new Set(Object.entries(config.pipelines).map(([name, { stream = name }]) => stream));
+  const readStreams = new Set(Object.entries(config.pipelines).map(([name, { stream = name }]) => stream));
   const waitForPipelines =
     (stream: string): Settled =>
     async (partition, offset, signal) => {
@@ -59,8 +61,9 @@ export async function startPlanes({ config, log, metrics, logger, read, env }: P
   const gateway = await createGateway({
     callers,
     admission,
+    streams: (stream) => streams.get(stream),
     ...{ log, host, port, limits, ackTimeoutMs, read, ready, logger },
-    settled: (stream) => pipelines?.settled(stream) ?? (streams.has(stream) ? waitForPipelines(stream) : undefined),
+    settled: (stream) => pipelines?.settled(stream) ?? (readStreams.has(stream) ? waitForPipelines(stream) : undefined),
   });
   try {
     const text = () => metrics.text({ log, pipelines: all(), gateway });

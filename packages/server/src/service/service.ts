@@ -17,6 +17,7 @@ import { type Database, startDatabase } from './database.js';
 import { type Pipelines, startPipelines } from './pipelines.js';
 import { startPlanes } from './planes.js';
 import { type StopReport, stopService } from './stop.js';
+import { streamRules } from './stream-rules.js';
 import { createUndo, type Undo } from './undo.js';
 
 /** A service that runs. */
@@ -83,14 +84,20 @@ async function start({ config, folder: base }: Loaded, undo: Undo): Promise<Serv
   undo.add(async () => void (await reads.close({ deadlineMs: 0 })));
 
   const read = (keys: readonly string[], signal: AbortSignal) => reads.readSettled(keys, { signal });
-  const planes = await startPlanes({ config, log, metrics, logger, read, env });
+  const planes = await startPlanes({ config, streams: await streamRules(config.streams, base), log, metrics, logger, read, env });
   undo.add(() => planes.gateway.close());
   undo.add(() => planes.control.close());
 
   const started = await startDatabase(config.database, folder.path, logger);
   database = started;
   undo.add(() => started.stop(0));
-  const pipelines = await startPipelines(config.pipelines, { log, databaseUrl: started.url, folder: base, env });
+  const pipelines = await startPipelines(config.pipelines, {
+    log,
+    databaseUrl: started.url,
+    streams: config.streams,
+    folder: base,
+    env,
+  });
   planes.attach(pipelines);
   for (const { name, consumer } of pipelines.all) {
     void consumer.failed.then((error) =>

@@ -1,0 +1,91 @@
+/** Stream schemas: what the items of a stream must look like, by version. */
+
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { SluiceError } from 'sluice';
+import type { Config } from '../config/config.js';
+
+type StreamConfig = Config['streams'][string];
+type Version = NonNullable<StreamConfig['schemas']>[number];
+
+/** Looks at the items of a stream. */
+export interface StreamSchema {
+  /** The highest version. */
+  readonly latest: number;
+  /** What is wrong with an item, without its values; `undefined` when nothing is. */
+  problemOf(item: Readonly<Record<string, unknown>>): string | undefined;
+}
+
+/** The version that an item names: its member `schemaVersion`, or the number at the end of a CloudEvent's `dataschema`. */
+export function versionOf(item: Readonly<Record<string, unknown>>): number | undefined {
+  const { schemaVersion, dataschema } = item;
+  if (typeof schemaVersion === 'number') return schemaVersion;
+  if (typeof dataschema !== 'string') return undefined;
+  const found = /(\d+)$/.exec(dataschema);
+  return found === null ? undefined : Number(found[1]);
+}
+
+/**
+ * Compiles the schemas of a stream.
+ *
+ * @param folder what the paths of schema files are relative to.
+ * @throws SluiceError `INVALID_OPTION`
+ */
+export async function compileSchemas(stream: string, versions: readonly Version[], folder: string): Promise<StreamSchema> {
+  const checks = new Map<number, Check>();
+  for (const { version, schema } of versions) {
+    if (checks.has(version)) throw invalid(`streams.${stream}.schemas: version ${version} is there twice`);
+    checks.set(version, await compile(`streams.${stream}.schemas: version ${version}`, schema, folder));
+  }
+  const latest = Math.max(...checks.keys());
+  return {
+    latest,
+    problemOf(item) {
+      const version = versionOf(item) ?? latest;
+      const check = checks.get(version);
+      if (check === undefined) return `there is no schema of version ${version}; there is ${[...checks.keys()].join(', ')}`;
+      return check('specversion' in item ? item.data : item);
+    },
+  };
+}
+
+type Check = (value: unknown) => string | undefined;
+
+async function compile(what: string, schema: Version['schema'], folder: string): Promise<Check> {
+  if (typeof schema === 'object' && 'safeParse' in schema) return zodCheck(schema as unknown as ZodLike);
+  const [{ Ajv2020 }, formats] = await Promise.all([import('ajv/dist/2020.js'), import('ajv-formats')]);
+  try {
+    const ajv = new Ajv2020({ strict: false, allErrors: false });
+    formats.default.default(ajv);
+    const validate = ajv.compile(
+      typeof schema === 'string' ? JSON.parse(await readFile(resolve(folder, schema), 'utf8')) : schema,
+    );
+    return (value) => {
+      if (validate(value)) return undefined;
+      const [error] = validate.errors ?? [];
+      return `${error?.instancePath === '' ? 'the item' : error?.instancePath} ${error?.message ?? 'does not fit'}`;
+    };
+  } catch (cause) {
+    throw invalid(`${what} cannot be used: ${(cause as Error).message}`, cause);
+  }
+}
+
+interface ZodLike {
+  safeParse(value: unknown): {
+    readonly success: boolean;
+    readonly error?: { readonly issues: readonly { readonly path: PropertyKey[]; readonly message: string }[] };
+  };
+}
+
+function zodCheck(schema: ZodLike): Check {
+  return (value) => {
+    const { success, error } = schema.safeParse(value);
+    if (success) return undefined;
+    const [issue] = error?.issues ?? [];
+    return `/${(issue?.path ?? []).map(String).join('/')} ${issue?.message ?? 'does not fit'}`;
+  };
+}
+
+function invalid(message: string, cause?: unknown): SluiceError {
+  return new SluiceError(message, { code: 'INVALID_OPTION', class: 'rejected', ...(cause === undefined ? {} : { cause }) });
+}
