@@ -24,6 +24,15 @@ export function whenGone(response: ServerResponse, fn: () => void): void {
   response.once('close', once);
 }
 
+/** Aborted when the client leaves before its answer is complete. */
+export function signalOf(response: ServerResponse): AbortSignal {
+  const controller = new AbortController();
+  whenGone(response, () => {
+    if (!response.writableFinished) controller.abort();
+  });
+  return controller.signal;
+}
+
 /** One listener a connection, however many requests are pipelined on it. */
 const waiters = new WeakMap<Socket, Set<() => void>>();
 

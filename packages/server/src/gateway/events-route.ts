@@ -9,7 +9,7 @@ import type { Admission, Entry, Refused } from './admission.js';
 import { createBodyAllowance, withBody } from './body.js';
 import type { Callers } from './caller.js';
 import { envelopeOf, isBinaryCloudEvent } from './cloud-event.js';
-import { whenGone } from './departure.js';
+import { signalOf, whenGone } from './departure.js';
 import { idSource } from './event-id.js';
 import { HttpError, overloaded, tooMany } from './http-error.js';
 import type { GatewayLimits } from './limits.js';
@@ -184,13 +184,4 @@ function refuseIf(refused: Refused | undefined, tenant: string): void {
   const rest = `${refusals[reason]}; nothing of this request was stored; send it again after Retry-After`;
   if (reason === 'full' || (reason === 'share' && tenant === '_')) throw overloaded('OVERLOADED', rest, retryAfterMs);
   throw tooMany(`the tenant ${tenant}: ${rest}`, retryAfterMs);
-}
-
-/** Aborted when the client leaves before its answer. */
-export function signalOf(response: ServerResponse): AbortSignal {
-  const controller = new AbortController();
-  whenGone(response, () => {
-    if (!response.writableFinished) controller.abort();
-  });
-  return controller.signal;
 }

@@ -11,15 +11,17 @@ import type { Log } from 'sluice/log';
 import { type Admission, createAdmission } from './admission.js';
 import { type Callers, createCallers } from './caller.js';
 import { clientError } from './client-error.js';
-import { type Answer, createEventsRoute, isEventsRequest, type StreamRules, signalOf } from './events-route.js';
+import { type Answer, createEventsRoute, isEventsRequest, type StreamRules } from './events-route.js';
 import { asHttpError, errorBody, HttpError, overloaded, sendError } from './http-error.js';
 import { createIntake } from './intake.js';
 import { defaultLimits, type GatewayLimits } from './limits.js';
 import { listenFailure } from './listen-error.js';
 import { protocolOptions, protocolProblem, refuseProtocolErrors } from './protocol.js';
-import { answerRead, type ReadKeys } from './read.js';
+import type { ReadKeys } from './read.js';
+import { addReadRoutes } from './read-routes.js';
 import type { Receipt } from './receipt.js';
 import type { Settled } from './receive.js';
+import { addTailRoute } from './tail-route.js';
 
 /** Whether the service can do its work, and if not, why. */
 export interface Readiness {
@@ -44,6 +46,10 @@ export interface GatewayOptions {
   readonly streams?: (stream: string) => StreamRules | undefined;
   /** The key-value client behind `GET /read`. Default: none, and `/read` answers 404. */
   readonly read?: ReadKeys;
+  /** Clients that may tail streams at once; above it 503. Default 100. */
+  readonly maxTails?: number;
+  /** Keys that one `POST /read` may ask for; above it 413. Default 10,000. */
+  readonly maxReadKeys?: number;
   /** Address to listen on. Default `'127.0.0.1'`: this machine alone. */
   readonly host?: string;
   /** Port to listen on; 0 takes a free one. */
@@ -140,7 +146,11 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     counters,
     options.logger,
   );
-  addRead(app, options.read, counters, callers);
+  addReadRoutes(app, {
+    ...{ read: options.read, callers, limits, counters },
+    maxKeys: options.maxReadKeys ?? 10_000,
+  });
+  const tails = addTailRoute(app, { log: options.log, callers, maxTails: options.maxTails ?? 100 });
   addHealth(app, () =>
     intake.stopped ? { ok: false, reasons: ['the service is shutting down'] } : (options.ready?.() ?? { ok: true, reasons: [] }),
   );
@@ -157,8 +167,12 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     get underWay() {
       return intake.underWay;
     },
-    stopIntake: (graceMs = 10_000) => intake.stop(graceMs),
+    stopIntake(graceMs = 10_000) {
+      tails.end();
+      return intake.stop(graceMs);
+    },
     async close() {
+      tails.end();
       await intake.stop(0);
       app.server.closeAllConnections();
       await app.close();
@@ -250,10 +264,12 @@ function addHooks(app: FastifyInstance, guard: Guard, counters: GatewayCounters,
 function unknownRoute(request: FastifyRequest): HttpError {
   const path = (request.raw.url ?? '').split('?', 1)[0]!;
   const allowed = /^\/v1\/streams\/[^/]*\/events$/.test(path)
-    ? ['POST']
-    : ['/read', '/healthz', '/readyz'].includes(path)
-      ? ['GET', 'HEAD']
-      : undefined;
+    ? ['GET', 'HEAD', 'POST']
+    : path === '/read'
+      ? ['GET', 'HEAD', 'POST']
+      : ['/healthz', '/readyz', '/openapi.json'].includes(path) || path.startsWith('/key/')
+        ? ['GET', 'HEAD']
+        : undefined;
   if (allowed === undefined) {
     return new HttpError(
       404,
@@ -272,18 +288,6 @@ function count(counters: GatewayCounters, receipt: Receipt): void {
   for (const { code } of receipt.errors) {
     if (code !== 'DEAD_LETTERED') counters.rejectedByCode.set(code, (counters.rejectedByCode.get(code) ?? 0) + 1);
   }
-}
-
-function addRead(app: FastifyInstance, read: ReadKeys | undefined, counters: GatewayCounters, callers: Callers): void {
-  app.get('/read', async (request, reply) => {
-    counters.reads++;
-    callers.of(request.headers, 'read');
-    if (read === undefined)
-      throw new HttpError(404, 'READ_NOT_CONFIGURED', 'no key-value backend is configured; start with --read-upstream URL');
-    const { body, invalid } = await answerRead(request.raw.url ?? '', read, signalOf(reply.raw));
-    counters.readInvalid += invalid;
-    return reply.type('application/json; charset=utf-8').send(body);
-  });
 }
 
 function addHealth(app: FastifyInstance, ready: () => Readiness): void {

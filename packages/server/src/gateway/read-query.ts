@@ -39,6 +39,39 @@ export function readQuery(rawUrl: string): ReadQuery {
   };
 }
 
+/**
+ * The keys of a body: a JSON array of strings, or `{ "keys": [...] }`. Empty keys are skipped, the same key twice is one lookup.
+ *
+ * @throws HttpError 400 when it is neither, or without a key; 413 above `maxKeys`.
+ */
+export function keysQuery(body: Buffer, maxKeys: number): ReadQuery {
+  const asked = keysOf(body);
+  if (asked.length > maxKeys)
+    throw new HttpError(413, 'TOO_MANY_KEYS', `expected at most ${maxKeys} keys in one request, got ${asked.length}`);
+  const keys = [...new Set(asked.filter((key) => key !== ''))];
+  if (keys.length === 0) throw new HttpError(400, 'MISSING_KEYS', 'expected at least one key, as in ["k1","k2"]');
+  return {
+    keys,
+    select: (found) =>
+      select(
+        keys.map((key) => ({ key })),
+        found,
+      ),
+  };
+}
+
+function keysOf(body: Buffer): readonly string[] {
+  let value: unknown;
+  try {
+    value = JSON.parse(body.toString('utf8'));
+  } catch (error) {
+    throw new HttpError(400, 'INVALID_JSON', `not valid JSON: ${(error as Error).message.slice(0, 160)}`);
+  }
+  const keys = Array.isArray(value) ? value : (value as { keys?: unknown } | null)?.keys;
+  if (Array.isArray(keys) && keys.every((key) => typeof key === 'string')) return keys;
+  throw new HttpError(400, 'INVALID_KEYS', 'expected a JSON array of keys that are strings, or { "keys": [...] }');
+}
+
 /** A key, and the keys it stands for where there is no such key. */
 interface Asked {
   readonly key: string;

@@ -2,7 +2,7 @@
 
 import type { SluiceError } from 'sluice';
 import { HttpError, overloaded } from './http-error.js';
-import { readQuery, toJsonObject } from './read-query.js';
+import { type ReadQuery, toJsonObject } from './read-query.js';
 
 /**
  * Looks keys up; keys that do not exist are absent from the answer. What failed is a `SluiceError` in its key's place, or the
@@ -10,8 +10,10 @@ import { readQuery, toJsonObject } from './read-query.js';
  */
 export type ReadKeys = (keys: readonly string[], signal: AbortSignal) => Promise<ReadonlyMap<string, number | SluiceError>>;
 
-/** What a `GET /read` is answered with. */
+/** What a read is answered with. */
 export interface ReadAnswer {
+  /** 200, or 207 when some keys failed and that was asked for. */
+  readonly status: number;
   /** JSON text. */
   readonly body: string;
   /** Keys left out because the backend's value is not a number. */
@@ -19,30 +21,42 @@ export interface ReadAnswer {
 }
 
 /**
- * Answers one `GET /read`. A key whose value is not a number is left out like one that does not exist: it fails nobody else.
+ * Answers one read. A key whose value is not a number is left out like one that does not exist: it fails nobody else.
  *
- * @throws HttpError 400 (no keys, malformed), 414 (a key is too long for the upstream), 502 (the upstream failed), 503 (full),
- * 504 (too late).
+ * @param partial answers `{ "values", "errors" }`, so that keys which failed do not hide the others; else the first failure is that of
+ * the whole read.
+ * @throws HttpError 414 (a key is too long for the upstream), 502 (the upstream failed), 503 (full), 504 (too late).
  */
-export async function answerRead(rawUrl: string, read: ReadKeys, signal: AbortSignal): Promise<ReadAnswer> {
-  const query = readQuery(rawUrl);
+export async function answerRead(query: ReadQuery, read: ReadKeys, signal: AbortSignal, partial: boolean): Promise<ReadAnswer> {
   try {
-    const { values, invalid } = numbersOf(await read(query.keys, signal));
-    return { body: toJsonObject(query.select(values)), invalid };
+    const { values, failed, invalid } = sorted(await read(query.keys, signal));
+    const selected = toJsonObject(query.select(values));
+    if (!partial) {
+      for (const error of failed.values()) throw error;
+      return { status: 200, body: selected, invalid };
+    }
+    const errors = new Map([...failed].map(([key, error]) => [key, errorOf(error)]));
+    return { status: failed.size > 0 ? 207 : 200, body: `{"values":${selected},"errors":${toJsonObject(errors)}}`, invalid };
   } catch (error) {
     throw readError(error);
   }
 }
 
-function numbersOf(found: ReadonlyMap<string, number | SluiceError>): { values: Map<string, number>; invalid: number } {
+function sorted(found: ReadonlyMap<string, number | SluiceError>) {
   const values = new Map<string, number>();
+  const failed = new Map<string, SluiceError>();
   let invalid = 0;
   for (const [key, value] of found) {
     if (typeof value === 'number') values.set(key, value);
     else if (value.code === 'INVALID_VALUE') invalid++;
-    else throw value;
+    else failed.set(key, value);
   }
-  return { values, invalid };
+  return { values, failed, invalid };
+}
+
+function errorOf(error: SluiceError): { readonly code: string; readonly message: string } {
+  const { code, message } = readError(error);
+  return { code, message };
 }
 
 function readError(error: unknown): HttpError {

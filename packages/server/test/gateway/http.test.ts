@@ -9,10 +9,11 @@ import { type Answer, json, signal, start } from './world.js';
 
 describe('every other request', () => {
   test.each([
-    ['GET', '/v1/streams/events/events', 405, 'POST'],
-    ['PUT', '/v1/streams/events/events', 405, 'POST'],
-    ['POST', '/read?keys=a', 405, 'GET, HEAD'],
-    ['PROPFIND', '/read', 405, 'GET, HEAD'],
+    ['GET', '/v1/streams/events/events', 404, null],
+    ['PUT', '/v1/streams/events/events', 405, 'GET, HEAD, POST'],
+    ['POST', '/read?keys=a', 400, null],
+    ['PROPFIND', '/read', 405, 'GET, HEAD, POST'],
+    ['DELETE', '/key/a', 405, 'GET, HEAD'],
     ['OPTIONS', '/healthz', 405, 'GET, HEAD'],
     ['GET', '/', 404, null],
     ['POST', '/v1/streams/events', 404, null],
@@ -35,7 +36,7 @@ describe('every other request', () => {
 
   test('a wrong method is told the right ones', async () => {
     const { origin } = await start({ read: async () => new Map() });
-    const response = await fetch(`${origin}/read?keys=a`, { method: 'POST' });
+    const response = await fetch(`${origin}/healthz`, { method: 'POST' });
     expect(((await response.json()) as Answer).error.message).toBe('use GET or HEAD, not POST');
   });
 

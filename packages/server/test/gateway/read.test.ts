@@ -90,6 +90,52 @@ describe('reads', () => {
     expect(gateway.counters).toMatchObject({ reads: 1, readInvalid: 1 });
   });
 
+  test('POST takes a long list of keys, within a bound', async () => {
+    const { origin } = await start({ read, maxReadKeys: 2_000 });
+    const post = async (body: unknown) => {
+      const response = await fetch(`${origin}/read`, {
+        method: 'POST',
+        body: JSON.stringify(body),
+        headers: { 'content-type': 'application/json' },
+      });
+      return [response.status, await response.json()];
+    };
+    expect(await post([...Array.from({ length: 1_500 }, (_, i) => `absent-key-number-${i}`), 'a,b', 'k1', 'k1'])).toEqual([
+      200,
+      { 'a,b': 2, k1: 1 },
+    ]);
+    expect(await post({ keys: ['k2'] })).toEqual([200, { k2: 7 }]);
+    expect(await post(Array.from({ length: 2_001 }, () => 'k'))).toEqual([
+      413,
+      { error: expect.objectContaining({ code: 'TOO_MANY_KEYS' }) },
+    ]);
+    for (const bad of [[1], 'k1', {}, [], ['']]) expect((await post(bad))[0]).toBe(400);
+  });
+
+  test('GET /key/:key answers one key, or 404', async () => {
+    const { origin } = await start({ read });
+    expect(await (await fetch(`${origin}/key/a%2Cb`)).text()).toBe('{"a,b":2}');
+    expect(await (await fetch(`${origin}/key/__proto__`)).text()).toBe('{"__proto__":3}');
+    expect((await fetch(`${origin}/key/nope`)).status).toBe(404);
+  });
+
+  test('?partial=true tells what failed beside what did not', async () => {
+    const late = failure('late', { code: 'TIMEOUT', class: 'unknown' });
+    const { origin } = await start({
+      read: async () =>
+        new Map<string, number | SluiceError>([
+          ['a', 1],
+          ['b', late],
+        ]),
+    });
+    const response = await fetch(`${origin}/read?keys=a,b&partial=true`);
+    expect([response.status, await response.json()]).toEqual([
+      207,
+      { values: { a: 1 }, errors: { b: { code: 'UPSTREAM_TIMEOUT', message: 'the key-value backend did not answer in time' } } },
+    ]);
+    expect((await fetch(`${origin}/read?keys=a,b`)).status).toBe(504);
+  });
+
   test('a key that failed for another reason fails the request', async () => {
     const problem = failure('late', { code: 'TIMEOUT', class: 'unknown' });
     const read = async () =>
