@@ -51,8 +51,6 @@ export const readsSchema = z.strictObject({
     .optional(),
   /** How long keys are collected into one call, in milliseconds. Default 100. */
   windowMs: milliseconds(0, 60_000).default(100),
-  /** Keys in one call. Default 200. */
-  maxKeys: whole(1, 10_000).default(200),
   /** Longest time of one call, in milliseconds; above it 504. Default 10,000. */
   timeoutMs: milliseconds(1).default(10_000),
   /** Keys that may wait for an answer at once; above it 503. Default 100,000. */

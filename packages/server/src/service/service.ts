@@ -4,7 +4,6 @@ import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pino } from 'pino';
 import { systemEnv } from 'sluice';
-import { createKeyValueClient } from 'sluice/http';
 import { openLmdbLog } from 'sluice/lmdb';
 import type { Log } from 'sluice/log';
 import { startBackend } from '../backend/backend.js';
@@ -16,6 +15,7 @@ import { takeDataFolder } from './data-folder.js';
 import { type Database, startDatabase } from './database.js';
 import { type Pipelines, startPipelines } from './pipelines.js';
 import { startPlanes } from './planes.js';
+import { createReads } from './reads.js';
 import { type StopReport, stopService } from './stop.js';
 import { streamRules } from './stream-rules.js';
 import { createUndo, type Undo } from './undo.js';
@@ -76,15 +76,22 @@ async function start({ config, folder: base }: Loaded, undo: Undo): Promise<Serv
   undo.add(() => log.close());
   await defineStreams(log, config.streams);
 
-  const { upstreams, windowMs, timeoutMs } = config.reads;
+  const { upstreams } = config.reads;
   const backend = upstreams === undefined ? await startReferenceBackend() : undefined;
   if (backend !== undefined) undo.add(() => backend.close());
   const backendUrl = upstreams?.[0] ?? `http://127.0.0.1:${backend!.port}/read`;
-  const reads = createKeyValueClient({ url: backendUrl, windowMs, maxAttempts: 3, deadlineMs: timeoutMs, env });
-  undo.add(async () => void (await reads.close({ deadlineMs: 0 })));
+  const reads = createReads(upstreams ?? [backendUrl], config.reads, env);
+  undo.add(() => reads.close({ deadlineMs: 0 }));
 
-  const read = (keys: readonly string[], signal: AbortSignal) => reads.readSettled(keys, { signal });
-  const planes = await startPlanes({ config, streams: await streamRules(config.streams, base), log, metrics, logger, read, env });
+  const planes = await startPlanes({
+    config,
+    streams: await streamRules(config.streams, base),
+    log,
+    metrics,
+    logger,
+    read: reads.read,
+    env,
+  });
   undo.add(() => planes.gateway.close());
   undo.add(() => planes.control.close());
 
