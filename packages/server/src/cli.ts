@@ -1,10 +1,10 @@
 /** The command line: `sluice up`, `sluice check`, `sluice push`, `sluice backend`. Each command is loaded when it is called, so that `--help` is quick. */
 
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { type CommandIo, processIo, sentence, UsageError } from './commands/command-io.js';
 import type { Overrides } from './config/override.js';
 import type { AckLevel } from './gateway/receipt.js';
+import { version } from './version.js';
 
 const exitCodes = `
 Exit codes:
@@ -50,7 +50,7 @@ export async function main(): Promise<void> {
 function createProgram(io: CommandIo, done: (code: number) => void): Command {
   const program = new Command('sluice')
     .description('Batches events into PostgreSQL, and reads into one call.')
-    .version(version())
+    .version(version)
     .exitOverride()
     .configureOutput({
       writeOut: (text) => void io.stdout.write(text),
@@ -309,9 +309,4 @@ function decimal(what: string, least: number, most: number): (text: string) => n
     if (text.trim() !== '' && value >= least && value <= most) return value;
     throw new InvalidArgumentError(`Expected ${what} from ${least} to ${most}.`);
   };
-}
-
-function version(): string {
-  const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
-  return manifest.version;
 }

@@ -16,6 +16,7 @@ import { asHttpError, errorBody, HttpError, overloaded, sendError } from './http
 import { createIntake } from './intake.js';
 import { defaultLimits, type GatewayLimits } from './limits.js';
 import { listenFailure } from './listen-error.js';
+import { openApi } from './openapi.js';
 import { protocolOptions, protocolProblem, refuseProtocolErrors } from './protocol.js';
 import type { ReadKeys } from './read.js';
 import { addReadRoutes } from './read-routes.js';
@@ -46,6 +47,8 @@ export interface GatewayOptions {
   readonly streams?: (stream: string) => StreamRules | undefined;
   /** The key-value client behind `GET /read`. Default: none, and `/read` answers 404. */
   readonly read?: ReadKeys;
+  /** Version of the service, for the OpenAPI document. Default `'0'`. */
+  readonly version?: string;
   /** Clients that may tail streams at once; above it 503. Default 100. */
   readonly maxTails?: number;
   /** Keys that one `POST /read` may ask for; above it 413. Default 10,000. */
@@ -151,6 +154,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     maxKeys: options.maxReadKeys ?? 10_000,
   });
   const tails = addTailRoute(app, { log: options.log, callers, maxTails: options.maxTails ?? 100 });
+  const document = openApi(limits, options.version ?? '0');
+  app.get('/openapi.json', async () => document);
   addHealth(app, () =>
     intake.stopped ? { ok: false, reasons: ['the service is shutting down'] } : (options.ready?.() ?? { ok: true, reasons: [] }),
   );

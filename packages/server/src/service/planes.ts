@@ -11,6 +11,7 @@ import { createGateway, type Gateway, type GatewayLogger, type Readiness } from 
 import type { ReadKeys } from '../gateway/read.js';
 import type { Settled } from '../gateway/receive.js';
 import type { Metrics } from '../metrics/metrics.js';
+import { version } from '../version.js';
 import type { Pipelines } from './pipelines.js';
 
 /** What the planes are made of. */
@@ -61,6 +62,7 @@ export async function startPlanes({ config, streams, log, metrics, logger, read,
   const gateway = await createGateway({
     callers,
     admission,
+    version,
     streams: (stream) => streams.get(stream),
     ...{ log, host, port, limits, ackTimeoutMs, read, ready, logger },
     settled: (stream) => pipelines?.settled(stream) ?? (readStreams.has(stream) ? waitForPipelines(stream) : undefined),
