@@ -3,7 +3,9 @@
 import { join } from 'node:path';
 import type { SluiceError } from 'sluice';
 import type { PipelineConfig, SinkConfig } from '../config/config.js';
+import { changeText } from '../config/diff.js';
 import type { Loaded } from '../config/load.js';
+import { reread } from '../config/reread.js';
 import { type Service, startService } from '../service/service.js';
 import type { StopReport } from '../service/stop.js';
 import { sentence } from './command-io.js';
@@ -20,6 +22,8 @@ export interface UpSurroundings {
   readonly onSignal: (fn: (signal: Signal) => void) => () => void;
   /** Ends the process at once. */
   readonly exit: (code: number) => void;
+  /** A terminal is there, which sends SIGHUP when it is closed. */
+  readonly isTerminal: boolean;
 }
 
 const process_: UpSurroundings = {
@@ -32,26 +36,33 @@ const process_: UpSurroundings = {
     };
   },
   exit: (code) => process.exit(code),
+  isTerminal: process.stdout.isTTY === true || process.stdin.isTTY === true,
 };
 
 /**
- * Runs the service until SIGTERM, SIGINT or SIGHUP (its terminal was closed), then drains it.
+ * Runs the service until SIGTERM, SIGINT, SIGHUP (its terminal was closed) or a drain from the control plane, then drains it. Without a
+ * terminal SIGHUP reads the configuration file again.
  *
  * @returns the exit code: 0 when nothing was lost, 1 when something was, or when it could not start or go on. A second signal ends
  * the process at once, with 128 and its number: 143, 130, 129.
  */
 export async function up(loaded: Loaded, surroundings: UpSurroundings = process_): Promise<number> {
   const { out, err } = surroundings;
-  const stopWish = listenForSignals(surroundings.onSignal);
+  let reload: (() => void) | undefined;
+  const stopWish = listenForSignals((fn) =>
+    surroundings.onSignal((signal) => (signal === 'SIGHUP' && reload !== undefined ? reload() : fn(signal))),
+  );
   try {
     const startedAt = performance.now();
     const service = await startService(loaded);
     out(banner(service, loaded, performance.now() - startedAt));
     for (const each of service.problems)
       err(`sluice: ${sentence(`${each.replace(/\.(?=\)?$)/, '')}; events are kept in the log`)}\n`);
-    const cause = await Promise.race([stopWish.first, service.broken]);
+    if (loaded.file !== undefined && !surroundings.isTerminal) reload = () => void reloadNow(service, surroundings);
+    const drained = service.drainWanted.then(() => 'drain' as const);
+    const cause = await Promise.race([stopWish.first, service.broken, drained]);
     stopWish.onNext((signal) => surroundings.exit(stopAtOnce(service, signal, err)));
-    return await stopInOrder(service, loaded.config.drainDeadlineMs, cause, surroundings);
+    return await stopInOrder(service, service.live.loaded.config.drainDeadlineMs, cause, surroundings);
   } catch (error) {
     err(`sluice: ${problem(error)}\n`);
     return 1;
@@ -60,8 +71,21 @@ export async function up(loaded: Loaded, surroundings: UpSurroundings = process_
   }
 }
 
+async function reloadNow(service: Service, { out, err }: UpSurroundings): Promise<void> {
+  try {
+    const changes = await service.live.apply(await reread(service.live.loaded));
+    out(
+      changes.length === 0
+        ? 'Reloaded: nothing has changed.\n'
+        : `Reloaded:\n${changes.map((change) => `  ${changeText(change)}\n`).join('')}`,
+    );
+  } catch (error) {
+    err(`sluice: the configuration was not taken, and stays as it was: ${problem(error)}\n`);
+  }
+}
+
 async function stopInOrder(service: Service, deadlineMs: number, cause: string, { out, err }: UpSurroundings): Promise<number> {
-  const wanted = (signals as readonly string[]).includes(cause);
+  const wanted = cause === 'drain' || (signals as readonly string[]).includes(cause);
   if (!wanted) err(`sluice: ${sentence(cause)}\n`);
   out(
     `\n${wanted ? cause : 'Stopping'}: taking no more events, delivering what is in the log (at most ${deadlineMs / 1000} s) …\n`,
@@ -105,7 +129,7 @@ function problem(error: unknown): string {
 }
 
 function banner(service: Service, { config, file }: Loaded, startedInMs: number): string {
-  const { url, controlUrl, backendUrl, databaseUrl, databaseIsEmbedded, dataDir } = service;
+  const { url, controlUrl, backendUrl, dataDir } = service;
   const [pipeline] = service.pipelines.all;
   const lines = Object.entries(config.pipelines).map(([name, each]) => pipelineLine(name, each));
   return `
@@ -115,7 +139,7 @@ Sluice is up, after ${(startedInMs / 1000).toFixed(1)} s.
   control plane   ${controlUrl}   /healthz, /readyz, /metrics, /v1/streams, /v1/pipelines, /v1/dead-letters
   log             ${join(dataDir, 'log')}${file === undefined ? '' : `\n  configuration   ${file}`}
 ${lines.join('\n')}
-  PostgreSQL      ${databaseIsEmbedded ? databaseUrl : `${withoutPassword(databaseUrl)} (DATABASE_URL)`}
+  PostgreSQL      ${databaseText(service)}
   read backend    ${backendUrl}
 
 Try it:
@@ -165,6 +189,11 @@ function reportText({ delivered, dead, leftInLog, unread, lost, pipelineProblem,
     .join('');
   const problem = pipelineProblem === undefined ? '' : `The pipeline had stopped: ${pipelineProblem}\n`;
   return `Stopped after ${(durationMs / 1000).toFixed(1)} s.\n${text}${problem}`;
+}
+
+function databaseText({ databaseUrl, databaseIsEmbedded }: Service): string {
+  if (databaseUrl === undefined) return 'none: no pipeline needs it';
+  return databaseIsEmbedded ? databaseUrl : `${withoutPassword(databaseUrl)} (DATABASE_URL)`;
 }
 
 /** A password that we did not make is not ours to print. */

@@ -4,6 +4,7 @@ import { access } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { type Config, configSchema } from './config.js';
 import { contradictions } from './contradictions.js';
+import type { Overrides } from './override.js';
 import { ConfigError, type Problem, pathText, problemsOf } from './problem.js';
 import { fileNames, type Path, readSource, type Source } from './source.js';
 import { substitute } from './substitute.js';
@@ -15,6 +16,8 @@ export interface Loaded {
   readonly file: string | undefined;
   /** Paths of the configuration are relative to this folder. */
   readonly folder: string;
+  /** What the command line said otherwise; it is said again when the file is read again. */
+  readonly overrides?: Overrides;
 }
 
 /**

@@ -43,7 +43,7 @@ export function override(loaded: Loaded, overrides: Overrides, folder: string = 
   };
   const found = contradictions(changed).map(({ path, message }) => ({ path: pathText(path), message }));
   if (found.length > 0) throw new ConfigError(loaded.file ?? 'sluice up', found);
-  return { ...loaded, config: changed };
+  return { ...loaded, config: changed, overrides };
 }
 
 function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {

@@ -27,7 +27,7 @@ export interface EventsRouteParts {
   /** What is known of a stream. Default: nothing. */
   readonly streams?: ((stream: string) => StreamRules | undefined) | undefined;
   readonly limits: GatewayLimits;
-  readonly ackTimeoutMs: number;
+  readonly ackTimeoutMs: () => number;
   readonly callers: Callers;
   readonly admission: Admission;
   /** Told of each receipt. */
@@ -92,7 +92,7 @@ export function createEventsRoute(
       const items = binary ? [envelopeOf(headers, body)] : splitItems(body, format, limits.maxItems);
       refuseIf(entry.take(items.length), tenant);
       return receive(items, {
-        ...{ log, stream, ack, settled: wait, ackTimeoutMs, event },
+        ...{ log, stream, ack, settled: wait, ackTimeoutMs: ackTimeoutMs(), event },
         onStored: entry.stored,
         signal: () => signalOf(response),
       });

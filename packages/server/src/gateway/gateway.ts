@@ -89,12 +89,17 @@ export interface GatewayCounters {
   readInvalid: number;
 }
 
+/** What of a gateway can change while it listens. */
+export type GatewaySettings = Pick<GatewayOptions, 'limits' | 'ackTimeoutMs'>;
+
 /** A gateway that listens. */
 export interface Gateway {
   readonly port: number;
   readonly counters: Readonly<GatewayCounters>;
   /** Requests that have no answer yet. */
   readonly underWay: number;
+  /** Takes other limits from now on; what is under way keeps those it began with, where it has read them. */
+  configure(settings: GatewaySettings): void;
   /**
    * Takes no new connections and answers new requests on open ones with 503 `SHUTTING_DOWN`. Resolves once the requests under
    * way have their answers, or after `graceMs` (default 10,000). Idempotent.
@@ -110,7 +115,8 @@ export interface Gateway {
  * @throws SluiceError `LISTEN_FAILED` when the port or the address cannot be used.
  */
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
-  const limits = { ...defaultLimits, ...options.limits };
+  const limits: { -readonly [K in keyof GatewayLimits]: GatewayLimits[K] } = { ...defaultLimits, ...options.limits };
+  let { ackTimeoutMs = defaultAckTimeoutMs } = options;
   const callers = options.callers ?? createCallers([]);
   const admission = options.admission ?? createAdmission({ tenants: {}, maxHeldItems: 100_000, clock: systemEnv().clock });
   const host = options.host ?? '127.0.0.1';
@@ -142,7 +148,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   route.handle = eventsHandler(
     createEventsRoute({
       ...{ log: options.log, settled: options.settled, streams: options.streams, limits, callers, admission },
-      ackTimeoutMs: options.ackTimeoutMs ?? 10_000,
+      ackTimeoutMs: () => ackTimeoutMs,
       onReceipt: (receipt) => count(counters, receipt),
     }),
     guard,
@@ -171,6 +177,10 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     counters,
     get underWay() {
       return intake.underWay;
+    },
+    configure(settings) {
+      Object.assign(limits, defaultLimits, settings.limits);
+      ackTimeoutMs = settings.ackTimeoutMs ?? defaultAckTimeoutMs;
     },
     stopIntake(graceMs = 10_000) {
       tails.end();
@@ -212,6 +222,8 @@ function createServer(
 
 /** Larger than the longest URL, so that a longer one is answered with 414 by us, not with 431 by the parser. */
 const maxHeaderSize = 64 * 1024;
+
+const defaultAckTimeoutMs = 10_000;
 
 type Guard = (request: IncomingMessage, response: ServerResponse) => void;
 

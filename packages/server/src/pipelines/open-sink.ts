@@ -1,7 +1,7 @@
 /** Open sink: from the configuration of a sink to the sink. */
 
 import { resolve } from 'node:path';
-import type { Env } from 'sluice';
+import { type Env, SluiceError } from 'sluice';
 import { httpSink } from 'sluice/http';
 import type { Log } from 'sluice/log';
 import type { SinkConfig } from '../config/config.js';
@@ -17,7 +17,7 @@ import { userFunction } from './user-function.js';
 export interface SinkParts {
   readonly log: Log;
   /** The server of a PostgreSQL sink that names none. */
-  readonly databaseUrl: string;
+  readonly databaseUrl: string | undefined;
   /** Paths of the configuration are relative to this folder. */
   readonly folder: string;
   /** Names the sink: its pipeline, and its branch if it is one. */
@@ -35,7 +35,7 @@ export async function openSink(config: SinkConfig, parts: SinkParts): Promise<Pi
   const { log, databaseUrl, folder, name, maxInFlight, env } = parts;
   switch (config.type) {
     case 'postgres':
-      return postgresTable(config, config.url ?? databaseUrl, maxInFlight);
+      return postgresTable(config, config.url ?? databaseUrl ?? noDatabase(), maxInFlight);
     case 'http': {
       const { url, method, headers, gzip, idempotent, format } = config;
       const cloudEvents = format === 'cloudevents';
@@ -56,6 +56,16 @@ export async function openSink(config: SinkConfig, parts: SinkParts): Promise<Pi
     case 'module':
       return moduleSink(await userFunction(config.handler, folder, `pipelines.${name}.sink.handler`), config.idempotent);
   }
+}
+
+function noDatabase(): never {
+  throw new SluiceError(
+    'no pipeline needed PostgreSQL when the service started, so that it has none: restart it, or give the sink a url',
+    {
+      code: 'INVALID_OPTION',
+      class: 'rejected',
+    },
+  );
 }
 
 /** CloudEvents 1.0, section 2 (attributes) of the specification and its JSON format: the data stays as it is. */

@@ -13,7 +13,7 @@ import { userFunction } from './user-function.js';
 /** What pipelines are made with. */
 export interface PipelineParts {
   readonly log: Log;
-  readonly databaseUrl: string;
+  readonly databaseUrl: string | undefined;
   readonly streams: Config['streams'];
   /** Paths of the configuration are relative to this folder. */
   readonly folder: string;

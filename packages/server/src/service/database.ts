@@ -1,11 +1,13 @@
 /** Database: the one that the configuration names, or the embedded one. */
 
+import type { Config } from '../config/config.js';
 import { startEmbeddedPostgres } from '../embedded/postgres.js';
 import type { AlarmLogger } from './alarms.js';
 
 /** A PostgreSQL to write to. */
 export interface Database {
-  readonly url: string;
+  /** `undefined`: there is none, since no pipeline needed one at the start. */
+  readonly url: string | undefined;
   readonly embedded: boolean;
   /** Starts it again if it is ours and has died. Called whenever it cannot be reached. */
   revive(): void;
@@ -20,8 +22,12 @@ export interface Database {
  *
  * @throws SluiceError what the embedded PostgreSQL cannot start for.
  */
-export async function startDatabase(url: string | undefined, dataDir: string, logger: AlarmLogger): Promise<Database> {
-  if (url !== undefined) {
+export async function startDatabase(
+  { database: url, pipelines }: Config,
+  dataDir: string,
+  logger: AlarmLogger,
+): Promise<Database> {
+  if (url !== undefined || !isNeeded(pipelines)) {
     return { url, embedded: false, revive: () => {}, stop: async () => {}, kill: () => {} };
   }
   const server = await startEmbeddedPostgres({ dataDir });
@@ -43,4 +49,11 @@ export async function startDatabase(url: string | undefined, dataDir: string, lo
     stop: (deadlineMs) => server.stop({ deadlineMs }),
     kill: () => server.kill(),
   };
+}
+
+/** A sink of PostgreSQL that names no server of its own. */
+function isNeeded(pipelines: Config['pipelines']): boolean {
+  return Object.values(pipelines).some(({ sink, branches }) =>
+    [sink, ...Object.values(branches)].some((one) => one.type === 'postgres' && one.url === undefined),
+  );
 }

@@ -1,17 +1,26 @@
 /** Pipelines: all that a service runs, started together and drained together. */
 
 import { setMaxListeners } from 'node:events';
-import type { Config } from '../config/config.js';
+import { isDeepStrictEqual } from 'node:util';
+import type { Config, PipelineConfig } from '../config/config.js';
 import type { Settled } from '../gateway/receive.js';
 import { type Pipeline, type PipelineParts, startPipeline } from '../pipelines/pipeline.js';
 
 /** The pipelines of a service. */
 export interface Pipelines {
+  /** Those that run now. */
   readonly all: readonly Pipeline[];
   /** Waits until every pipeline that reads a stream has settled a record: `dead` when one of them parked it. `undefined` when none reads it. */
   settled(stream: string): Settled | undefined;
   /** What keeps pipelines from delivering, each with its name. */
   problems(): string[];
+  /**
+   * Runs those of another configuration from now on: what is no longer there is stopped, what is changed is stopped and started again where its
+   * group stands. What a sink has is settled first, so that nothing is lost and nothing is written twice.
+   *
+   * @throws SluiceError what a new pipeline cannot start for; the one that was there before runs again then, and those not yet reached stay.
+   */
+  change(configs: Config['pipelines'], streams: Config['streams']): Promise<void>;
   /** Delivers what is in the log until the deadline. */
   drain(deadlineMs: number): Promise<{ readonly delivered: number; readonly dead: number; readonly leftInLog: number }>;
   close(): Promise<void>;
@@ -20,32 +29,75 @@ export interface Pipelines {
 /**
  * Starts the pipelines of a configuration; those that started are closed again when one of them cannot.
  *
+ * @param onStarted told of each pipeline that starts.
  * @throws SluiceError what the first of them cannot start for.
  */
-export async function startPipelines(configs: Config['pipelines'], parts: PipelineParts): Promise<Pipelines> {
-  const started = await Promise.allSettled(Object.entries(configs).map(([name, config]) => startPipeline(name, config, parts)));
-  const all = started.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
-  const close = async () => void (await Promise.all(all.map((pipeline) => pipeline.close())));
+export async function startPipelines(
+  configs: Config['pipelines'],
+  parts: PipelineParts,
+  onStarted: (pipeline: Pipeline) => void,
+): Promise<Pipelines> {
+  const running = new Map<string, Pipeline>();
+  const ended = { delivered: 0, dead: 0 };
+  let streams = parts.streams;
+
+  async function start(name: string, config: PipelineConfig): Promise<void> {
+    const pipeline = await startPipeline(name, config, { ...parts, streams });
+    running.set(name, pipeline);
+    onStarted(pipeline);
+  }
+
+  async function stop(pipeline: Pipeline): Promise<void> {
+    running.delete(pipeline.name);
+    // What has not left yet stays in the log; what has is settled.
+    await pipeline.consumer.pause();
+    const { ok, dead } = await pipeline.consumer.drain({ deadlineMs: 0 });
+    ended.delivered += ok;
+    ended.dead += dead;
+    await pipeline.close();
+  }
+
+  const started = await Promise.allSettled(Object.entries(configs).map(([name, config]) => start(name, config)));
   const failed = started.find((one) => one.status === 'rejected');
   if (failed !== undefined) {
-    await Promise.all(all.map(({ consumer }) => consumer.drain({ deadlineMs: 0 })));
-    await close();
+    await Promise.all([...running.values()].map(stop));
     throw failed.reason;
   }
+  const all = () => [...running.values()];
   return {
-    all,
-    settled: (stream) => settledByAll(all.filter((pipeline) => pipeline.stream === stream)),
+    get all() {
+      return all();
+    },
+    settled: (stream) => settledByAll(all().filter((pipeline) => pipeline.stream === stream)),
     problems: () =>
-      all.flatMap((pipeline) => {
+      all().flatMap((pipeline) => {
         const problem = pipeline.problem();
         return problem === undefined ? [] : [`the pipeline ${pipeline.name} does not deliver: ${problem}`];
       }),
-    async drain(deadlineMs) {
-      const reports = await Promise.all(all.map(({ consumer }) => consumer.drain({ deadlineMs })));
-      const sum = (name: 'ok' | 'dead' | 'leftInLog') => reports.reduce((total, report) => total + report[name], 0);
-      return { delivered: sum('ok'), dead: sum('dead'), leftInLog: sum('leftInLog') };
+    async change(next, nextStreams) {
+      const schemasOf = (of: Config['streams'], { stream }: Pipeline) => of[stream]?.schemas;
+      const before = streams;
+      streams = nextStreams;
+      for (const pipeline of all()) {
+        const config = next[pipeline.name];
+        const same =
+          isDeepStrictEqual(config, pipeline.config) && schemasOf(before, pipeline) === schemasOf(nextStreams, pipeline);
+        if (same) continue;
+        await stop(pipeline);
+        if (config === undefined) continue;
+        await start(pipeline.name, config).catch(async (error: unknown) => {
+          await start(pipeline.name, pipeline.config);
+          throw error;
+        });
+      }
+      for (const [name, config] of Object.entries(next)) if (!running.has(name)) await start(name, config);
     },
-    close,
+    async drain(deadlineMs) {
+      const reports = await Promise.all(all().map(({ consumer }) => consumer.drain({ deadlineMs })));
+      const sum = (name: 'ok' | 'dead' | 'leftInLog') => reports.reduce((total, report) => total + report[name], 0);
+      return { delivered: ended.delivered + sum('ok'), dead: ended.dead + sum('dead'), leftInLog: sum('leftInLog') };
+    },
+    close: async () => void (await Promise.all(all().map((pipeline) => pipeline.close()))),
   };
 }
 

@@ -12,6 +12,7 @@ import type { ReadKeys } from '../gateway/read.js';
 import type { Settled } from '../gateway/receive.js';
 import type { Metrics } from '../metrics/metrics.js';
 import { version } from '../version.js';
+import type { Live } from './live.js';
 import type { Pipelines } from './pipelines.js';
 
 /** What the planes are made of. */
@@ -22,6 +23,8 @@ export interface PlaneParts {
   readonly logger: GatewayLogger;
   readonly read: ReadKeys;
   readonly streams: ReadonlyMap<string, StreamRules>;
+  /** Called when an operator wants the service to stop in order. */
+  readonly drain: () => void;
   readonly env: Env;
 }
 
@@ -30,7 +33,9 @@ export interface Planes {
   readonly gateway: Gateway;
   readonly control: Control;
   /** Tells them of the pipelines: until then `ack=committed` waits, and they are not ready. */
-  attach(pipelines: Pipelines): void;
+  attach(pipelines: Pipelines, live: Live): void;
+  /** Takes other limits, keys, tenants and stream rules from now on. */
+  configure(config: Config, rules: ReadonlyMap<string, StreamRules>): void;
 }
 
 /**
@@ -38,52 +43,86 @@ export interface Planes {
  *
  * @throws SluiceError `LISTEN_FAILED`
  */
-export async function startPlanes({ config, streams, log, metrics, logger, read, env }: PlaneParts): Promise<Planes> {
+export async function startPlanes(parts: PlaneParts): Promise<Planes> {
+  const { log, metrics, logger, read, drain, env } = parts;
+  let { config, streams } = parts;
   let pipelines: Pipelines | undefined;
-  let attach!: (started: Pipelines) => void;
+  let live: Live | undefined;
+  let attach!: Planes['attach'];
   const attached = new Promise<Pipelines>((resolve) => {
-    attach = (started) => {
+    attach = (started, itsLive) => {
       pipelines = started;
+      live = itsLive;
       resolve(started);
     };
   });
-  const readStreams = new Set(Object.entries(config.pipelines).map(([name, { stream = name }]) => stream));
-  const waitForPipelines =
+  const settledBy =
     (stream: string): Settled =>
     async (partition, offset, signal) => {
-      const settled = (await attached).settled(stream)!;
-      return settled(partition, offset, signal);
+      for (;;) {
+        const settled = (await attached).settled(stream);
+        if (settled !== undefined) return settled(partition, offset, signal);
+        // Its pipeline is being changed; whoever waits gives up by its own time-out.
+        await pause(env, signal);
+      }
     };
+  const isRead = (stream: string) =>
+    Object.entries(config.pipelines).some(([name, pipeline]) => (pipeline.stream ?? name) === stream);
   const ready = () => readiness(pipelines);
   const all = () => pipelines?.all ?? [];
-  const { host, port, ackTimeoutMs, ...limits } = config.gateway;
   const callers = createCallers(config.keys);
   const admission = createAdmission({ tenants: config.tenants, maxHeldItems: config.log.maxHeldItems, clock: env.clock });
   const gateway = await createGateway({
-    callers,
-    admission,
-    version,
+    ...{ log, callers, admission, version, read, ready, logger },
+    ...gatewaySettings(config),
     streams: (stream) => streams.get(stream),
-    ...{ log, host, port, limits, ackTimeoutMs, read, ready, logger },
-    settled: (stream) => pipelines?.settled(stream) ?? (readStreams.has(stream) ? waitForPipelines(stream) : undefined),
+    settled: (stream) => (isRead(stream) ? settledBy(stream) : undefined),
   });
   try {
-    const text = () => metrics.text({ log, pipelines: all(), gateway });
     const control = await createControl({
-      log,
-      pipelines: all,
-      ready,
+      ...{ log, ready, live: () => live, pipelines: all, admission, drain },
       authorize: ({ headers }) => {
         if (config.keys.some(({ scopes }) => scopes.includes('admin'))) callers.of(headers, 'admin');
       },
-      metrics: { contentType: metrics.contentType, text },
+      metrics: { contentType: metrics.contentType, text: () => metrics.text({ log, pipelines: all(), gateway }) },
       ...config.control,
     });
-    return { gateway, control, attach };
+    return {
+      ...{ gateway, control, attach },
+      configure(next, rules) {
+        config = next;
+        streams = rules;
+        callers.configure(next.keys);
+        admission.configure(next.tenants);
+        gateway.configure(gatewaySettings(next));
+      },
+    };
   } catch (error) {
     await gateway.close();
     throw error;
   }
+}
+
+function gatewaySettings({ gateway }: Config) {
+  const { host, port, ackTimeoutMs, publicWithoutKeys: _said, ...limits } = gateway;
+  return { host, port, ackTimeoutMs, limits };
+}
+
+/** How soon to look again. */
+const pauseMs = 50;
+
+function pause({ clock }: Env, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const cancel = clock.after(pauseMs, () => {
+      signal.removeEventListener('abort', onAbort);
+      resolve();
+    });
+    const onAbort = () => {
+      cancel();
+      reject(signal.reason);
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
 }
 
 function readiness(pipelines: Pipelines | undefined): Readiness {

@@ -13,6 +13,8 @@ import { createMetrics } from '../metrics/metrics.js';
 import { createAlarms } from './alarms.js';
 import { takeDataFolder } from './data-folder.js';
 import { type Database, startDatabase } from './database.js';
+import { defineStreams } from './define-streams.js';
+import { createLive, type Live } from './live.js';
 import { type Pipelines, startPipelines } from './pipelines.js';
 import { startPlanes } from './planes.js';
 import { createReads } from './reads.js';
@@ -25,13 +27,18 @@ export interface Service {
   readonly url: string;
   readonly controlUrl: string;
   readonly backendUrl: string;
-  readonly databaseUrl: string;
+  /** `undefined` when no pipeline needs one. */
+  readonly databaseUrl: string | undefined;
   readonly databaseIsEmbedded: boolean;
   /** Why pipelines did not deliver at the start, if so: events are kept in the log until they do. */
   readonly problems: readonly string[];
   readonly dataDir: string;
   readonly log: Log;
   readonly pipelines: Pipelines;
+  /** Its configuration, which may be changed while it runs. */
+  readonly live: Live;
+  /** Resolves when an operator wants it to stop in order. */
+  readonly drainWanted: Promise<void>;
   /** Resolves with a sentence when it cannot take events any more. */
   readonly broken: Promise<string>;
   /** Stops the intake, puts what was accepted into the log, delivers it until the deadline, and closes everything. Idempotent. */
@@ -56,10 +63,11 @@ export async function startService(loaded: Loaded): Promise<Service> {
   }
 }
 
-async function start({ config, folder: base }: Loaded, undo: Undo): Promise<Service> {
+async function start(loaded: Loaded, undo: Undo): Promise<Service> {
+  const { config, folder: base } = loaded;
   // To standard error: standard output is for people.
   const logger = pino({ name: 'sluice', level: process.env.LOG_LEVEL ?? 'warn' }, pino.destination({ dest: 2, sync: true }));
-  const metrics = createMetrics(pipelineNames(config));
+  const metrics = createMetrics((consumer) => names(live?.loaded.config ?? config)(consumer));
   const alarm = createAlarms(logger, () => env.clock);
   const env = systemEnv({
     observe(event) {
@@ -69,6 +77,12 @@ async function start({ config, folder: base }: Loaded, undo: Undo): Promise<Serv
     },
   });
   let database: Database | undefined;
+  let live: Live | undefined;
+  const names = pipelineNames();
+  let wantDrain!: () => void;
+  const drainWanted = new Promise<void>((resolve) => {
+    wantDrain = resolve;
+  });
   const folder = await takeDataFolder(resolve(base, config.dataDir));
   undo.add(async () => folder.release());
   mkdirSync(join(folder.path, 'log'), { recursive: true, mode: 0o700 });
@@ -90,27 +104,23 @@ async function start({ config, folder: base }: Loaded, undo: Undo): Promise<Serv
     metrics,
     logger,
     read: reads.read,
+    drain: wantDrain,
     env,
   });
   undo.add(() => planes.gateway.close());
   undo.add(() => planes.control.close());
 
-  const started = await startDatabase(config.database, folder.path, logger);
+  const started = await startDatabase(config, folder.path, logger);
   database = started;
   undo.add(() => started.stop(0));
-  const pipelines = await startPipelines(config.pipelines, {
-    log,
-    databaseUrl: started.url,
-    streams: config.streams,
-    folder: base,
-    env,
-  });
-  planes.attach(pipelines);
-  for (const { name, consumer } of pipelines.all) {
+  const parts = { log, databaseUrl: started.url, streams: config.streams, folder: base, env };
+  const pipelines = await startPipelines(config.pipelines, parts, ({ name, consumer }) => {
     void consumer.failed.then((error) =>
       logger.error({ code: error.code }, `the pipeline ${name} has stopped: ${error.message} Events are still kept in the log.`),
     );
-  }
+  });
+  live = createLive(loaded, { log, planes, pipelines });
+  planes.attach(pipelines, live);
 
   const running = { env, log, pipelines, ...planes, reads, backend, database: started, folder };
   let stopping: Promise<StopReport> | undefined;
@@ -124,6 +134,8 @@ async function start({ config, folder: base }: Loaded, undo: Undo): Promise<Serv
     dataDir: folder.path,
     log,
     pipelines,
+    live,
+    drainWanted,
     broken: log.stopped.then((error) => `the log has stopped: ${error.message}`),
     stop(deadlineMs) {
       stopping ??= stopService(running, deadlineMs);
@@ -157,18 +169,16 @@ function logOptions({ maxHeldItems, maxHeldBytes, reserveBytes, flushTimeoutMs, 
   return { maxHeldItems, maxHeldBytes, reserveBytes, flushTimeoutMs, deadLetters: { ...bounds, maxAgeMs } };
 }
 
-/** Makes the streams of the configuration as it says; the others are made when their first event comes. */
-async function defineStreams(log: Log, streams: Config['streams']): Promise<void> {
-  for (const [stream, { partitions, retention, ids }] of Object.entries(streams)) {
-    const { maxAgeMs = Number.POSITIVE_INFINITY, maxBytes = Number.POSITIVE_INFINITY, policy } = retention;
-    await log.defineStream(stream, { partitions, retention: { maxAgeMs, maxBytes, policy }, ids });
-  }
-}
-
-/** The events of a consumer carry its group and its stream. */
-function pipelineNames({ pipelines }: Config): (consumer: string) => string {
-  const names = new Map<string, string>(
-    Object.entries(pipelines).map(([name, { stream = name, group = name }]) => [`${group}/${stream}`, name]),
-  );
-  return (consumer) => names.get(consumer) ?? consumer;
+/** The events of a consumer carry its group and its stream: the name of its pipeline, by the configuration of the moment. */
+function pipelineNames(): (config: Config) => (consumer: string) => string {
+  const known = new WeakMap<Config, ReadonlyMap<string, string>>();
+  return (config) => {
+    let names = known.get(config);
+    if (names === undefined) {
+      const entries = Object.entries(config.pipelines);
+      names = new Map(entries.map(([name, { stream = name, group = name }]): [string, string] => [`${group}/${stream}`, name]));
+      known.set(config, names);
+    }
+    return (consumer) => names.get(consumer) ?? consumer;
+  };
 }

@@ -1,0 +1,70 @@
+/** Config routes: the configuration as it is, what a reload would change, the reload itself, and the way back. */
+
+import type { FastifyInstance } from 'fastify';
+import { type Change, changeText } from '../config/diff.js';
+import type { Loaded } from '../config/load.js';
+import { ConfigError } from '../config/problem.js';
+import { reread } from '../config/reread.js';
+import { HttpError } from '../gateway/http-error.js';
+import type { Live } from '../service/live.js';
+
+/** Adds the routes. */
+export function addConfigRoutes(app: FastifyInstance, { live }: { readonly live: () => Live | undefined }): void {
+  const started = (): Live => {
+    const found = live();
+    if (found !== undefined) return found;
+    throw new HttpError(503, 'STARTING', 'the service has not started yet', { 'retry-after': '1' });
+  };
+  app.get('/v1/config', async () => {
+    const { file, config } = started().loaded;
+    return { file: file ?? null, config: withoutSecrets(config) };
+  });
+  app.post<{ Querystring: { dry?: string } }>('/v1/config/reload', async ({ query }) => {
+    const next = await read(started());
+    const changes = query.dry === 'true' ? started().diff(next) : await started().apply(next);
+    return changesJson(changes, query.dry !== 'true');
+  });
+  app.post('/v1/config/undo', async () => {
+    try {
+      return changesJson(await started().undo(), true);
+    } catch (error) {
+      if ((error as { code?: string }).code === 'NOTHING_TO_UNDO')
+        throw new HttpError(409, 'NOTHING_TO_UNDO', (error as Error).message);
+      throw error;
+    }
+  });
+}
+
+async function read(live: Live): Promise<Loaded> {
+  try {
+    return await reread(live.loaded);
+  } catch (error) {
+    if (error instanceof ConfigError) throw new HttpError(400, 'INVALID_CONFIG', error.message);
+    throw error;
+  }
+}
+
+function changesJson(changes: readonly Change[], applied: boolean): object {
+  return {
+    applied,
+    changes: changes.map((change) => ({
+      path: change.path,
+      kind: change.kind,
+      needsRestart: change.needsRestart,
+      text: changeText(change),
+    })),
+  };
+}
+
+/** Addresses lose their passwords, keys their hashes, headers their values. */
+function withoutSecrets(config: object): unknown {
+  return JSON.parse(
+    JSON.stringify(config, (name, value: unknown) => {
+      if (typeof value === 'function') return `function ${value.name}`;
+      if (name === 'hash') return '…';
+      if (name === 'headers' && typeof value === 'object')
+        return Object.fromEntries(Object.keys(value as object).map((header) => [header, '…']));
+      return typeof value === 'string' ? value.replace(/:\/\/[^/\s]*@/g, '://…@') : value;
+    }),
+  );
+}

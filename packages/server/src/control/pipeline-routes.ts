@@ -1,0 +1,69 @@
+/** Pipeline routes: how pipelines are doing; pause, resume, replay, and give up what cannot be read. */
+
+import type { FastifyInstance } from 'fastify';
+import type { StartAt } from 'sluice/log';
+import { HttpError } from '../gateway/http-error.js';
+import type { Pipeline } from '../pipelines/pipeline.js';
+
+interface Named {
+  readonly Params: { readonly name: string };
+}
+
+/** Adds the routes. */
+export function addPipelineRoutes(app: FastifyInstance, { pipelines }: { readonly pipelines: () => readonly Pipeline[] }): void {
+  const find = (name: string): Pipeline => {
+    const all = pipelines();
+    const found = all.find((pipeline) => pipeline.name === name);
+    if (found !== undefined) return found;
+    const known = all.map((pipeline) => pipeline.name).join(', ');
+    throw new HttpError(
+      404,
+      'PIPELINE_NOT_FOUND',
+      `there is no pipeline of this name; there is ${known === '' ? 'none' : known}`,
+    );
+  };
+
+  app.get('/v1/pipelines', async () => ({ pipelines: await Promise.all(pipelines().map(pipelineJson)) }));
+  app.get<Named>('/v1/pipelines/:name', async ({ params }) => pipelineJson(find(params.name)));
+  app.post<Named>('/v1/pipelines/:name/pause', async ({ params }) => {
+    const pipeline = find(params.name);
+    await pipeline.consumer.pause();
+    return pipelineJson(pipeline);
+  });
+  app.post<Named>('/v1/pipelines/:name/resume', async ({ params }) => {
+    const pipeline = find(params.name);
+    await pipeline.consumer.resume();
+    return pipelineJson(pipeline);
+  });
+  app.post<Named & { Querystring: { to?: string; partition?: string } }>(
+    '/v1/pipelines/:name/seek',
+    async ({ params, query }) => {
+      const pipeline = find(params.name);
+      await pipeline.consumer.seek(startAt(query.to), partitionOf(query.partition));
+      return pipelineJson(pipeline);
+    },
+  );
+  app.post<Named>('/v1/pipelines/:name/skip-damage', async ({ params }) => ({
+    skipped: await find(params.name).consumer.skipDamage(),
+  }));
+}
+
+/** `start`, `end`, an offset, or a time in RFC 3339. */
+function startAt(to: string | undefined): StartAt {
+  if (to === 'start' || to === 'end') return to;
+  if (to !== undefined && /^\d{1,15}$/.test(to)) return { offset: Number(to) };
+  const time = to !== undefined && /^\d{4}-\d{2}-\d{2}T/.test(to) ? Date.parse(to) : Number.NaN;
+  if (!Number.isNaN(time)) return { time };
+  throw new HttpError(400, 'INVALID_POSITION', 'expected to=start, to=end, an offset, or a time such as 2026-01-31T12:00:00Z');
+}
+
+function partitionOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (/^\d{1,4}$/.test(text)) return Number(text);
+  throw new HttpError(400, 'INVALID_PARTITION', 'expected partition to be a number');
+}
+
+async function pipelineJson({ name, stream, group, consumer, problem }: Pipeline): Promise<object> {
+  const { problem: failure, ...status } = consumer.status();
+  return { name, stream, group, ...status, failure, problem: problem(), lag: await consumer.lag() };
+}

@@ -1,0 +1,80 @@
+/** Live: changes the configuration of a service that runs, shows the change first, and takes it back. */
+
+import { SluiceError } from 'sluice';
+import type { Log } from 'sluice/log';
+import { type Change, diffConfig } from '../config/diff.js';
+import type { Loaded } from '../config/load.js';
+import { defineStreams } from './define-streams.js';
+import type { Pipelines } from './pipelines.js';
+import type { Planes } from './planes.js';
+import { streamRules } from './stream-rules.js';
+
+/** The configuration of a service, as it is now. */
+export interface Live {
+  readonly loaded: Loaded;
+  /** What would change. */
+  diff(next: Loaded): Change[];
+  /**
+   * Takes another configuration: limits, keys, tenants, streams and pipelines. What needs a restart stays as it was, and is named.
+   *
+   * @throws SluiceError what cannot be used of it; everything is as before then.
+   */
+  apply(next: Loaded): Promise<Change[]>;
+  /**
+   * Goes back to the configuration before the last one that was applied.
+   *
+   * @throws SluiceError `NOTHING_TO_UNDO`
+   */
+  undo(): Promise<Change[]>;
+}
+
+/** What the configuration is applied to. */
+export interface LiveParts {
+  readonly log: Log;
+  readonly planes: Pick<Planes, 'configure'>;
+  readonly pipelines: Pick<Pipelines, 'change'>;
+}
+
+/** Begins with the configuration that the service was started with. */
+export function createLive(started: Loaded, { log, planes, pipelines }: LiveParts): Live {
+  let current = started;
+  let before: Loaded | undefined;
+  // One change at a time.
+  let last: Promise<unknown> = Promise.resolve();
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const done = last.then(work);
+    last = done.catch(() => {});
+    return done;
+  };
+
+  async function change(next: Loaded): Promise<Change[]> {
+    const changes = diffConfig(current.config, next.config);
+    // First what may fail without a trace.
+    const rules = await streamRules(next.config.streams, next.folder);
+    await defineStreams(log, next.config.streams);
+    try {
+      await pipelines.change(next.config.pipelines, next.config.streams);
+    } catch (error) {
+      await defineStreams(log, current.config.streams);
+      await pipelines.change(current.config.pipelines, current.config.streams);
+      throw error;
+    }
+    planes.configure(next.config, rules);
+    before = current;
+    current = next;
+    return changes;
+  }
+
+  return {
+    get loaded() {
+      return current;
+    },
+    diff: (next) => diffConfig(current.config, next.config),
+    apply: (next) => inTurn(() => change(next)),
+    undo: () =>
+      inTurn(async () => {
+        if (before !== undefined) return change(before);
+        throw new SluiceError('nothing was changed since the start', { code: 'NOTHING_TO_UNDO', class: 'rejected' });
+      }),
+  };
+}

@@ -1,0 +1,175 @@
+/** A service in this process, with file sinks: its configuration changed while events come in. */
+
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { loadConfig } from '../src/config/load.js';
+import { override } from '../src/config/override.js';
+import { type Service, startService } from '../src/service/service.js';
+
+// biome-ignore lint/suspicious/noExplicitAny: answers are looked at field by field
+type Answer = any;
+
+let folder = '';
+let service: Service | undefined;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'sluice-reload-'));
+});
+afterEach(async () => {
+  await service?.stop(5_000);
+  service = undefined;
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const pipeline = (fields = '') => `{ stream: events, sink: { type: file, dir: out }, window: { maxDelayMs: 5 } ${fields} }`;
+const write = (text: string) => writeFileSync(join(folder, 'sluice.config.yaml'), text);
+const load = async () => override(await loadConfig(undefined, { folder, environment: {} }), { port: 0, controlPort: 0 }, folder);
+
+async function start(text: string): Promise<Service> {
+  write(text);
+  service = await startService(await load());
+  return service;
+}
+
+const control = async (path: string, method = 'GET') => {
+  const response = await fetch(`${service!.controlUrl}${path}`, { method });
+  return { status: response.status, body: (await response.json()) as Answer };
+};
+
+async function post(ids: readonly number[], stream = 'events'): Promise<number> {
+  const body = ids.map((id) => JSON.stringify({ id })).join('\n');
+  const headers = { 'content-type': 'application/x-ndjson' };
+  return (await fetch(`${service!.url}/v1/streams/${stream}/events`, { method: 'POST', body, headers })).status;
+}
+
+/** The ids of all lines in the complete files of a folder, once the service has stopped. */
+function written(name = 'out'): number[] {
+  return readdirSync(join(folder, name))
+    .filter((file) => file.endsWith('.ndjson'))
+    .flatMap((file) =>
+      readFileSync(join(folder, name, file), 'utf8')
+        .trim()
+        .split('\n'),
+    )
+    .map((line) => JSON.parse(line).id as number)
+    .sort((a, b) => a - b);
+}
+
+describe('a reload', () => {
+  it('changes windows and sizes while events come in, and neither loses nor doubles one', async () => {
+    await start(`pipelines: { p: ${pipeline()} }`);
+    let sending = true;
+    let sent = 0;
+    const sender = (async () => {
+      while (sending) {
+        expect(await post(Array.from({ length: 20 }, (_, i) => sent + i))).toBe(200);
+        sent += 20;
+      }
+    })();
+    for (const fields of [', maxItems: 7', ', maxItems: 500, maxInFlight: 1', ', shards: 2', ', timeoutMs: 1000']) {
+      write(`pipelines: { p: ${pipeline(fields)} }`);
+      const { status, body } = await control('/v1/config/reload', 'POST');
+      expect([status, body.applied]).toEqual([200, true]);
+    }
+    sending = false;
+    await sender;
+    const report = await service!.stop(10_000);
+    expect(report).toMatchObject({ lost: 0, leftInLog: 0, delivered: sent });
+    expect(written()).toEqual(Array.from({ length: sent }, (_, i) => i));
+  });
+
+  it('is shown first, and does nothing then; what needs a restart is named', async () => {
+    await start(`pipelines: { p: ${pipeline()} }`);
+    write(`gateway: { maxItems: 3 }\nlog: { maxHeldItems: 5 }\npipelines: { p: ${pipeline()} }`);
+    const shown = (await control('/v1/config/reload?dry=true', 'POST')).body as unknown as {
+      applied: boolean;
+      changes: { text: string }[];
+    };
+    expect(shown.applied).toBe(false);
+    expect(shown.changes.map(({ text }: Answer) => text)).toEqual([
+      '~ gateway.maxItems: 10000 → 3',
+      '~ log.maxHeldItems: 100000 → 5   (after a restart)',
+    ]);
+    expect(await post([1, 2, 3, 4])).toBe(200);
+    await control('/v1/config/reload', 'POST');
+    expect(await post([1, 2, 3, 4])).toBe(413);
+  });
+
+  it('that is wrong changes nothing, and says why', async () => {
+    await start(`pipelines: { p: ${pipeline()} }`);
+    write('pipelines: { p: { sink: { type: nonsense } } }');
+    const refused = await control('/v1/config/reload', 'POST');
+    expect([refused.status, refused.body.error]).toEqual([
+      400,
+      { code: 'INVALID_CONFIG', message: expect.stringContaining('sluice.config.yaml:1:27') },
+    ]);
+    write(
+      `gateway: { maxItems: 1 }\npipelines: { p: ${pipeline()}, q: { stream: events, sink: { type: module, handler: ./none.js } } }`,
+    );
+    expect(await control('/v1/config/reload', 'POST')).toMatchObject({ status: 400 });
+    expect(await post([1, 2])).toBe(200);
+    expect((await service!.stop(5_000)).delivered).toBe(2);
+  });
+
+  it('is taken back in one step', async () => {
+    await start(`pipelines: { p: ${pipeline()} }`);
+    expect((await control('/v1/config/undo', 'POST')).status).toBe(409);
+    write(`gateway: { maxItems: 1 }\npipelines: { p: ${pipeline()} }`);
+    await control('/v1/config/reload', 'POST');
+    expect(await post([1, 2])).toBe(413);
+    expect((await control('/v1/config/undo', 'POST')).body.applied).toBe(true);
+    expect(await post([1, 2])).toBe(200);
+  });
+
+  it('adds a pipeline, which reads the stream from its start, and removes one', async () => {
+    const kept = 'streams: { events: { retention: { maxAgeMs: 3600000 } } }';
+    await start(`${kept}\npipelines: { p: ${pipeline()} }`);
+    await post([1, 2, 3]);
+    await expect.poll(async () => (await control('/v1/pipelines/p')).body.lag.items).toBe(0);
+    write(`${kept}\npipelines: { q: { stream: events, sink: { type: file, dir: other } } }`);
+    await control('/v1/config/reload', 'POST');
+    await post([4]);
+    expect(await service!.stop(5_000)).toMatchObject({ delivered: 7, leftInLog: 0 });
+    expect([written(), written('other')]).toEqual([
+      [1, 2, 3],
+      [1, 2, 3, 4],
+    ]);
+  });
+});
+
+describe('the control plane', () => {
+  it('pauses, resumes and replays a pipeline', async () => {
+    await start(`streams: { events: { retention: { maxAgeMs: 3600000 } } }\npipelines: { p: ${pipeline()} }`);
+    expect((await control('/v1/pipelines/p/pause', 'POST')).body).toMatchObject({ name: 'p', state: 'paused' });
+    await post([1, 2, 3]);
+    expect((await control('/v1/pipelines/p')).body).toMatchObject({ lag: { items: 3 } });
+    await control('/v1/pipelines/p/resume', 'POST');
+    await expect.poll(async () => (await control('/v1/pipelines/p')).body.lag.items).toBe(0);
+    await control('/v1/pipelines/p/seek?to=start', 'POST');
+    await expect.poll(async () => (await control('/v1/pipelines/p')).body.lag.items).toBe(0);
+    await service!.stop(5_000);
+    expect(written()).toEqual([1, 1, 2, 2, 3, 3]);
+  });
+
+  it('answers mistakes with what there is', async () => {
+    await start(`pipelines: { p: ${pipeline()} }`);
+    expect(await control('/v1/pipelines/x/pause', 'POST')).toMatchObject({
+      status: 404,
+      body: { error: { message: 'there is no pipeline of this name; there is p' } },
+    });
+    expect((await control('/v1/pipelines/p/seek?to=yesterday', 'POST')).status).toBe(400);
+    expect((await control('/v1/dead-letters?stat=parked')).status).toBe(400);
+    expect((await control('/v1/dead-letters', 'DELETE')).status).toBe(400);
+    expect((await control('/v1/redrives/9')).status).toBe(404);
+  });
+
+  it('shows the configuration without its secrets', async () => {
+    await start(
+      `pipelines: { p: { sink: { type: http, url: "http://me:secret@127.0.0.1:9/x", headers: { authorization: secret } }, stream: other } }`,
+    );
+    const text = JSON.stringify((await control('/v1/config')).body);
+    expect(text).not.toContain('secret');
+    expect(text).toContain('authorization');
+  });
+});
