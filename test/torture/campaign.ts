@@ -2,12 +2,19 @@
 
 import { playBatcher } from './batcher-schedule.js';
 import { playLoader } from './loader-schedule.js';
-import type { Played } from './world.js';
+import { playLog } from './log-schedule.js';
+
+/** What one schedule came to. */
+interface Played {
+  readonly violations: readonly { readonly invariant: string; readonly atMs: number; readonly what: string }[];
+  readonly trace: readonly string[];
+}
 
 /** What can be tortured. */
 export const players: { readonly [name: string]: (seed: number, options?: { traced?: boolean }) => Promise<Played> } = {
   batcher: playBatcher,
   loader: playLoader,
+  log: playLog,
 };
 
 /** A schedule that broke a promise. */
