@@ -108,6 +108,7 @@ type Looking = <T>(act: () => Promise<T>) => Promise<T>;
 
 function mortalLog(inner: Log, step: Doing, look: Looking, sought: LifeOptions['sought']): Log {
   return {
+    id: inner.id,
     facets: inner.facets,
     defineStream: (...args) => step('define', () => inner.defineStream(...args)),
     streamSettings: (...args) => look(() => inner.streamSettings(...args)),
