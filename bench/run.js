@@ -1,6 +1,7 @@
 /** `npm run bench [section …] [-- --backlog-gb=N]`: all sections in one run, figures as ratios. Never a gate. */
 
 import { benchBatcher } from './batcher.js';
+import { benchDelivery } from './delivery.js';
 import { benchGateway } from './gateway.js';
 import { benchLoader } from './loader.js';
 import { benchLog } from './log.js';
@@ -13,6 +14,7 @@ const sections = {
   batcher: benchBatcher,
   simulate: benchSimulate,
   log: benchLog,
+  delivery: benchDelivery,
   postgres: benchPostgres,
   gateway: benchGateway,
 };

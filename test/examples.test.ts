@@ -37,6 +37,14 @@ describe('examples', () => {
     );
   });
 
+  it('dead-letters.ts parks the record that is refused, shows it, and redrives it', async () => {
+    expect(await output('dead-letters.ts')).toBe(
+      'wrote e1\nwrote e3 e4\ne2 is dead\n1 × REFUSED: line <n>: the sink refuses <text>\n' +
+        'billing/orders/0/1 holds {"n":2}, after 3 attempts, 3 of which failed\n' +
+        'a dry run would send 1\n1 redriven\nwrote e2\n{ ok: 4, dead: 1, leftInLog: 0 }\n',
+    );
+  });
+
   it('simulation.ts compares three windows, and gives the same figures each time', async () => {
     expect(await output('simulation.ts')).toBe(
       [

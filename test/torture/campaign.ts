@@ -2,14 +2,21 @@
 
 import { playBatcher } from './batcher-schedule.js';
 import { playLoader } from './loader-schedule.js';
+import { playLog } from './log-schedule.js';
 import { playTwoSpeed } from './two-speed-schedule.js';
-import type { Played } from './world.js';
+
+/** What one schedule came to. */
+interface Played {
+  readonly violations: readonly { readonly invariant: string; readonly atMs: number; readonly what: string }[];
+  readonly trace: readonly string[];
+}
 
 /** What can be tortured. */
 export const players: { readonly [name: string]: (seed: number, options?: { traced?: boolean }) => Promise<Played> } = {
   batcher: playBatcher,
   'two-speed': playTwoSpeed,
   loader: playLoader,
+  log: playLog,
 };
 
 /** A schedule that broke a promise. */

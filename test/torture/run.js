@@ -1,4 +1,4 @@
-/** `npm run torture [batcher|loader …] [-- --seed N] [--from N] [--count N]`: schedules by the million, until one breaks a promise. */
+/** `npm run torture [batcher|loader|log …] [-- --seed N] [--from N] [--count N]`: schedules by the million, until one breaks a promise. */
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,7 +18,9 @@ const names = positionals.length > 0 ? positionals : Object.keys(players);
 const unknown = names.filter((name) => !(name in players));
 if (unknown.length > 0) fail(`there is no ${unknown.join(', ')} to torture; there are ${Object.keys(players).join(', ')}`, 2);
 const from = wholeNumber('seed', values.seed) ?? wholeNumber('from', values.from) ?? 1;
-const count = values.seed === undefined ? (wholeNumber('count', values.count) ?? 1_000_000) : 1;
+// A history of the log is some hundred times as long as a schedule of a batcher.
+const usual = names.join() === 'log' ? 100_000 : 1_000_000;
+const count = values.seed === undefined ? (wholeNumber('count', values.count) ?? usual) : 1;
 
 console.log(`${count.toLocaleString('en')} schedules in all, from seed ${from}: ${names.join(', ')}`);
 // In turns, so that an early end has seen a little of everything.
@@ -41,7 +43,7 @@ console.log('no promise was broken');
 /** The sources, not the build: what is tortured is what is on the screen. */
 async function loaded(file) {
   const alias = Object.fromEntries(
-    ['layers', 'simulate', 'testing'].map((name) => [`sluice/${name}`, join(library, name, 'index.ts')]),
+    ['layers', 'log', 'simulate', 'testing'].map((name) => [`sluice/${name}`, join(library, name, 'index.ts')]),
   );
   const build = await rolldown({
     input: fileURLToPath(new URL(file, import.meta.url)),

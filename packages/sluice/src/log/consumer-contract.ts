@@ -58,8 +58,11 @@ export interface Consumer {
   lag(): Promise<GroupLag>;
   /** Stops reading: what has left is settled, what has not goes back to the log. Resolves once nothing is on its way. */
   pause(): Promise<void>;
-  /** Reads on: after a pause, a halt (the failed record is tried again), or when a partition could not be read. */
-  resume(): Promise<void>;
+  /**
+   * Reads on: after a pause, a halt, or when a partition could not be read. The record in front of which strict order halted is tried again;
+   * with `parkHalted` it is parked as a dead letter, and passed. One at which the process died (`POISON`) is not tried again: park it.
+   */
+  resume(options?: { readonly parkHalted?: boolean }): Promise<void>;
   /**
    * Puts the group elsewhere in every partition, or in one: to an offset, or a time. What is on its way is drained first. `'start'` delivers all
    * that is stored again.

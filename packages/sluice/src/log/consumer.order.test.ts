@@ -136,6 +136,26 @@ describe('strict order', () => {
     expect(world.env.clock.timers).toBe(0);
   });
 
+  it("'halt' passes a record when it is told to, and parks it then", async () => {
+    const world = await consumerWorld({
+      strict: 'halt',
+      answer: (records) => {
+        if (records.some((record) => record.id === 'e3')) throw bad();
+      },
+    });
+    await world.append(0, 6);
+    const consumer = await world.start();
+    await world.env.clock.advance(1_000);
+    const resumed = consumer.resume({ parkHalted: true });
+    await world.env.clock.advance(100);
+    await resumed;
+    await world.env.clock.advance(1_000);
+    expect(await consumer.lag()).toMatchObject({ items: 0 });
+    expect((await world.log.letters.page()).letters.map((letter) => letter.record.id)).toEqual(['e3']);
+    expect(consumer.status()).toMatchObject({ problem: undefined, partitions: [{ state: 'reading' }] });
+    await world.drained(consumer);
+  });
+
   it("'halt' in one partition does not hold up the others", async () => {
     const world = await consumerWorld({
       strict: 'halt',

@@ -146,14 +146,12 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
 
   async function settled(partition: number, offset: number, signal: AbortSignal): Promise<SettledHow> {
     // First in line, then look: whatever happens in between is heard.
-    const left = new AbortController();
-    const waited = members.waiters.wait(partition, offset, AbortSignal.any([signal, left.signal]));
-    waited.catch(() => {});
+    const { told, leave } = members.waiters.wait(partition, offset, signal);
     const reader = slots.get(partition)?.reader;
     const isSettled = reader?.state === 'reading' ? reader.isSettled(offset) : await isSettledInLog(partition, offset);
-    if (!isSettled) return waited;
-    const how = await Promise.race([waited, howSettled(partition, offset)]);
-    left.abort();
+    if (!isSettled) return told;
+    const how = await Promise.race([told, howSettled(partition, offset)]);
+    leave();
     return how;
   }
 
@@ -178,9 +176,12 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
     await Promise.all([...slots.values()].map((slot) => slot.pause()));
   }
 
-  async function resume(): Promise<void> {
+  async function resume({ parkHalted = false }: { readonly parkHalted?: boolean } = {}): Promise<void> {
     if (state === 'paused') state = 'running';
-    if (state === 'running') await Promise.all([...slots.values()].map((slot) => slot.resume()));
+    if (state !== 'running') return;
+    const all = [...slots.values()];
+    if (parkHalted) await Promise.all(all.map((slot) => slot.reader?.parkHalted()));
+    await Promise.all(all.map((slot) => slot.resume()));
   }
 
   async function seek(to: StartAt, partition?: number): Promise<void> {

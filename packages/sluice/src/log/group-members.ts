@@ -51,7 +51,7 @@ function createMembers(partitions: number): GroupMembers {
   const owners = new Array<Member | undefined>(partitions).fill(undefined);
   /** Who is to have each partition: an owner that is not wanted hands over first. */
   let wanted: readonly (Member | undefined)[] = owners;
-  const moving = new Set<number>();
+  const moving = new Map<number, Promise<void>>();
 
   function rebalance(): void {
     const before = wanted;
@@ -61,7 +61,7 @@ function createMembers(partitions: number): GroupMembers {
       members,
     );
     for (let partition = 0; partition < partitions; partition++) {
-      if (!moving.has(partition) && owners[partition] !== wanted[partition]) void move(partition);
+      settle(partition);
     }
     for (const member of members) {
       const its = partitionsOf(wanted, member);
@@ -69,20 +69,33 @@ function createMembers(partitions: number): GroupMembers {
     }
   }
 
+  function settle(partition: number): void {
+    if (moving.has(partition) || owners[partition] === wanted[partition]) return;
+    const moved = move(partition).then(() => {
+      moving.delete(partition);
+      // Another may have been wanted in the very turn in which it was over.
+      settle(partition);
+    });
+    moving.set(partition, moved);
+  }
+
   /** Drained first, claimed second: two owners never hold the same record. */
   async function move(partition: number): Promise<void> {
-    moving.add(partition);
     for (let to = wanted[partition]; owners[partition] !== to; to = wanted[partition]) {
       const owner = owners[partition];
-      if (owner !== undefined) {
-        await owner.revoke(partition);
-        owners[partition] = undefined;
-        continue;
-      }
-      owners[partition] = to;
-      to!.grant(partition);
+      owners[partition] = undefined;
+      if (owner === undefined) {
+        owners[partition] = to;
+        to!.grant(partition);
+      } else await owner.revoke(partition);
     }
-    moving.delete(partition);
+  }
+
+  /** Who has it, once it is in nobody's way any more. */
+  async function between<T>(partition: number, act: () => Promise<T>): Promise<T> {
+    await moving.get(partition);
+    const owner = owners[partition];
+    return owner === undefined ? act() : owner.between(partition, act);
   }
 
   return {
@@ -91,7 +104,7 @@ function createMembers(partitions: number): GroupMembers {
       members.push(member);
       rebalance();
       return {
-        between: (partition, act) => owners[partition]?.between(partition, act) ?? act(),
+        between,
         leave() {
           const at = members.indexOf(member);
           if (at < 0) return;

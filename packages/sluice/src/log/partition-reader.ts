@@ -36,6 +36,7 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
   let next = 0;
   let until = Number.POSITIVE_INFINITY;
   let damage: OffsetRange | undefined;
+  let haltedAt: { readonly item: RecordItem; readonly reason: SluiceError } | undefined;
   /** The record that runs alone, while its first call has not ended. */
   let lookout: { readonly offset: number; readonly over: () => void } | undefined;
   let whenEmpty: (() => void) | undefined;
@@ -60,6 +61,7 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
       until = offset;
       bell.ring();
     },
+    parkHalted,
     skipDamage,
     stop(deadlineMs) {
       stopping ??= stop(deadlineMs);
@@ -217,6 +219,7 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
   function halt(item: RecordItem, reason: SluiceError): void {
     if (state !== 'reading') return;
     state = 'halted';
+    haltedAt = { item, reason };
     const where = `partition ${partition}, offset ${item.value.offset}`;
     trouble(failure(`halted at ${where}: ${reason.message}`, { code: reason.code, class: reason.class, cause: reason }));
     giveBack();
@@ -252,6 +255,15 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
     const { code, class: failureClass, message } = reason;
     problem = { code, class: failureClass, message, since: clock.wall() };
     readers.alarm(partition, reason);
+  }
+
+  async function parkHalted(): Promise<boolean> {
+    if (state !== 'halted' || haltedAt === undefined) return false;
+    const { item, reason } = haltedAt;
+    haltedAt = undefined;
+    settler!.dead(item.letter(reason, clock.wall()));
+    await settler!.idle();
+    return true;
   }
 
   async function skipDamage(): Promise<boolean> {
