@@ -1,8 +1,9 @@
-/** `npm run bench [section …]`: all sections in one run, figures as ratios. Never a gate. */
+/** `npm run bench [section …] [-- --backlog-gb=N]`: all sections in one run, figures as ratios. Never a gate. */
 
 import { benchBatcher } from './batcher.js';
 import { benchGateway } from './gateway.js';
 import { benchLoader } from './loader.js';
+import { benchLog } from './log.js';
 import { benchPostgres } from './postgres.js';
 import { benchSimulate } from './simulate.js';
 import { machine, rounds } from './support.js';
@@ -11,10 +12,11 @@ const sections = {
   loader: benchLoader,
   batcher: benchBatcher,
   simulate: benchSimulate,
+  log: benchLog,
   postgres: benchPostgres,
   gateway: benchGateway,
 };
-const wanted = process.argv.slice(2);
+const wanted = process.argv.slice(2).filter((arg) => !arg.startsWith('--'));
 for (const name of wanted) {
   if (name in sections) continue;
   console.error(`bench: there is no section ${name}; there are ${Object.keys(sections).join(', ')}`);

@@ -11,7 +11,8 @@ import { checkEvents, checkName } from '../log/limits.js';
 import type { Appended, NewEvent, Receipt } from '../log/record.js';
 import type { StreamSettings } from '../log/stream-options.js';
 import { writeGroup } from './group-write.js';
-import { redriveMark } from './id-window.js';
+import { redriveMark } from './id-rows.js';
+import { createIdStore } from './id-window.js';
 import { type EncodedEvents, encodeEvents } from './records.js';
 import type { Removed } from './retention.js';
 import type { Store } from './store.js';
@@ -74,7 +75,7 @@ export function createAppends(
   committed: (streams: ReadonlySet<string>, removed: readonly RemovedFrom[]) => void,
 ): Appends {
   // In memory alone: where a turn begins after a restart does not matter.
-  const turns = { next: 0 };
+  const parts = { ids: createIdStore(store.trees), defaults: bounds.streamDefaults, turns: 0 };
   let held: HeldAppend[] = [];
   let heldItems = 0;
   let heldBytes = 0;
@@ -173,7 +174,7 @@ export function createAppends(
     try {
       const written = await store.write(() => {
         group = cutGroup();
-        return writeGroup(store.trees, group, bounds.streamDefaults, turns, Math.floor(env.clock.wall()));
+        return writeGroup(store.trees, group, parts, Math.floor(env.clock.wall()));
       });
       settle(group!, written.results, written.removed);
     } catch (error) {

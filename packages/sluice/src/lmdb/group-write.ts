@@ -5,9 +5,9 @@ import type { Appended } from '../log/record.js';
 import type { StreamSettings } from '../log/stream-options.js';
 import type { HeldAppend, RemovedFrom } from './appends.js';
 import { type ChunkWriter, createChunkWriter } from './chunks.js';
-import { type IdWindows, idWindows } from './id-window.js';
+import type { IdStore, IdWindows } from './id-window.js';
 import { chunkKey, type PartitionRow, partitionKey, readPartitionRow, writePartitionRow } from './keys.js';
-import { ensureStream, nextNumber, type StreamRow } from './names.js';
+import { ensureStream, type StreamRow } from './names.js';
 import { retainPartition } from './retention.js';
 import type { Trees } from './store.js';
 
@@ -15,8 +15,7 @@ import type { Trees } from './store.js';
 export function writeGroup(
   trees: Trees,
   group: readonly HeldAppend[],
-  defaults: StreamSettings,
-  turns: Turns,
+  parts: GroupWriteParts,
   now: number,
 ): { readonly results: (readonly Appended[])[]; readonly removed: RemovedFrom[] } {
   const results = new Array<readonly Appended[]>(group.length).fill([]);
@@ -29,8 +28,8 @@ export function writeGroup(
     else indexes.push(index);
   });
   for (const [stream, indexes] of byStream) {
-    const row = ensureStream(trees, stream, defaults);
-    const touched = writeStream(trees, row, group, indexes, results, turns, now);
+    const row = ensureStream(trees, stream, parts.defaults);
+    const touched = writeStream(trees, row, group, indexes, results, parts, now);
     // The groups let settled records go; nobody else would see that a partition has grown too large.
     if (row.settings.retention.maxBytes === Number.POSITIVE_INFINITY) continue;
     for (const partition of touched) removed.push({ stream, partition, ...retainPartition(trees, row, partition, now) });
@@ -46,9 +45,13 @@ interface PartitionWriter {
   end(): void;
 }
 
-/** Appends without keys that have come: they take turns over the partitions. */
-export interface Turns {
-  next: number;
+/** What a group needs beside the store. */
+export interface GroupWriteParts {
+  readonly ids: IdStore;
+  /** What streams get that nobody has defined. */
+  readonly defaults: StreamSettings;
+  /** Appends without keys that have come: they take turns over the partitions. */
+  turns: number;
 }
 
 function writeStream(
@@ -57,11 +60,11 @@ function writeStream(
   group: readonly HeldAppend[],
   indexes: readonly number[],
   results: (readonly Appended[])[],
-  turns: Turns,
+  parts: GroupWriteParts,
   now: number,
 ): Iterable<number> {
   const { number, settings } = row;
-  const ids = idWindows(trees.scopes, trees.ids, number, () => nextNumber(trees, 'next scope'), settings.ids, now);
+  const ids = parts.ids.windows(number, settings.ids, now);
   const writers = new Map<number, PartitionWriter>();
   const writerOf = (partition: number): PartitionWriter => {
     let writer = writers.get(partition);
@@ -72,7 +75,7 @@ function writeStream(
     return writer;
   };
   for (const index of indexes) {
-    const turn = settings.partitions === 1 ? 0 : turns.next++ % settings.partitions;
+    const turn = settings.partitions === 1 ? 0 : parts.turns++ % settings.partitions;
     results[index] = writeAppend(group[index]!, ids, (key) =>
       writerOf(key === null ? turn : partitionOf(key, settings.partitions)),
     );

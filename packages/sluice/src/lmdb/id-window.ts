@@ -1,218 +1,188 @@
 /**
- * The window of ids: the last `items` ids of each (stream, tenant) that are younger than `ageMs`, in the store.
+ * The window of ids: the last `maxItems` ids of each (stream, tenant) that are younger than `maxAgeMs`, in the store.
  *
- * Ids live in *generations*. A generation takes ids until it holds a whole window, by count or by age; then the next begins. What an id
- * must be compared with is therefore in the present generation or in the one before, and all older ones are garbage: neighbours in the
- * tree, removed a few with each append. Each id carries its number and time, so that both bounds are exact to one item and one millisecond.
+ * Each id that comes in gets the next number of its scope, and a row of the store gets it behind the others: appending costs far less than an
+ * entry of its own in the middle of a tree, which random ids would need. An index in memory says which numbers an id may have; the row says
+ * whether it has, and how old it is, so that both bounds are exact to one item and one millisecond.
  */
 
-import { createHash } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { Position } from '../log/record.js';
 import type { StreamSettings } from '../log/stream-options.js';
-import type { Tree } from './store.js';
+import { createIdIndexes, type IdIndex, type IdIndexes } from './id-index.js';
+import {
+  entryBytes,
+  type IdRow,
+  idRowAt,
+  idRowKey,
+  idRowsFrom,
+  isSameDigest,
+  maxRowIds,
+  readIdRowKey,
+  readPlace,
+  writeDigest,
+  writePlace,
+} from './id-rows.js';
+import { nextNumber } from './names.js';
+import type { Trees } from './store.js';
 
 /** Bounds of the window, for each stream and tenant. */
 export type IdWindowBounds = StreamSettings['ids'];
 
-/** What the text to claim for a redrive begins with. */
-export const redriveMark = '\ud800';
-
-/** The windows that one append group touches, within its transaction. */
+/** The windows that one append group touches in one stream, within its transaction. */
 export interface IdWindows {
   /** Where the event with this id lies, or undefined after noting that it lies at `here`. */
   claim(tenant: string, id: string, here: Position): Position | undefined;
-  /** Writes the scopes back and removes some garbage. Call it last. */
+  /** Writes what was noted and removes some garbage. Call it last. */
   end(): void;
 }
 
-/** The windows of one stream; valid within one write transaction. */
-export function idWindows(
-  scopes: Tree,
-  ids: Tree,
-  stream: number,
-  nextScope: () => number,
-  bounds: IdWindowBounds,
-  now: number,
-): IdWindows {
-  const touched = new Map<string, Scope>();
+/** The windows of a store. */
+export interface IdStore {
+  /** The windows of one stream; valid within one write transaction. */
+  windows(stream: number, bounds: IdWindowBounds, now: number): IdWindows;
+}
+
+/** Memory of the indexes together: windows of a million ids for three scopes at least. */
+const maxIndexBytes = 96 << 20;
+
+// Rows that were read to confirm a duplicate: the next one is often beside it.
+const cachedRows = 8;
+
+/** The windows over the trees of a store. */
+export function createIdStore(trees: Trees): IdStore {
+  const indexes = createIdIndexes(maxIndexBytes);
+  const rows = new Map<string, IdRow>();
+  const secret = randomBytes(8);
+  const [first, second] = [secret.readInt32LE(0), secret.readInt32LE(4)];
+  /** Mixed with a secret, so that nobody can choose ids that crowd one place of an index. */
+  const hashAt = (bytes: Buffer, at: number) => {
+    const hash = Math.imul(bytes.readInt32LE(at) ^ first, 0x9e3779b1) ^ Math.imul(bytes.readInt32LE(at + 4) ^ second, 0x85ebca6b);
+    return hash ^ (hash >>> 15);
+  };
+
   return {
-    claim(tenant, id, here) {
-      let scope = touched.get(tenant);
-      if (scope === undefined) {
-        scope = loadScope(scopes, scopeKey(stream, tenant), nextScope, now);
-        touched.set(tenant, scope);
+    windows(stream, bounds, now) {
+      const touched = new Map<string, Scope>();
+      return {
+        claim(tenant, id, here) {
+          let scope = touched.get(tenant);
+          if (scope === undefined) {
+            scope = openScope(trees, indexes, hashAt, stream, tenant, bounds);
+            touched.set(tenant, scope);
+          }
+          return claimIn(scope, id, here);
+        },
+        end() {
+          for (const scope of touched.values()) endScope(trees, scope, bounds, now);
+        },
+      };
+
+      function claimIn(scope: Scope, id: string, here: Position): Position | undefined {
+        const at = (scope.next - scope.base) * entryBytes;
+        if (at === scope.added.length) scope.added = Buffer.concat([scope.added], at * 2);
+        const { added } = scope;
+        writeDigest(added, at, id);
+        const hash = hashAt(added, at);
+        const original = scope.index.find(hash, (number) => placeOf(scope, number, at));
+        if (original !== undefined) return original;
+        writePlace(added, at, here);
+        scope.index.add(hash, scope.next++);
+        return undefined;
       }
-      return claimIn(ids, scope, id, here, bounds, now);
-    },
-    end() {
-      for (const scope of touched.values()) {
-        if (scope.inserted > 0) removeGarbage(ids, scope);
-        if (scope.changed) scopes.put(scope.key, writeScope(scope));
+
+      /** Where the event of a number lies, when its digest is the one at `at` and it is in the window. */
+      function placeOf(scope: Scope, number: number, at: number): Position | undefined {
+        if (number >= scope.next || scope.next - number > bounds.maxItems) return undefined;
+        if (number >= scope.base) return placeIn(scope.added, (number - scope.base) * entryBytes, scope.added, at);
+        const row = rowWith(scope.number, number);
+        if (row === undefined || now - row.at >= bounds.maxAgeMs) return undefined;
+        return placeIn(row.entries, (number - row.base) * entryBytes, scope.added, at);
       }
     },
   };
+
+  function rowWith(scope: number, number: number): IdRow | undefined {
+    // Rows never change; one of a transaction that failed was never read.
+    for (const [name, row] of rows) {
+      if (row.base > number || number >= row.base + row.entries.length / entryBytes) continue;
+      if (name === `${scope}/${row.base}`) return row;
+    }
+    const row = idRowAt(trees, scope, number);
+    if (row === undefined || number >= row.base + row.entries.length / entryBytes) return undefined;
+    rows.set(`${scope}/${row.base}`, row);
+    if (rows.size > cachedRows) rows.delete(rows.keys().next().value!);
+    return row;
+  }
 }
 
+function placeIn(entries: Buffer, entryAt: number, added: Buffer, at: number): Position | undefined {
+  return isSameDigest(entries, entryAt, added, at) ? readPlace(entries, entryAt) : undefined;
+}
+
+/** The ids of one tenant of a stream. */
 interface Scope {
   readonly key: Buffer;
   readonly number: number;
-  generation: number;
-  /** Number of the generation's first id, and when it came. */
-  generationFirst: number;
-  generationAt: number;
-  /** Number that the next id gets. */
+  readonly index: IdIndex;
+  /** Number of the first id that this transaction adds, and that the next one gets. */
+  readonly base: number;
   next: number;
-  /** Generations below are gone. */
-  oldest: number;
-  inserted: number;
-  changed: boolean;
+  /** Entries from `base` on. */
+  added: Buffer;
+  readonly isNew: boolean;
 }
 
-function scopeKey(stream: number, tenant: string): Buffer {
-  const number = Buffer.allocUnsafe(4);
-  number.writeUInt32BE(stream, 0);
-  return Buffer.concat([number, Buffer.from(tenant)]);
+function openScope(
+  trees: Trees,
+  indexes: IdIndexes,
+  hashAt: (bytes: Buffer, at: number) => number,
+  stream: number,
+  tenant: string,
+  bounds: IdWindowBounds,
+): Scope {
+  const prefix = Buffer.allocUnsafe(4);
+  prefix.writeUInt32BE(stream, 0);
+  const key = Buffer.concat([prefix, Buffer.from(tenant)]);
+  const row = trees.scopes.getBinary(key);
+  const number = row === undefined ? nextNumber(trees, 'next scope') : row.readUInt32BE(0);
+  const next = row === undefined ? 0 : row.readUIntBE(4, 6);
+  const index = indexes.get(number, bounds.maxItems, next, (filled) => {
+    // Old ones too: their row says that they are, and without gaps the index knows where it stands.
+    for (const { base, entries } of idRowsFrom(trees, number, filled.next)) {
+      for (let i = Math.max(0, filled.next - base); i * entryBytes < entries.length; i++) {
+        filled.add(hashAt(entries, i * entryBytes), base + i);
+      }
+    }
+  });
+  return { key, number, index, base: next, next, added: Buffer.allocUnsafe(64 * entryBytes), isNew: row === undefined };
 }
 
-/** `number u32 · generation u32 · oldest u32 · first id of the generation u48 · its time u48 · next id u48`. */
-function loadScope(scopes: Tree, key: Buffer, nextScope: () => number, now: number): Scope {
-  const row = scopes.getBinary(key);
-  if (row === undefined) {
-    return {
-      key,
-      number: nextScope(),
-      generation: 0,
-      oldest: 0,
-      generationFirst: 0,
-      generationAt: now,
-      next: 0,
-      inserted: 0,
-      changed: true,
-    };
+/** `scope number u32 · next id u48`. */
+function endScope(trees: Trees, scope: Scope, bounds: IdWindowBounds, now: number): void {
+  const { number, base, next, added } = scope;
+  if (next === base && !scope.isNew) return;
+  const row = Buffer.allocUnsafe(10);
+  row.writeUInt32BE(number, 0);
+  row.writeUIntBE(next, 4, 6);
+  trees.scopes.put(scope.key, row);
+  let rows = 0;
+  for (let from = base; from < next; from += maxRowIds) {
+    const to = Math.min(next, from + maxRowIds);
+    trees.ids.put(idRowKey(number, from, now), added.subarray((from - base) * entryBytes, (to - base) * entryBytes));
+    rows++;
   }
-  return {
-    key,
-    number: row.readUInt32BE(0),
-    generation: row.readUInt32BE(4),
-    oldest: row.readUInt32BE(8),
-    generationFirst: row.readUIntBE(12, 6),
-    generationAt: row.readUIntBE(18, 6),
-    next: row.readUIntBE(24, 6),
-    inserted: 0,
-    changed: false,
-  };
+  removeGarbage(trees, scope, rows, bounds, now);
 }
 
-function writeScope(scope: Scope): Buffer {
-  const row = Buffer.allocUnsafe(30);
-  row.writeUInt32BE(scope.number, 0);
-  row.writeUInt32BE(scope.generation, 4);
-  row.writeUInt32BE(scope.oldest, 8);
-  row.writeUIntBE(scope.generationFirst, 12, 6);
-  row.writeUIntBE(scope.generationAt, 18, 6);
-  row.writeUIntBE(scope.next, 24, 6);
-  return row;
-}
-
-function claimIn(ids: Tree, scope: Scope, id: string, here: Position, bounds: IdWindowBounds, now: number): Position | undefined {
-  // Before the look-up: what lies two generations back is out of the window from this moment on.
-  if (scope.next - scope.generationFirst >= bounds.maxItems || now - scope.generationAt >= bounds.maxAgeMs) {
-    scope.generation++;
-    scope.generationFirst = scope.next;
-    scope.generationAt = now;
-    scope.changed = true;
+/** The oldest rows, when no id in them is in the window: a few more than came in, so that garbage cannot grow. */
+function removeGarbage(trees: Trees, { number, next }: Scope, added: number, bounds: IdWindowBounds, now: number): void {
+  const limit = 2 * added + 2;
+  const range = { start: idRowKey(number, 0, 0), end: idRowKey(number + 1, 0, 0), limit: limit + 1 };
+  const keys = [...trees.ids.getKeys(range)].map((key) => Buffer.from(key));
+  for (let i = 0; i + 1 < keys.length; i++) {
+    const isOld = now - readIdRowKey(keys[i]!).at >= bounds.maxAgeMs;
+    if (!isOld && readIdRowKey(keys[i + 1]!).base > next - bounds.maxItems) return;
+    trees.ids.remove(keys[i]!);
   }
-  const key = idKey(scope.number, scope.generation, id);
-  const earlier = placeIn(findBefore(ids, scope, key), scope, bounds, now);
-  if (earlier !== undefined) return earlier;
-  writeRow(scope.next, now, here);
-  // One walk down the tree for a new id: looking it up first would be a second.
-  if (!putNew(ids, key, rowBuffer)) {
-    const known = placeIn(ids.getBinaryFast(key), scope, bounds, now);
-    if (known !== undefined) return known;
-    ids.putSync(key, rowBuffer);
-  }
-  scope.next++;
-  scope.inserted++;
-  scope.changed = true;
-  return undefined;
-}
-
-/** False when the key exists: lmdb's declarations leave out that putSync answers. */
-function putNew(ids: Tree, key: Buffer, row: Buffer): boolean {
-  return (ids as unknown as AnsweringTree).putSync(key, row, { noOverwrite: true });
-}
-
-interface AnsweringTree {
-  putSync(key: Buffer, row: Buffer, options: { readonly noOverwrite: boolean }): boolean;
-}
-
-/** From the generation before the present one. When there is none, or no longer, this costs nothing. */
-function findBefore(ids: Tree, scope: Scope, key: Buffer): Buffer | undefined {
-  if (scope.generation === 0 || scope.oldest >= scope.generation) return undefined;
-  key.writeUInt32BE(scope.generation - 1, 4);
-  const row = ids.getBinaryFast(key);
-  key.writeUInt32BE(scope.generation, 4);
-  return row;
-}
-
-/** `number of the id u48 · time u48 · partition u16 · offset u48`. */
-function writeRow(number: number, now: number, here: Position): void {
-  rowBuffer.writeUIntBE(number, 0, 6);
-  rowBuffer.writeUIntBE(now, 6, 6);
-  rowBuffer.writeUInt16BE(here.partition, 12);
-  rowBuffer.writeUIntBE(here.offset, 14, 6);
-}
-
-/** Where a row points to, while it is in the window. */
-function placeIn(row: Buffer | undefined, scope: Scope, bounds: IdWindowBounds, now: number): Position | undefined {
-  if (row === undefined || scope.next - row.readUIntBE(0, 6) > bounds.maxItems || now - row.readUIntBE(6, 6) >= bounds.maxAgeMs)
-    return undefined;
-  return { partition: row.readUInt16BE(12), offset: row.readUIntBE(14, 6) };
-}
-
-/** Twice what came in, so that garbage cannot grow; with a floor, so that a trickle clears it too. */
-function removeGarbage(ids: Tree, scope: Scope): void {
-  const last = scope.generation - 1;
-  if (scope.oldest >= last) return;
-  const limit = 2 * scope.inserted + 16;
-  const garbage = [
-    ...ids.getKeys({ start: generationPrefix(scope.number, scope.oldest), end: generationPrefix(scope.number, last), limit }),
-  ];
-  for (const key of garbage) ids.remove(key);
-  scope.oldest = garbage.length < limit ? last : garbage.at(-1)!.readUInt32BE(4);
-  scope.changed = true;
-}
-
-function generationPrefix(scope: number, generation: number): Buffer {
-  const prefix = Buffer.allocUnsafe(8);
-  prefix.writeUInt32BE(scope, 0);
-  prefix.writeUInt32BE(generation, 4);
-  return prefix;
-}
-
-// The store copies keys and values while it takes them: one buffer of each serves all.
-const rowBuffer = Buffer.allocUnsafe(20);
-const longestRawId = 64;
-const keyBuffer = Buffer.allocUnsafe(9 + longestRawId);
-
-/**
- * `scope u32 · generation u32 · 0 · id`, for ids of more than 64 bytes `… · 1 · SHA-256 of the id`, for redrives `… · 2 · SHA-256`: within LMDB's limit of a key, and ids that
- * grow with time (UUIDv7, counters) stay neighbours, which makes them three times as fast as random ones.
- */
-function idKey(scope: number, generation: number, id: string): Buffer {
-  let end = 9;
-  if (id.startsWith(redriveMark)) {
-    keyBuffer[8] = 2;
-    end += createHash('sha256').update(id.slice(1)).digest().copy(keyBuffer, 9);
-  } else if (id.length <= longestRawId && (id.length * 3 <= longestRawId || Buffer.byteLength(id) <= longestRawId)) {
-    keyBuffer[8] = 0;
-    end += keyBuffer.write(id, 9, 'utf8');
-  } else {
-    keyBuffer[8] = 1;
-    end += createHash('sha256').update(id).digest().copy(keyBuffer, 9);
-  }
-  keyBuffer.writeUInt32BE(scope, 0);
-  keyBuffer.writeUInt32BE(generation, 4);
-  return keyBuffer.subarray(0, end);
 }
