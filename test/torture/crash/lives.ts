@@ -125,7 +125,7 @@ export async function crashAgain(options: CrashOptions): Promise<CrashReport> {
 /** One crash in eight comes while the store is opened or read; the others while there is work, mostly early: then most is in motion. */
 function drawCrash(draw: Draw): { readonly in: 'start' | 'work'; readonly ms: number } {
   if (draw.chance(0.125)) return { in: 'start', ms: draw.int(0, 60) };
-  return { in: 'work', ms: draw.chance(0.7) ? draw.int(1, 150) : draw.int(150, 500) };
+  return { in: 'work', ms: draw.chance(0.6) ? draw.int(1, 150) : draw.chance(0.8) ? draw.int(150, 400) : draw.int(400, 1_200) };
 }
 
 function after(ms: number, fn: () => void): () => void {
