@@ -28,11 +28,16 @@ export function prepareFolder(path: string): void {
     accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
     for (const file of [data, join(path, 'lock.mdb')]) if (existsSync(file)) accessSync(file, constants.R_OK | constants.W_OK);
     isStore = !existsSync(data) || beginsLikeLmdb(data);
+    // LMDB writes to a new lock file through a map of it: where the disk has no room for that, the kernel ends the process.
+    if (!existsSync(join(path, 'lock.mdb')) && freeDiskBytes(path) < newLockBytes)
+      throw unwritable(path, 'no space is left on the disk');
   } catch (error) {
-    throw unwritable(path, error);
+    throw error instanceof SluiceError ? error : unwritable(path, error);
   }
   if (!isStore) throw unreadable(path, `${data} is not a data file of LMDB`);
 }
+
+const newLockBytes = 64 << 10;
 
 /**
  * Checks that there is a store that can be read.

@@ -36,7 +36,7 @@ export interface LmdbLogOptions {
   readonly maxHeldBytes?: number;
   /**
    * Bytes of disk that appends leave free, so that cursors and dead letters can still move. Default 64 MiB; 0 for none. Below, appends fail with
-   * `LOG_FULL` and offers answer `'full'`. Looked at once a second.
+   * `LOG_FULL` and offers answer `'full'`. Looked at once a second, and as often as it takes where appends are quick and the disk is nearly full.
    */
   readonly reserveBytes?: number;
   /** Options of streams that are appended to before they are defined. Default: those of {@link StreamOptions}. */

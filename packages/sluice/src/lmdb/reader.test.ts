@@ -116,6 +116,27 @@ describe('a reader of a store', () => {
       (tree) => tree.removeSync(keyAt(tree, 0)),
     ],
     [
+      'a row of ids that is gone',
+      'ids',
+      'id',
+      /window 1 of ids ends at number 10, and 20 is said to be next/,
+      (tree) => tree.removeSync(keyAt(tree, 1)),
+    ],
+    [
+      'a cut row of ids',
+      'ids',
+      'id',
+      /from 0 on in window 1 has 100 bytes/,
+      (tree) => put(tree, 0, (row) => row.subarray(0, 100)),
+    ],
+    [
+      'an id of no record',
+      'ids',
+      'id',
+      /points to offset 281474976710655/,
+      (tree) => put(tree, 0, (row) => row.fill(255, 18, 24)),
+    ],
+    [
       'settings that are no JSON',
       'streams',
       'stream',

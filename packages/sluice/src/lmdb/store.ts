@@ -59,6 +59,7 @@ export function openStore(path: string, clock: Clock, flushTimeoutMs: number): S
     tellStopped = resolve;
   });
   let hangs = false;
+  let checkReadersAt = clock.now() + checkReadersMs;
   let closing: Promise<void> | undefined;
 
   return {
@@ -80,6 +81,7 @@ export function openStore(path: string, clock: Clock, flushTimeoutMs: number): S
 
   function write<T>(fn: () => T): Promise<T> {
     if (stoppedBy !== undefined) return Promise.reject(alreadyStopped(stoppedBy));
+    forgetDeadReaders();
     let fail!: (error: SluiceError) => void;
     const result = new Promise<T>((resolve, reject) => {
       fail = reject;
@@ -103,6 +105,14 @@ export function openStore(path: string, clock: Clock, flushTimeoutMs: number): S
     });
     running.set(result, fail);
     return result;
+  }
+
+  /** A process that was killed while it read would keep the pages that it read for ever, and the file would grow. */
+  function forgetDeadReaders(): void {
+    const now = clock.now();
+    if (now < checkReadersAt) return;
+    checkReadersAt = now + checkReadersMs;
+    root.readerCheck();
   }
 
   /** What a failed transaction means: its own fault, a full disk, or a store that can no longer be trusted. */
@@ -147,6 +157,8 @@ function ownedBy(root: RootDatabase<Buffer, Buffer>, path: string): StoreOwner {
     throw error;
   }
 }
+
+const checkReadersMs = 10_000;
 
 const stoppedUnknown = { code: 'LOG_STOPPED', class: 'unknown' } as const;
 

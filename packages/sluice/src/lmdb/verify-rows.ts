@@ -1,6 +1,7 @@
 /** The check of groups, dead letters and ids: all of them stand inside what the partitions say of themselves. */
 
 import { readGroupRow } from './group-rows.js';
+import { entryBytes, readIdRowKey, readPlace } from './id-rows.js';
 import { readCount, readLetterGroup, readOffset, readPartitionKey } from './keys.js';
 import { decodeLetter } from './letter-rows.js';
 import type { VerifiedStreams } from './verify-chunks.js';
@@ -85,10 +86,64 @@ export function* verifyLetters(
     problem({ kind: 'letter', message: `the store counts ${countedBytes} bytes of dead letters and holds ${bytes}` });
 }
 
-/** Counts the ids that are remembered. */
-export function* verifyIds({ trees, counts, keys }: Findings): Generator<void, void, void> {
-  for (const _ of keys(trees.ids)) {
-    counts.ids++;
-    if (counts.ids % rowsAtOnce === 0) yield;
+interface Scope {
+  readonly next: number;
+  readonly partitions: ReadonlyMap<number, { readonly nextOffset: number }>;
+}
+
+/** Checks the windows of ids: rows without gaps up to the next number, and each id of a record that was appended. */
+export function* verifyIds(findings: Findings, streams: VerifiedStreams): Generator<void, void, void> {
+  const { trees, counts, problem, rows } = findings;
+  const wrong = (message: string) => problem({ kind: 'id', message });
+  const scopes = readScopes(findings, streams, wrong);
+  let before: { readonly scope: number; readonly end: number } | undefined;
+  const endScope = (next: number | undefined) => {
+    if (before === undefined || before.scope === next) return;
+    const { next: expected } = scopes.get(before.scope) ?? { next: before.end };
+    if (expected !== before.end)
+      wrong(`window ${before.scope} of ids ends at number ${before.end}, and ${expected} is said to be next`);
+  };
+  for (const { key, value } of rows(trees.ids)) {
+    const number = key.readUInt32BE(0);
+    const { base } = readIdRowKey(key);
+    const scope = scopes.get(number);
+    const name = `the row of ids from ${base} on in window ${number}`;
+    const items = value.length / entryBytes;
+    endScope(number);
+    if (scope === undefined) wrong(`${name} belongs to no window`);
+    if (!Number.isInteger(items) || items === 0) wrong(`${name} has ${value.length} bytes, which are no whole number of ids`);
+    if (before?.scope === number && before.end !== base) wrong(`${name} begins where ${before.end} was due`);
+    before = { scope: number, end: base + Math.floor(items) };
+    counts.ids += Math.floor(items);
+    for (let at = 0; scope !== undefined && at + entryBytes <= value.length; at += entryBytes) {
+      const { partition, offset } = readPlace(value, at);
+      if (offset < (scope.partitions.get(partition)?.nextOffset ?? 0)) continue;
+      wrong(`${name}: an id points to offset ${offset} of partition ${partition}, which was never appended`);
+      break;
+    }
+    yield;
   }
+  endScope(undefined);
+}
+
+function readScopes(
+  { trees, rows, get }: Findings,
+  streams: VerifiedStreams,
+  wrong: (message: string) => void,
+): Map<number, Scope> {
+  const scopes = new Map<number, Scope>();
+  const given = readCount(get(trees.meta, Buffer.from('next scope')));
+  for (const { key, value } of rows(trees.scopes)) {
+    const stream = streams.get(key.readUInt32BE(0));
+    const name = `the window of ids of tenant ${key.toString('utf8', 4)} in ${stream?.stream}`;
+    if (stream === undefined) wrong(`${name} belongs to stream number ${key.readUInt32BE(0)}, which does not exist`);
+    if (value.length !== 10) {
+      wrong(`${name} cannot be read`);
+      continue;
+    }
+    const number = value.readUInt32BE(0);
+    if (number > given || scopes.has(number)) wrong(`${name} has number ${number}, which is not its own`);
+    scopes.set(number, { next: value.readUIntBE(4, 6), partitions: stream?.partitions ?? new Map() });
+  }
+  return scopes;
 }

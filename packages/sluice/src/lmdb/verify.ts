@@ -28,6 +28,6 @@ function* verifySteps(trees: Trees, transaction: Transaction): Generator<void, V
   yield* verifyChunks(findings, streams);
   yield* verifyGroups(findings, streams);
   yield* verifyLetters(findings, streams);
-  yield* verifyIds(findings);
+  yield* verifyIds(findings, streams);
   return findings.report();
 }
