@@ -43,7 +43,7 @@ export async function consumeOn({ log, draw, pause, stop, tell }: Work, of: Cons
   await log.release(owner);
 
   async function deliver(part: readonly LogRecord[]): Promise<void> {
-    const takes = ({ id, redrive }: LogRecord) => group !== 'billing' || redrive !== null || !isPoison(id);
+    const takes = (record: LogRecord) => !isRefused(group, record);
     const taken = part.filter(takes);
     for (const record of part)
       if (!isWhole(record)) tell({ is: 'problem', what: `${group} was given ${record.id} with other bytes` });
@@ -65,6 +65,11 @@ export async function consumeOn({ log, draw, pause, stop, tell }: Work, of: Cons
     }
     return parts;
   }
+}
+
+/** Group `billing` refuses some records, until they are sent again. */
+export function isRefused(group: string, { id, redrive }: LogRecord): boolean {
+  return group === 'billing' && redrive === null && isPoison(id);
 }
 
 function letterOf(record: LogRecord): NewDeadLetter {

@@ -10,6 +10,7 @@ import type { Log } from '../../../packages/sluice/src/log/log.js';
 import { drawFrom } from '../draw.js';
 import { appendOn } from './append.js';
 import { consumeOn } from './consume.js';
+import { deliverOn } from './deliver.js';
 import { lookAround } from './look-around.js';
 import { redriveOn } from './redrive.js';
 import type { Report, Start } from './reports.js';
@@ -53,9 +54,8 @@ async function live({ path, life, seed, again }: Start): Promise<void> {
     appendOn(work, again),
     consumeOn(work, { group: 'billing', stream: 'orders', partition: 0, slowMs: 0 }),
     consumeOn(work, { group: 'billing', stream: 'orders', partition: 1, slowMs: 3 }),
-    consumeOn(work, { group: 'search', stream: 'orders', partition: 0, slowMs: 0 }),
-    consumeOn(work, { group: 'search', stream: 'orders', partition: 1, slowMs: 0 }),
-    consumeOn(work, { group: 'billing', stream: 'audit', partition: 0, slowMs: 20 }),
+    deliverOn(work, { group: 'search', stream: 'orders', slowMs: 0 }),
+    deliverOn(work, { group: 'billing', stream: 'audit', slowMs: 20 }),
     redriveOn(work),
     retainOn(work),
   ];

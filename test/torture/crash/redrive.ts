@@ -1,28 +1,24 @@
-/** Sends dead letters again, marks them, and purges those that were sent. */
+/** Sends dead letters again, and purges those that were sent. */
 
+import { redriveLetters } from '../../../packages/sluice/src/log/redrive.js';
 import type { Work } from './program.js';
 
 /** Redrives until it is told to stop. */
 export async function redriveOn({ log, draw, pause, stop, tell }: Work): Promise<void> {
+  const telling: typeof log = Object.create(log, {
+    append: {
+      async value(...[stream, events]: Parameters<typeof log.append>) {
+        const receipt = await log.append(stream, events);
+        const places = receipt.appended.map((place, i) => ({ ...place, id: events[i]!.id, redrive: events[i]!.redrive!.id }));
+        tell({ is: 'appended', stream, events: places });
+        return receipt;
+      },
+    },
+  });
   while (!stop.aborted) {
     await pause(draw.int(10, 60));
-    const { letters } = await log.letters.page({ filter: { state: 'parked' }, limit: draw.int(1, 30) });
-    for (const stream of ['orders', 'audit']) {
-      const mine = letters.filter(({ record }) => record.stream === stream);
-      if (mine.length === 0) continue;
-      // The letter's name serves as the name of its redrive: sent twice, it is stored once.
-      const events = mine.map(({ id, group, record }) => ({ ...record, redrive: { id, group } }));
-      const { appended } = await log.append(stream, events);
-      tell({
-        is: 'appended',
-        stream,
-        events: appended.map((place, i) => ({ ...place, id: mine[i]!.record.id, redrive: mine[i]!.id })),
-      });
-      await log.letters.markRedriven(
-        mine.map(({ id }) => id),
-        1_700_000_000_002,
-      );
-    }
+    await redriveLetters(telling, { perSecond: Number.POSITIVE_INFINITY, limit: draw.int(1, 40), batchItems: 10, signal: stop })
+      .done;
     if (draw.chance(0.5)) await purge();
   }
 

@@ -129,7 +129,7 @@ export function createWitness(): Witness {
         return `${id} is durable at ${original}, and was taken once more, at ${place}`;
       promised.set(offset, name);
       if (redrive === undefined) acknowledged.set(id, place);
-      else redriven.add(redrive);
+      else redriven.add(letterOf(redrive));
       counts[duplicate ? 'duplicates' : redrive === undefined ? 'appended' : 'redriven']++;
     }
     return undefined;
@@ -173,7 +173,7 @@ export function createWitness(): Witness {
       if (names.has(name)) complain(`${name} is stored twice: ${names.get(name)} and ${place}/${offset}`);
       names.set(name, `${place}/${offset}`);
       promised.set(offset, name);
-      if (redrive !== null) redriven.add(redrive);
+      if (redrive !== null) redriven.add(letterOf(redrive));
     }
     if (expected !== end?.next) complain(`${place} can be read up to ${expected}, and says that it ends at ${end?.next}`);
   }
@@ -253,6 +253,11 @@ function placeOf({ stream, partition }: Place): string {
 
 function groupName({ group, stream, partition }: Place & { readonly group: string }): string {
   return `${group} on ${stream}/${partition}`;
+}
+
+/** The letter that a redrive sends: its id holds the name, how often it was sent, and when it was parked. */
+function letterOf(redrive: string): string {
+  return redrive.replace(/^\d+:(.*)@\d+#\d+$/, '$1');
 }
 
 /** The same event sent again is another one. */
