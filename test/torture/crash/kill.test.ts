@@ -21,7 +21,7 @@ describe(`crashes at random moments (SLUICE_SEED=${seed})`, () => {
   afterAll(() => workshop.remove());
 
   it(`R-131, R-122: ${kills} kills lose nothing that was durable, over append, consume, park, redrive and retention`, {
-    timeout: 180_000,
+    timeout: 600_000,
   }, async () => {
     const report = await crashAgain({ program, folder: workshop.newFastFolder(), seed, crashes: kills });
     expect(report.broken).toEqual([]);
@@ -31,7 +31,7 @@ describe(`crashes at random moments (SLUICE_SEED=${seed})`, () => {
     expect(Math.min(appended, duplicates, delivered, settled, redriven), JSON.stringify(report.counts)).toBeGreaterThan(0);
   });
 
-  it('sees a log that acknowledges before it commits (canary)', { timeout: 180_000 }, async () => {
+  it('sees a log that acknowledges before it commits (canary)', { timeout: 600_000 }, async () => {
     const planted = await workshop.program('before-commit');
     const report = await crashAgain({ program: planted, folder: workshop.newFolder(), seed, crashes: patience });
     expect(report.broken).not.toEqual([]);

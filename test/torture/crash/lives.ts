@@ -39,9 +39,13 @@ export async function crashAgain(options: CrashOptions): Promise<CrashReport> {
   const draw = drawFrom(seed);
   const witness = createWitness();
   const broken: string[] = [];
+  /** Reports until the crash. */
+  let left = 0;
+  let crashNow = () => {};
   const hear: Parameters<typeof beginLife>[2] = (report) => {
     const problem = witness.hear(report);
     if (problem !== undefined) broken.push(problem);
+    if (--left === 0) crashNow();
   };
   const prepare = (life: number) => beginLife(options.program, environment(life), hear);
   let compared = 0;
@@ -65,8 +69,11 @@ export async function crashAgain(options: CrashOptions): Promise<CrashReport> {
         compared++;
         broken.push(...witness.compare(seen));
         options.onStart?.(crashed, witness.counts);
+        const end = () => void after(crash.ms, next === undefined ? life.close : life.kill);
+        left = crash.reports;
+        crashNow = end;
         life.work();
-        after(crash.ms, next === undefined ? life.close : life.kill);
+        if (left === 0) end();
       }
       const { code, signal, stderr } = await life.ended;
       cancelPatience();
@@ -122,10 +129,17 @@ export async function crashAgain(options: CrashOptions): Promise<CrashReport> {
   }
 }
 
-/** One crash in eight comes while the store is opened or read; the others while there is work, mostly early: then most is in motion. */
-function drawCrash(draw: Draw): { readonly in: 'start' | 'work'; readonly ms: number } {
-  if (draw.chance(0.125)) return { in: 'start', ms: draw.int(0, 60) };
-  return { in: 'work', ms: draw.chance(0.6) ? draw.int(1, 150) : draw.chance(0.8) ? draw.int(150, 400) : draw.int(400, 1_200) };
+/** When to crash: while the store is opened or read, or so many milliseconds after so many reports of work. */
+interface Moment {
+  readonly in: 'start' | 'work';
+  readonly reports: number;
+  readonly ms: number;
+}
+
+/** Counted in reports, so that a busy machine gets as far as an idle one. */
+function drawCrash(draw: Draw): Moment {
+  if (draw.chance(0.125)) return { in: 'start', reports: 0, ms: draw.int(0, 60) };
+  return { in: 'work', reports: draw.chance(0.6) ? draw.int(0, 100) : draw.int(100, 1_500), ms: draw.int(0, 20) };
 }
 
 function after(ms: number, fn: () => void): () => void {

@@ -25,14 +25,14 @@ describe.skipIf(skip)(`power cuts at random moments: needs cc, on Linux (SLUICE_
 
   afterAll(() => workshop.remove());
 
-  it(`R-131: ${cuts} power cuts lose nothing that was durable`, { timeout: 180_000 }, async () => {
+  it(`R-131: ${cuts} power cuts lose nothing that was durable`, { timeout: 600_000 }, async () => {
     const report = await crashAgain({ program, folder: workshop.newFolder(), seed, crashes: cuts, powercut });
     expect(report.broken).toEqual([]);
     expect(report.crashes).toBe(cuts);
     expect(report.counts.appended, JSON.stringify(report.counts)).toBeGreaterThan(0);
   });
 
-  it('see a log that acknowledges before it flushes (canary)', { timeout: 180_000 }, async () => {
+  it('see a log that acknowledges before it flushes (canary)', { timeout: 600_000 }, async () => {
     const planted = await workshop.program('before-flush');
     const report = await crashAgain({
       program: planted,
@@ -44,7 +44,7 @@ describe.skipIf(skip)(`power cuts at random moments: needs cc, on Linux (SLUICE_
     expect(report.broken).not.toEqual([]);
   });
 
-  it('and kills alone do not see it: their pages stay with the kernel', { timeout: 180_000 }, async () => {
+  it('and kills alone do not see it: their pages stay with the kernel', { timeout: 600_000 }, async () => {
     const planted = await workshop.program('before-flush');
     const report = await crashAgain({ program: planted, folder: workshop.newFolder(), seed, crashes: 5 });
     expect(report.broken).toEqual([]);

@@ -93,6 +93,7 @@ export function createWitness(): Witness {
       for (const [place, partition] of partitions) compareEnds(place, partition, ends.get(place), complain);
       compareLetters(found, complain);
       compareGroups(found, ends, complain);
+      forgetRemoved();
       return problems;
     },
   };
@@ -193,7 +194,13 @@ export function createWitness(): Witness {
     partition.first = end.first;
     for (const [offset, name] of promised) {
       if (offset >= end.next) complain(`${name} was durable at ${place}/${offset}, and the log ends at ${end.next}`);
-      else if (offset < end.first) promised.delete(offset);
+    }
+  }
+
+  /** What retention has removed, once the groups were compared with it. */
+  function forgetRemoved(): void {
+    for (const { promised, first } of partitions.values()) {
+      for (const offset of promised.keys()) if (offset < first) promised.delete(offset);
     }
   }
 
