@@ -79,6 +79,7 @@ const meanings: Readonly<Record<string, Meaning>> = {
     text: 'What lies in the folder of the log, or a chunk of it, is damaged or is no log.',
   },
   LOG_FULL: { classes: 'rejected', text: 'The disk has no room for events; nothing of this append was stored.' },
+  LOG_IN_USE: { classes: 'blocked', text: 'Another process, or another log of this one, has the store open for writing.' },
   LOG_STOPPED: {
     classes: 'rejected, unknown (appends on their way)',
     text: 'The log has stopped after a failed or overdue write to disk, and must be opened anew.',

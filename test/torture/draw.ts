@@ -1,6 +1,6 @@
 /** Draw: choices from a seed. */
 
-import { seededRandom } from 'sluice/testing';
+import { seededRandom } from '../../packages/sluice/src/testing/seeded-random.js';
 
 /** Draws from one stream of random numbers. */
 export interface Draw {

@@ -1,4 +1,7 @@
-/** `npm run torture [batcher|loader|log …] [-- --seed N] [--from N] [--count N]`: schedules by the million, until one breaks a promise. */
+/**
+ * `npm run torture [batcher|loader|log …] [-- --seed N] [--from N] [--count N]`: schedules by the million, until one breaks a promise.
+ * `npm run torture -- kill|power [--seed N] [--count N]`: a process on a real store, killed at random moments, or with the power cut.
+ */
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,9 +17,14 @@ const { values, positionals } = parseArgs({
   options: { seed: { type: 'string' }, from: { type: 'string' }, count: { type: 'string' } },
 });
 const { campaign, players } = await loaded('campaign.ts');
-const names = positionals.length > 0 ? positionals : Object.keys(players);
-const unknown = names.filter((name) => !(name in players));
-if (unknown.length > 0) fail(`there is no ${unknown.join(', ')} to torture; there are ${Object.keys(players).join(', ')}`, 2);
+const crashes = ['kill', 'power'];
+const all = [...Object.keys(players), ...crashes];
+const asked = positionals.length > 0 ? positionals : all;
+const unknown = asked.filter((name) => !all.includes(name));
+if (unknown.length > 0) fail(`there is no ${unknown.join(', ')} to torture; there are ${all.join(', ')}`, 2);
+for (const name of crashes) if (asked.includes(name)) await crash(name);
+const names = asked.filter((name) => name in players);
+if (names.length === 0) process.exit(0);
 const from = wholeNumber('seed', values.seed) ?? wholeNumber('from', values.from) ?? 1;
 // A history of the log is some hundred times as long as a schedule of a batcher.
 const usual = names.join() === 'log' ? 100_000 : 1_000_000;
@@ -40,6 +48,38 @@ for (let seed = from; played < count; seed += slice) {
 }
 console.log('no promise was broken');
 
+/** One store, crashed again and again. */
+async function crash(name) {
+  const { crashAgain, openWorkshop } = await loaded('crash/index.ts');
+  const seed = wholeNumber('seed', values.seed) ?? Math.floor(Math.random() * 1_000_000);
+  const count = wholeNumber('count', values.count) ?? 1_000;
+  const workshop = openWorkshop(root);
+  const startedAt = performance.now();
+  const said = (crashed, counts) => {
+    const seconds = ((performance.now() - startedAt) / 1000).toFixed(0);
+    console.log(`${name}: ${crashed} of ${count} in ${seconds} s: ${JSON.stringify(counts)}`);
+  };
+  console.log(`${name}: ${count} crashes on one store, seed ${seed}`);
+  // A kill leaves its pages with the kernel: it needs no disk, and without syncs there are far more transactions to fall into.
+  const folder = name === 'kill' ? workshop.newFastFolder() : workshop.newFolder();
+  const powercut = name === 'power' ? { powercut: await workshop.powercut() } : {};
+  const report = await crashAgain({
+    ...powercut,
+    program: await workshop.program(),
+    folder,
+    seed,
+    crashes: count,
+    onStart: (crashed, counts) => crashed % 50 === 0 && said(crashed, counts),
+  });
+  said(report.crashes, report.counts);
+  if (report.broken.length > 0) {
+    const again = `once more: npm run torture -- ${name} --seed ${seed}; the store is kept in ${folder}`;
+    fail(`${report.broken.slice(0, 50).join('\n')}\n${again}`, 1);
+  }
+  workshop.remove();
+  console.log(`${name}: after ${report.compared} starts all was there that had been promised`);
+}
+
 /** The sources, not the build: what is tortured is what is on the screen. */
 async function loaded(file) {
   const alias = Object.fromEntries(
@@ -47,7 +87,7 @@ async function loaded(file) {
   );
   const build = await rolldown({
     input: fileURLToPath(new URL(file, import.meta.url)),
-    external: [/^node:/],
+    external: [/^node:/, 'rolldown'],
     resolve: { alias: { ...alias, sluice: join(library, 'index.ts') } },
   });
   const folder = mkdtempSync(join(root, 'node_modules/.torture-'));

@@ -1,16 +1,12 @@
-/** The command line: `sluice up`, `sluice check`, `sluice push`, `sluice backend`. Each command is loaded when it is called, so that `--help` is quick. */
+/** The command line: `sluice up`, `check`, `key`, `push`, `log` and `backend`. Each command is loaded when it is called, so that `--help` is quick. */
 
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { decimal, exitCodes, whole } from './commands/arguments.js';
 import { type CommandIo, processIo, sentence, UsageError } from './commands/command-io.js';
+import { addLog } from './commands/log/commands.js';
 import type { Overrides } from './config/override.js';
 import type { AckLevel } from './gateway/receipt.js';
 import { version } from './version.js';
-
-const exitCodes = `
-Exit codes:
-  0  all went well
-  1  something failed, was refused or was lost; the message says what
-  2  the command was called wrongly`;
 
 /**
  * Runs one command and resolves with its exit code: 0 all went well, 1 a failure or a loss, 2 a wrong call. Errors are printed as
@@ -65,6 +61,7 @@ Examples:
   sluice up
   zcat access.log.gz | sluice push events --lines
   sluice push events orders.ndjson --id orderId --ack committed
+  sluice log verify
   sluice backend --port 9000 --data '{"foo":12,"bar":100}'
 ${exitCodes}`,
     );
@@ -72,6 +69,7 @@ ${exitCodes}`,
   addCheck(program, io, done);
   addKey(program, io);
   addPush(program, io, done);
+  addLog(program, io, done);
   addBackend(program, io, done);
   return program;
 }
@@ -293,20 +291,4 @@ interface BackendFlags {
 /** A hint in parentheses stays as it is. */
 function fullLine(line: string): string {
   return line === '' || line.endsWith(')') ? line : sentence(line);
-}
-
-function whole(what: string, least: number, most: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (/^\d+$/.test(text) && value >= least && value <= most) return value;
-    throw new InvalidArgumentError(`Expected ${what} from ${least} to ${most}, in digits.`);
-  };
-}
-
-function decimal(what: string, least: number, most: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (text.trim() !== '' && value >= least && value <= most) return value;
-    throw new InvalidArgumentError(`Expected ${what} from ${least} to ${most}.`);
-  };
 }

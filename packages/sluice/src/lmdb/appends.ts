@@ -61,6 +61,8 @@ export interface HeldAppend {
 const maxGroupItems = 10_000;
 const retryMs = 1_000;
 const askDiskMs = 1_000;
+// Half-filled pages, ids and the pages that a transaction copies.
+const diskBytesPerByte = 2;
 
 /**
  * The appending half over a store.
@@ -84,6 +86,8 @@ export function createAppends(
   let cancelRetry = () => {};
   let askDiskAt = Number.NEGATIVE_INFINITY;
   let diskIsLow = false;
+  /** How much more may be taken before the disk is asked again. */
+  let roomBytes = 0;
   let committing: Promise<void> = Promise.resolve();
 
   return {
@@ -129,9 +133,11 @@ export function createAppends(
   /** Cursors and dead letters need room too: they are how a full disk gets empty again. */
   function isDiskLow(): boolean {
     const now = env.clock.now();
-    if (now >= askDiskAt) {
+    // The time alone would not do: a second of appends can be more than the reserve. What is held is not on the disk yet.
+    if (now >= askDiskAt || roomBytes <= 0) {
       askDiskAt = now + askDiskMs;
-      diskIsLow = bounds.freeDiskBytes() < bounds.reserveBytes;
+      roomBytes = (bounds.freeDiskBytes() - bounds.reserveBytes) / diskBytesPerByte - heldBytes;
+      diskIsLow = roomBytes <= 0;
     }
     return diskIsLow;
   }
@@ -156,6 +162,7 @@ export function createAppends(
     held.push(append);
     heldItems += append.items;
     heldBytes += append.encoded.bytes.length;
+    roomBytes -= append.encoded.bytes.length;
     ask();
   }
 

@@ -1,6 +1,17 @@
 /** The folder of the store, looked at before lmdb opens it: lmdb 3.5 crashes the process where it should say what is wrong. */
 
-import { accessSync, closeSync, constants, existsSync, fsyncSync, mkdirSync, openSync, readSync, statfsSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  statfsSync,
+  statSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { SluiceError } from '../core/errors.js';
 
@@ -17,10 +28,31 @@ export function prepareFolder(path: string): void {
     accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
     for (const file of [data, join(path, 'lock.mdb')]) if (existsSync(file)) accessSync(file, constants.R_OK | constants.W_OK);
     isStore = !existsSync(data) || beginsLikeLmdb(data);
+    // LMDB writes to a new lock file through a map of it: where the disk has no room for that, the kernel ends the process.
+    if (!existsSync(join(path, 'lock.mdb')) && freeDiskBytes(path) < newLockBytes)
+      throw unwritable(path, 'no space is left on the disk');
   } catch (error) {
-    throw unwritable(path, error);
+    throw error instanceof SluiceError ? error : unwritable(path, error);
   }
   if (!isStore) throw unreadable(path, `${data} is not a data file of LMDB`);
+}
+
+const newLockBytes = 64 << 10;
+
+/**
+ * Checks that there is a store that can be read.
+ *
+ * @throws SluiceError `LOG_CORRUPT`.
+ */
+export function checkReadable(path: string): void {
+  const data = join(path, 'data.mdb');
+  let why: string | undefined;
+  try {
+    if (!beginsLikeLmdb(data) || statSync(data).size === 0) why = `${data} is not a data file of LMDB`;
+  } catch (error) {
+    throw unreadable(path, error instanceof Error ? error.message : String(error), error);
+  }
+  if (why !== undefined) throw unreadable(path, why);
 }
 
 /** Puts the names of new files on disk: LMDB flushes what is in its files, and a power cut could take a file's name. Windows has no such call. */

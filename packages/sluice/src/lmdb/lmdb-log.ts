@@ -10,7 +10,7 @@ import type { DeadLetterBounds } from '../log/dead-letter.js';
 import { createLetterGuard } from '../log/letter-bounds.js';
 import { checkName } from '../log/limits.js';
 import { createListeners } from '../log/listeners.js';
-import type { Log, RetentionReport, StreamInfo } from '../log/log.js';
+import type { Log, RetentionReport } from '../log/log.js';
 import { createRetentionTimer } from '../log/retention.js';
 import { partitionsFixed, type StreamOptions, type StreamSettings, streamSettings } from '../log/stream-options.js';
 import { createAppends } from './appends.js';
@@ -19,9 +19,10 @@ import { freeDiskBytes } from './folder.js';
 import { createGroups } from './groups.js';
 import { createInFlightMarks } from './in-flight.js';
 import { ensureStream, streamRow, streamRows, writeStreamRow } from './names.js';
-import { chunkKeyAt, createReads, offsetAt, rowOf } from './reads.js';
+import { createReads, listStreams, offsetAt, rowOf } from './reads.js';
 import { maxRemovedChunks, type Removed, retainPartition } from './retention.js';
 import { openStore, type Trees } from './store.js';
+import { verifyStore } from './verify.js';
 
 /** Options of {@link openLmdbLog}. */
 export interface LmdbLogOptions {
@@ -35,7 +36,7 @@ export interface LmdbLogOptions {
   readonly maxHeldBytes?: number;
   /**
    * Bytes of disk that appends leave free, so that cursors and dead letters can still move. Default 64 MiB; 0 for none. Below, appends fail with
-   * `LOG_FULL` and offers answer `'full'`. Looked at once a second.
+   * `LOG_FULL` and offers answer `'full'`. Looked at once a second, and as often as it takes where appends are quick and the disk is nearly full.
    */
   readonly reserveBytes?: number;
   /** Options of streams that are appended to before they are defined. Default: those of {@link StreamOptions}. */
@@ -54,7 +55,7 @@ export interface LmdbLogOptions {
  *
  * An append resolves once its transaction is on disk (fdatasync). Opening takes the same time whatever the backlog.
  *
- * @throws SluiceError `LOG_UNWRITABLE` (the folder), `LOG_VERSION` (written by another version), `LOG_CORRUPT` (not a log), `INVALID_OPTION`.
+ * @throws SluiceError `LOG_IN_USE` (by another process), `LOG_UNWRITABLE` (the folder), `LOG_VERSION` (written by another version), `LOG_CORRUPT` (not a log), `INVALID_OPTION`.
  */
 export function openLmdbLog(options: LmdbLogOptions): Log {
   checkNames('openLmdbLog', options, optionNames);
@@ -92,6 +93,7 @@ export function openLmdbLog(options: LmdbLogOptions): Log {
     id: store.id,
     facets: {
       disk: { path, fileBytes: () => statSync(join(path, 'data.mdb')).size, freeBytes: () => freeDiskBytes(path) },
+      verify: () => verifyStore(trees, store.snapshot(), env.clock),
     },
     async defineStream(stream, wanted = {}) {
       checkName('stream', stream);
@@ -204,18 +206,6 @@ function mayGrowOld(trees: Trees, letters: boolean): boolean {
     }
   }
   return false;
-}
-
-function listStreams(trees: Trees): StreamInfo[] {
-  const infos: StreamInfo[] = [];
-  for (const { stream, number, settings } of [...streamRows(trees)]) {
-    for (let partition = 0; partition < settings.partitions; partition++) {
-      const { firstOffset, nextOffset, firstPosition, nextPosition } = rowOf(trees, number, partition);
-      const oldestAt = nextOffset > firstOffset ? (chunkKeyAt(trees, number, partition, firstOffset)?.at ?? null) : null;
-      infos.push({ stream, partition, firstOffset, nextOffset, bytes: nextPosition - firstPosition, oldestAt });
-    }
-  }
-  return infos;
 }
 
 function atLeast(least: number, name: string, value: number): number {

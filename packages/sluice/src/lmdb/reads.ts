@@ -1,7 +1,7 @@
 /** Reads: records from an offset on. A chunk is copied out of the store once; its records are views of that copy. */
 
 import { DamagedRecords } from '../log/damage.js';
-import type { ReadBounds } from '../log/log.js';
+import type { ReadBounds, StreamInfo } from '../log/log.js';
 import type { LogRecord } from '../log/record.js';
 import { type Chunk, openChunk } from './chunks.js';
 import {
@@ -14,7 +14,7 @@ import {
   readChunkKey,
   readPartitionRow,
 } from './keys.js';
-import { streamNumber } from './names.js';
+import { streamNumber, streamRows } from './names.js';
 import type { Trees } from './store.js';
 
 /** The reading half of the log. */
@@ -161,6 +161,19 @@ export function endOfChunk(trees: Trees, number: number, partition: number, base
   for (const key of trees.chunks.getKeys({ start, end: afterPrefix(partitionKey(number, partition)), limit: 1 }))
     return readChunkKey(key).base;
   return rowOf(trees, number, partition).nextOffset;
+}
+
+/** All partitions of all streams. */
+export function listStreams(trees: Trees): StreamInfo[] {
+  const infos: StreamInfo[] = [];
+  for (const { stream, number, settings } of [...streamRows(trees)]) {
+    for (let partition = 0; partition < settings.partitions; partition++) {
+      const { firstOffset, nextOffset, firstPosition, nextPosition } = rowOf(trees, number, partition);
+      const oldestAt = nextOffset > firstOffset ? (chunkKeyAt(trees, number, partition, firstOffset)?.at ?? null) : null;
+      infos.push({ stream, partition, firstOffset, nextOffset, bytes: nextPosition - firstPosition, oldestAt });
+    }
+  }
+  return infos;
 }
 
 /** lmdb's values are Uint8Arrays at times. */

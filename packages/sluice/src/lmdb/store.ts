@@ -1,11 +1,11 @@
 /** The store: one LMDB environment, its trees, and the only way to write to it. */
 
-import { randomUUID } from 'node:crypto';
-import { type Database, open, type RootDatabase } from 'lmdb';
+import type { Database, RootDatabase, Transaction } from 'lmdb';
 import { asFailure, SluiceError } from '../core/errors.js';
 import type { Clock } from '../env/env.js';
-import { diskFull, flushFolder, freeDiskBytes, prepareFolder, unreadable, unwritable } from './folder.js';
-import { formatVersion, readCount, writeCount } from './keys.js';
+import { diskFull, freeDiskBytes } from './folder.js';
+import { type StoreOwner, takeStore } from './owner.js';
+import { openTrees } from './trees.js';
 
 /** A tree of the store: bytes to bytes, sorted by key. */
 export type Tree = Database<Buffer, Buffer>;
@@ -36,6 +36,8 @@ export interface Store {
    *   this write may be on disk, class rejected when the log had stopped before).
    */
   write<T>(fn: () => T): Promise<T>;
+  /** What is committed now, for reads over several turns. Whoever asks for it calls its `done`. */
+  snapshot(): Transaction;
   /** Resolves once no write is in progress. Never rejects. */
   idle(): Promise<void>;
   /** Set once a write or flush has failed in a way that leaves its result unknown. */
@@ -47,10 +49,11 @@ export interface Store {
 /**
  * Opens the store in a folder, which is made when absent.
  *
- * @throws SluiceError `LOG_UNWRITABLE`, `LOG_VERSION`, `LOG_CORRUPT`.
+ * @throws SluiceError `LOG_IN_USE`, `LOG_UNWRITABLE`, `LOG_VERSION`, `LOG_CORRUPT`.
  */
 export function openStore(path: string, clock: Clock, flushTimeoutMs: number): Store {
-  const { root, trees } = openTrees(path);
+  const { root, trees, id } = openTrees(path);
+  const owner = ownedBy(root, path);
   const running = new Map<Promise<unknown>, (error: SluiceError) => void>();
   let stoppedBy: SluiceError | undefined;
   let tellStopped: (error: Error) => void;
@@ -58,12 +61,14 @@ export function openStore(path: string, clock: Clock, flushTimeoutMs: number): S
     tellStopped = resolve;
   });
   let hangs = false;
+  let checkReadersAt = clock.now() + checkReadersMs;
   let closing: Promise<void> | undefined;
 
   return {
-    id: trees.meta.getBinary(idKey)!.toString(),
+    id,
     trees,
     write,
+    snapshot: () => root.useReadTransaction(),
     async idle() {
       while (running.size > 0) await Promise.allSettled(running.keys());
     },
@@ -79,6 +84,7 @@ export function openStore(path: string, clock: Clock, flushTimeoutMs: number): S
 
   function write<T>(fn: () => T): Promise<T> {
     if (stoppedBy !== undefined) return Promise.reject(alreadyStopped(stoppedBy));
+    forgetDeadReaders();
     let fail!: (error: SluiceError) => void;
     const result = new Promise<T>((resolve, reject) => {
       fail = reject;
@@ -102,6 +108,14 @@ export function openStore(path: string, clock: Clock, flushTimeoutMs: number): S
     });
     running.set(result, fail);
     return result;
+  }
+
+  /** A process that was killed while it read would keep the pages that it read for ever, and the file would grow. */
+  function forgetDeadReaders(): void {
+    const now = clock.now();
+    if (now < checkReadersAt) return;
+    checkReadersAt = now + checkReadersMs;
+    root.readerCheck();
   }
 
   /** What a failed transaction means: its own fault, a full disk, or a store that can no longer be trusted. */
@@ -132,84 +146,27 @@ export function openStore(path: string, clock: Clock, flushTimeoutMs: number): S
   async function close(): Promise<void> {
     while (running.size > 0) await Promise.allSettled(running.keys());
     // lmdb's close waits for its transactions, and one of them never ends.
-    if (!hangs) await root.close();
+    if (hangs) return;
+    await root.close();
+    owner.release();
   }
 }
+
+function ownedBy(root: RootDatabase<Buffer, Buffer>, path: string): StoreOwner {
+  try {
+    return takeStore(root, path);
+  } catch (error) {
+    void root.close();
+    throw error;
+  }
+}
+
+const checkReadersMs = 10_000;
 
 const stoppedUnknown = { code: 'LOG_STOPPED', class: 'unknown' } as const;
 
 function alreadyStopped(by: SluiceError): SluiceError {
   return new SluiceError(`the log has stopped: ${by.message}`, { code: 'LOG_STOPPED', class: 'rejected', cause: by });
-}
-
-function openTrees(path: string): { root: RootDatabase<Buffer, Buffer>; trees: Trees } {
-  prepareFolder(path);
-  let root: RootDatabase<Buffer, Buffer> | undefined;
-  try {
-    root = open<Buffer, Buffer>({
-      path,
-      noSubdir: false,
-      maxDbs: 12,
-      encoding: 'binary',
-      keyEncoding: 'binary',
-      // The commit itself flushes: fdatasync, then the meta page through an O_DSYNC descriptor. A failed flush therefore rejects the commit,
-      // which lmdb's `flushed` promise (overlappingSync) cannot; measured, it is not slower either.
-      overlappingSync: false,
-      // With it, lmdb makes a promise of its own for each turn; when a commit fails nobody handles that one, and the process dies.
-      eventTurnBatching: false,
-    });
-    const trees = openAll(root);
-    checkVersion(trees.meta, path);
-    return { root, trees };
-  } catch (error) {
-    void root?.close();
-    throw openFailure(path, error);
-  }
-}
-
-function openAll(root: RootDatabase<Buffer, Buffer>): Trees {
-  const tree = (name: string): Tree => root.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary' });
-  return {
-    meta: tree('meta'),
-    streams: tree('streams'),
-    partitions: tree('partitions'),
-    chunks: tree('chunks'),
-    scopes: tree('scopes'),
-    ids: tree('ids'),
-    groups: tree('groups'),
-    letters: tree('letters'),
-  };
-}
-
-const formatKey = Buffer.from('format');
-const idKey = Buffer.from('id');
-
-/** Version and id of a new store are written together. */
-function checkVersion(meta: Tree, path: string): void {
-  const found = meta.getBinary(formatKey);
-  if (found === undefined) {
-    meta.transactionSync(() => {
-      meta.putSync(formatKey, writeCount(formatVersion));
-      meta.putSync(idKey, Buffer.from(randomUUID()));
-    });
-    flushFolder(path);
-    return;
-  }
-  const version = found.length === 6 ? readCount(found) : 'unreadable';
-  if (version === formatVersion) {
-    if (meta.getBinary(idKey) !== undefined) return;
-    throw unreadable(path, 'it has lost its id');
-  }
-  throw new SluiceError(
-    `the log in ${path} has format version ${version}, and this program reads version ${formatVersion}: let the program that wrote it deliver what it holds, then name another folder`,
-    { code: 'LOG_VERSION', class: 'blocked' },
-  );
-}
-
-function openFailure(path: string, error: unknown): SluiceError {
-  if (error instanceof SluiceError) return error;
-  if (/permission|read-only|denied|no space/i.test(messageOf(error))) return unwritable(path, error);
-  return unreadable(path, messageOf(error), error);
 }
 
 /** lmdb rejects a failed commit with an error that promises the real one. */

@@ -70,7 +70,8 @@ export interface VerifyReport {
 
 /** One thing that is wrong in a log. */
 export interface VerifyProblem {
-  readonly kind: 'chunk' | 'gap' | 'partition' | 'group' | 'letter' | 'id' | 'stream';
+  /** `more`: there are so many that not all are named. */
+  readonly kind: 'chunk' | 'gap' | 'partition' | 'group' | 'letter' | 'id' | 'stream' | 'more';
   /** Where, and what. */
   readonly message: string;
   /** Records that cannot be read, where that is the problem. */

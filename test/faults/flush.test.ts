@@ -1,0 +1,75 @@
+/** A disk that fails its flush, or never ends it: real lmdb over a library that makes the syncs of its file fail. */
+
+import { spawn } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openLmdbLog } from '../../packages/sluice/src/lmdb/lmdb-log.js';
+import { bundle } from '../bundle.js';
+import { canCutPower, openWorkshop, type Workshop } from '../torture/crash/build.js';
+
+const skip = !canCutPower() && process.env.SLUICE_REQUIRE_TOOLS !== '1';
+
+describe.skipIf(skip)('a flush that goes wrong: needs cc, on Linux', () => {
+  let workshop: Workshop;
+  let powercut: string;
+  let program: string;
+
+  beforeAll(async () => {
+    workshop = openWorkshop(fileURLToPath(new URL('../../', import.meta.url)));
+    powercut = await workshop.powercut();
+    program = join(workshop.folder, 'flush.mjs');
+    writeFileSync(program, await bundle(fileURLToPath(new URL('flush.program.ts', import.meta.url))));
+  });
+
+  afterAll(() => workshop.remove());
+
+  it.each([
+    ['fails', 'eio:40', 30_000, /^LOG_STOPPED unknown: writing to .*(i\/o|input\/output|EIO|commit)/i],
+    ['never ends', 'hang:40', 500, /^LOG_STOPPED unknown: a write to .* was not on disk after 500 ms/],
+  ])(
+    'a flush that %s fails the appends that it covered, stops the log, and leaves what was durable',
+    async (_, fault, flushTimeoutMs, said) => {
+      const folder = workshop.newFolder();
+      const [store, disk] = [join(folder, 'store'), join(folder, 'disk')];
+      mkdirSync(disk);
+      const env = {
+        ...process.env,
+        LD_PRELOAD: powercut,
+        POWERCUT_STORE: store,
+        POWERCUT_DISK: disk,
+        POWERCUT_FAULT: fault,
+      };
+      const stdout = await printedBy(program, [store, String(flushTimeoutMs)], env);
+      const told = JSON.parse(stdout) as { durable: number; failures: string[]; readable: number };
+      expect(told).toMatchObject({
+        offered: 'closed',
+        stopped: 'LOG_STOPPED',
+        failures: [expect.stringMatching(said), expect.stringMatching(/^LOG_STOPPED rejected: /)],
+      });
+      expect(told.durable).toBeGreaterThan(0);
+      expect(told.readable).toBeGreaterThanOrEqual(told.durable);
+      // The disk works again.
+      const log = openLmdbLog({ path: store });
+      const records = await log.read('s', 0, 0, { maxItems: 100_000, maxBytes: 1 << 30 });
+      expect(records.length).toBeGreaterThanOrEqual(told.durable);
+      expect(records.slice(0, told.durable).map(({ id }) => id)).toEqual(Array.from({ length: told.durable }, (_, n) => `e${n}`));
+      await log.append('s', [{ id: 'after', tenant: '_', time: null, receivedAt: 1, payload: Buffer.of() }]);
+      await log.close();
+    },
+  );
+});
+
+/** What a program prints until it ends, however that is. */
+function printedBy(program: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<string> {
+  const child = spawn(process.execPath, [program, ...args], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  let printed = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    printed += text;
+  });
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', () => resolve(printed));
+  });
+}

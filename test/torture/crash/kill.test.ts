@@ -1,0 +1,39 @@
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openWorkshop, type Workshop } from './build.js';
+import { crashAgain } from './lives.js';
+
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+const kills = 40;
+const seed = Number(process.env.SLUICE_SEED ?? Date.now() % 1_000_000);
+/** So many crashes at most until a planted bug shows; mostly one is enough. */
+const patience = 200;
+
+describe(`crashes at random moments (SLUICE_SEED=${seed})`, () => {
+  let workshop: Workshop;
+  let program: string;
+
+  beforeAll(async () => {
+    workshop = openWorkshop(root);
+    program = await workshop.program();
+  });
+
+  afterAll(() => workshop.remove());
+
+  it(`R-131, R-122: ${kills} kills lose nothing that was durable, over append, consume, park, redrive and retention`, {
+    timeout: 600_000,
+  }, async () => {
+    const report = await crashAgain({ program, folder: workshop.newFastFolder(), seed, crashes: kills });
+    expect(report.broken).toEqual([]);
+    expect(report.crashes).toBe(kills);
+    // The work was really done.
+    const { appended, duplicates, delivered, settled, redriven } = report.counts;
+    expect(Math.min(appended, duplicates, delivered, settled, redriven), JSON.stringify(report.counts)).toBeGreaterThan(0);
+  });
+
+  it('sees a log that acknowledges before it commits (canary)', { timeout: 600_000 }, async () => {
+    const planted = await workshop.program('before-commit');
+    const report = await crashAgain({ program: planted, folder: workshop.newFolder(), seed, crashes: patience });
+    expect(report.broken).not.toEqual([]);
+  });
+});
