@@ -1,7 +1,7 @@
 /** The sink of `sluice/postgres` against real servers: what it writes, how it fails, and that it never leaks a connection. */
 
 import pg from 'pg';
-import type { SluiceError } from 'sluice';
+import { failure, type SluiceError } from 'sluice';
 import { type PostgresSinkOptions, postgresSink } from 'sluice/postgres';
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { debianPostgres15, skipDebianPostgres15, usePostgres } from './support/postgres.js';
@@ -267,6 +267,58 @@ describe.each([
           await Promise.all([sink.write(items, context()), sink.write([...items].reverse(), context())]);
         }
         expect(await stored()).toHaveLength(500);
+      });
+    });
+
+    describe('work before the commit', () => {
+      const ledger = 'CREATE TABLE ledger (batch text, items int, failed int)';
+
+      test.each([
+        ['with', conflict],
+        ['without', undefined],
+      ])('is committed with the rows, %s a conflict rule', async (_with, rule) => {
+        await observer.query(`${ddl}; ${ledger}`);
+        const sink = makeSink({
+          ...(rule === undefined ? {} : { conflict: rule }),
+          beforeCommit: (client, { items, context, failures }) =>
+            client
+              .query('INSERT INTO ledger VALUES ($1, $2, $3)', [context.batchId, items.length, failures?.filter(Boolean).length])
+              .then(() => `INSERT INTO ledger VALUES ('with COMMIT', 0, 0)`),
+        });
+        await sink.write([{ id: 'a', payload: '' }], context());
+        await sink.write(
+          [
+            { id: 'b', payload: '' },
+            { id: 'c', payload: '\0' },
+          ],
+          context(),
+        );
+        await sink.write([{ id: 'd', payload: '\0' }], context());
+        expect((await stored()).map(({ id }) => id)).toEqual(['a', 'b']);
+        const { rows } = await observer.query('SELECT * FROM ledger');
+        const last = { batch: 'with COMMIT', items: 0, failed: 0 };
+        expect(rows).toEqual([
+          { batch: 'b', items: 1, failed: null },
+          last,
+          { batch: 'b', items: 2, failed: 1 },
+          last,
+          { batch: 'b', items: 1, failed: 1 },
+          last,
+        ]);
+      });
+
+      test('takes the rows with it when it fails, and its failure is the one of the batch', async () => {
+        await observer.query(ddl);
+        const fenced = Object.assign(new Error('a younger epoch writes'), { class: 'blocked', code: 'FENCED' });
+        const sink = makeSink({ beforeCommit: () => Promise.reject(failure(fenced)) });
+        expect(await failureOf(sink.write([{ id: 'a', payload: '' }], context()))).toMatchObject({
+          code: 'FENCED',
+          class: 'blocked',
+        });
+        const wrong = makeSink({ beforeCommit: () => 'INSERT INTO nowhere VALUES (1)' });
+        expect(await failureOf(wrong.write([{ id: 'a', payload: '' }], context()))).toMatchObject({ code: 'PG_42P01' });
+        expect(await stored()).toEqual([]);
+        await expectCleanPool(1);
       });
     });
 

@@ -1,7 +1,8 @@
 /** options: what the PostgreSQL sink takes, and the checks at construction. */
 
-import type { Pool } from 'pg';
-import { invalidOption, shorten } from '../core/errors.js';
+import type { Pool, PoolClient } from 'pg';
+import type { SinkContext } from '../core/dispatcher.js';
+import { invalidOption, type SluiceError, shorten } from '../core/errors.js';
 import { checkNames, numberOption } from '../core/options.js';
 import type { Env } from '../env/env.js';
 
@@ -24,6 +25,23 @@ export interface ConflictRule {
   readonly action: 'ignore';
 }
 
+/** A batch whose rows are in, and whose transaction is about to commit. */
+export interface CommittingBatch<T> {
+  /** The items as they were handed to `write`. */
+  readonly items: readonly T[];
+  /** What came with them: batch id, lane, entries, signal. */
+  readonly context: SinkContext;
+  /** One entry per item where any failed: why it is not among the rows, else `undefined`. Absent when all are in. */
+  readonly failures: readonly (SluiceError | undefined)[] | undefined;
+}
+
+/**
+ * Runs inside the transaction of a batch's rows, after them and before COMMIT. What it throws rolls the rows back and fails the
+ * batch, with its own `class` where it is a SluiceError. SQL that it returns goes to the server together with COMMIT, in one round
+ * trip. It may run again for the same batch when the transaction is tried again; only the last run's work is committed.
+ */
+export type BeforeCommit<T> = (client: PoolClient, batch: CommittingBatch<T>) => string | undefined | Promise<string | undefined>;
+
 /** Options of `postgresSink`. Give either `pool` or `connectionString`. */
 export interface PostgresSinkOptions<T> {
   /**
@@ -44,6 +62,11 @@ export interface PostgresSinkOptions<T> {
   readonly conflict?: ConflictRule;
   /** DDL to run once when the table is absent, such as CREATE TABLE and its indexes. Safe when several processes start at once. Default none. */
   readonly createTable?: string;
+  /**
+   * Adds work to the transaction of each batch, such as a note of what was written, which then is committed with the rows or not at
+   * all. Runs for each batch, also where all items failed. Default none.
+   */
+  readonly beforeCommit?: BeforeCommit<T>;
   /** Time and observation. Default the system's. */
   readonly env?: Env;
 }
@@ -62,6 +85,7 @@ export function checkOptions<T>(options: PostgresSinkOptions<T>): void {
     'columns',
     'conflict',
     'createTable',
+    'beforeCommit',
     'env',
   ]);
   if ((options.pool === undefined) === (options.connectionString === undefined)) {
@@ -79,6 +103,9 @@ export function checkOptions<T>(options: PostgresSinkOptions<T>): void {
   if (typeof options.table !== 'string') throw invalidOption(`postgresSink.table must be text; got ${shorten(options.table)}`);
   if (options.createTable !== undefined && (typeof options.createTable !== 'string' || options.createTable.trim() === '')) {
     throw invalidOption('postgresSink.createTable must be SQL text');
+  }
+  if (options.beforeCommit !== undefined && typeof options.beforeCommit !== 'function') {
+    throw invalidOption(`postgresSink.beforeCommit must be a function; got ${shorten(options.beforeCommit)}`);
   }
   checkColumns(options.columns);
   if (options.conflict !== undefined) checkConflict(options.conflict, options.columns);

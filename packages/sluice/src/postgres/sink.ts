@@ -55,6 +55,7 @@ export function postgresSink<T>(options: PostgresSinkOptions<T>): PostgresSink<T
   const pool = options.pool ?? ownPool(options);
   const closing = new AbortController();
   const write = stagedWriter(statements);
+  const hook = options.beforeCommit;
   const prepare = once(() =>
     onConnection(pool, closing.signal, env, (client) => prepareTable(client, statements, options.createTable)),
   );
@@ -66,14 +67,22 @@ export function postgresSink<T>(options: PostgresSinkOptions<T>): PostgresSink<T
     atomic: true,
     prepare: () => prepare.run().catch((thrown: unknown) => Promise.reject(classifyPostgresError(thrown))),
 
-    async write(items, { signal }) {
+    async write(items, context) {
+      const { signal } = context;
       if (closed !== undefined) throw closedFailure();
       const { chunks, rows, refused } = encodeRows(items, columns);
-      if (rows === 0) return refused;
+      if (rows === 0 && options.beforeCommit === undefined) return refused;
       const progress: WriteProgress = { commitSent: false };
       try {
         if (options.createTable !== undefined) await unlessAborted(prepare.run(), signal);
-        await onConnection(pool, signal, env, (client) => write(client, chunks, progress));
+        await onConnection(pool, signal, env, (client) =>
+          hook === undefined
+            ? write(client, chunks, progress)
+            : inTransaction(client, progress, async () => {
+                if (rows > 0) await write(client, chunks, { commitSent: false });
+                return hook(client, { items, context, failures: refused });
+              }),
+        );
       } catch (thrown) {
         const problem = settleFailure(thrown, signal, progress);
         // Somebody dropped the table: the next write creates it again.
@@ -109,6 +118,23 @@ function surviveIdleErrors(pool: Pool): void {
   if (guarded.has(pool)) return;
   guarded.add(pool);
   pool.on('error', () => {});
+}
+
+/** Runs `work` between BEGIN and COMMIT; the SQL that it resolves to goes with COMMIT. */
+async function inTransaction(
+  client: PoolClient,
+  progress: WriteProgress,
+  work: () => Promise<string | undefined>,
+): Promise<void> {
+  await client.query('BEGIN');
+  try {
+    const last = await work();
+    progress.commitSent = true;
+    await client.query(last === undefined ? 'COMMIT' : `${last}; COMMIT`);
+  } catch (thrown) {
+    await client.query('ROLLBACK').catch(() => {});
+    throw thrown;
+  }
 }
 
 /** Writes a batch; the connection's temporary table is made the first time, and again where somebody removed it. */
