@@ -15,7 +15,7 @@ type Write = Parameters<ReturnType<typeof postgresSink<Row>>['write']>[1];
 
 const ddl = 'CREATE TABLE events (id text PRIMARY KEY, payload text)';
 const columns = {
-  id: { type: 'text', value: (row: Row) => row.id },
+  id: (row: Row) => row.id,
   payload: { type: 'text', value: (row: Row) => row.payload },
 };
 const conflict = { columns: ['id'], action: 'ignore' } as const;
@@ -370,10 +370,10 @@ describe.each([
     });
 
     describe('failing', () => {
-      test('a bad row fails the whole batch, is permanent, and the message names the place but not the data', async () => {
+      test('told to refuse, a bad row fails the whole batch, is permanent, and the message names the place but not the data', async () => {
         await observer.query('CREATE TABLE events (id int PRIMARY KEY, payload text)');
         const problem = await failureOf(
-          makeSink().write(
+          makeSink({ badRows: 'refuse' }).write(
             [
               { id: '1', payload: 'fine' },
               { id: `secret${'x'.repeat(5000)}`, payload: '' },
@@ -392,7 +392,7 @@ describe.each([
         ['without', undefined],
       ])('200 failing COPYs on a pool of 2 leave the pool as good as new, %s a conflict rule', async (_with, rule) => {
         await observer.query(`CREATE TABLE events (id text PRIMARY KEY, payload text CHECK (payload <> 'bad'))`);
-        const sink = makeSink(rule === undefined ? {} : { conflict: rule });
+        const sink = makeSink({ badRows: 'refuse', ...(rule === undefined ? {} : { conflict: rule }) });
         const filler = 'x'.repeat(1000);
         const bad = [
           { id: 'bad', payload: 'bad' },
@@ -407,7 +407,7 @@ describe.each([
 
       test('an error while megabytes are still on their way does no harm', async () => {
         await observer.query('CREATE TABLE events (id int, payload text)');
-        const sink = makeSink();
+        const sink = makeSink({ badRows: 'refuse' });
         const filler = 'x'.repeat(1 << 20);
         for (let i = 0; i < 3; i++) {
           const problem = await failureOf(
@@ -425,7 +425,7 @@ describe.each([
       test('a constraint that is checked at commit fails the batch', async () => {
         await observer.query(`CREATE TABLE parents (id text PRIMARY KEY);
           CREATE TABLE events (id text REFERENCES parents DEFERRABLE INITIALLY DEFERRED, payload text)`);
-        expect(await failureOf(makeSink().write([{ id: 'orphan', payload: '' }], context()))).toMatchObject({
+        expect(await failureOf(makeSink({ badRows: 'refuse' }).write([{ id: 'orphan', payload: '' }], context()))).toMatchObject({
           code: 'PG_23503',
           class: 'permanent',
         });

@@ -47,7 +47,7 @@ export function numberOption(where: string, value: number | undefined, fallback:
 }
 
 /** Levenshtein distance, bounded by the short names that it is used on. */
-function distance(a: string, b: string): number {
+export function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];

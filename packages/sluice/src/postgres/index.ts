@@ -1,4 +1,4 @@
-/** `sluice/postgres`: batches into PostgreSQL. Needs the optional peers `pg` and `pg-copy-streams`. */
+/** `sluice/postgres`: batches into PostgreSQL. Needs the optional peer `pg`. */
 
 export { classifyPostgresError } from './classify.js';
 export type {
@@ -9,4 +9,4 @@ export type {
   PostgresSinkOptions,
   PostgresValue,
 } from './options.js';
-export { type PostgresSink, postgresSink } from './sink.js';
+export { type PostgresSink, type PostgresSinkStats, postgresSink } from './sink.js';
