@@ -49,6 +49,8 @@ export interface TableColumn {
 
 /** A table. */
 export interface Table {
+  /** A statement that fails, with a name in its message that is {@link alteredMark}, once the table is not what was read here. */
+  readonly guard: string;
   /** As messages of the server name it: without its schema. */
   readonly name: string;
   readonly columns: readonly TableColumn[];
@@ -78,10 +80,27 @@ export async function readTable(client: PoolClient, target: string): Promise<Tab
       class: 'blocked',
     });
   }
-  return { ...row, columns: row.columns.map(columnOf) };
+  const { oid, version, columns, ...table } = row;
+  return { ...table, columns: columns.map(columnOf), guard: guardFor(oid, version) };
 }
 
-type TableRow = Omit<Table, 'columns'> & { readonly columns: readonly ColumnRow[] };
+/** What the guard's error speaks of. */
+export const alteredMark = 'sluice.table_was_altered';
+
+/** An unknown setting is the cheapest error that has a state of its own. Without a table there is no row, and so no error: COPY has one. */
+function guardFor(oid: string, version: string): string {
+  return `SELECT CASE WHEN ${versionOf} = '${version}' THEN '' ELSE current_setting('${alteredMark}') END FROM pg_class c WHERE c.oid = ${oid}`;
+}
+
+/** Which transactions wrote the table's own row and those of its columns: types, NOT NULL, the number of CHECKs. */
+const versionOf =
+  "c.xmin::text || (SELECT string_agg(a.xmin::text, ',' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0)";
+
+type TableRow = Omit<Table, 'columns' | 'guard'> & {
+  readonly columns: readonly ColumnRow[];
+  readonly oid: string;
+  readonly version: string;
+};
 
 type ColumnRow = Omit<TableColumn, 'type'> & {
   readonly baseOid: number;
@@ -100,7 +119,7 @@ bases AS (
   SELECT b.attnum, t.oid, t.typtype, t.typbasetype, t.typelem, t.typcategory
   FROM bases b JOIN pg_type t ON t.oid = b.typbasetype WHERE b.typtype = 'd'
 )
-SELECT target.relname AS name,
+SELECT target.relname AS name, target.oid::text AS oid, (SELECT ${versionOf} FROM pg_class c WHERE c.oid = target.oid) AS version,
   target.relkind IN ('r', 'p', 'f') AND NOT row_security_active(target.oid) AS copyable,
   has_database_privilege(current_database(), 'TEMPORARY') AND EXISTS (SELECT FROM pg_language WHERE lanname = 'plpgsql') AS "hasScratch",
   EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = target.oid AND NOT g.tgisinternal AND g.tgtype & 7 = 7) AS "changesRows",

@@ -14,6 +14,8 @@ export interface BinaryRows {
   /** Signature, rows, trailer. */
   readonly data: Buffer;
   readonly rows: number;
+  /** A part of it: signature, the rows from `from` up to `to`, trailer. */
+  slice(from: number, to: number): readonly Buffer[];
   readonly refused: ReadonlyMap<number, SluiceError>;
 }
 
@@ -41,19 +43,27 @@ export function binaryRows<T>(
   const out = new Bytes(Math.max(1024, sizeHint));
   out.copy(header);
   const refused = new Map<number, SluiceError>();
+  const ends: number[] = [out.at];
   for (let index = 0; index < items.length; index++) {
     const start = out.at;
-    if (writeRow(out, items[index]!, columns) && out.at - start <= maxRowBytes) continue;
+    if (writeRow(out, items[index]!, columns) && out.at - start <= maxRowBytes) {
+      ends.push(out.at);
+      continue;
+    }
     out.at = start;
     const row = textRow(items[index]!, columns, maxRowBytes);
     if (Array.isArray(row)) return undefined;
     refused.set(index, row as SluiceError);
   }
   out.int16(-1);
-  return { data: out.written(), rows: items.length - refused.size, refused };
+  const data = out.written();
+  const slice = (from: number, to: number) => [header, data.subarray(ends[from], ends[to]), trailer];
+  return { data, rows: ends.length - 1, slice, refused };
 }
 
 const header = Buffer.concat([Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1'), Buffer.alloc(8)]);
+
+const trailer = Buffer.from([0xff, 0xff]);
 
 function writeRow<T>(out: Bytes, item: T, columns: readonly WrittenColumn<T>[]): boolean {
   out.int16(columns.length);
@@ -119,8 +129,7 @@ function writeScalar(out: Bytes, value: unknown, kind: Kind): boolean {
 }
 
 function writeAsText(out: Bytes, value: unknown): boolean {
-  if (typeof value === 'boolean') return out.text(value ? 't' : 'f');
-  return (typeof value === 'number' || typeof value === 'bigint') && out.text(String(value));
+  return ['number', 'bigint', 'boolean'].includes(typeof value) && out.text(String(value));
 }
 
 /** Version 1 of jsonb's binary form is the text behind a byte of 1; json's is the text. */

@@ -33,9 +33,8 @@ function scalarText(value: unknown, kind: Kind): string | Problem {
       return value;
     case 'number':
     case 'bigint':
-      return String(value);
     case 'boolean':
-      return value ? 't' : 'f';
+      return String(value);
   }
   if (value instanceof Date) return dateText(value);
   if (value instanceof Uint8Array) return `\\x${bufferOf(value).toString('hex')}`;

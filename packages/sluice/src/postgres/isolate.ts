@@ -6,6 +6,7 @@ import { columnArrays } from './arrays.js';
 import { classifyPostgresError, isServerError } from './classify.js';
 import { type Cut, cutRows } from './cut.js';
 import type { Plan } from './plan.js';
+import type { Fields, RowSource } from './rows.js';
 
 /** What became of the rows. */
 export interface Isolated {
@@ -15,11 +16,11 @@ export interface Isolated {
   readonly haltedAt?: number;
 }
 
-type Fields = readonly (readonly (string | null)[])[];
-
 /** What is known when the isolation begins. */
 export interface IsolateOptions {
-  readonly fields: Fields;
+  /** Statements that open the transaction, or a savepoint in it; to be sent first. */
+  readonly before: readonly string[];
+  readonly source: RowSource;
   /** The error of the first attempt, in COPY. Nothing: it was not in COPY, or not of the rows. */
   readonly first: unknown;
   /** A constraint failed at COMMIT: no line can be named, and deferred constraints must be checked at once. */
@@ -35,14 +36,18 @@ export interface IsolateOptions {
  * @throws what the server says that is not about a row.
  */
 export async function isolateRows<T>(client: PoolClient, plan: Plan<T>, options: IsolateOptions): Promise<Isolated> {
-  const { fields, halt } = options;
-  await client.query('SAVEPOINT sluice_isolate');
-  const cut = plan.copies && !options.atCommit ? await cutThere(client, plan, options) : unnamed;
+  const { source, halt } = options;
+  // A row that the table of a minute ago would have refused must not be taken for bad.
+  const before = [...options.before, plan.table.guard, 'SAVEPOINT sluice_isolate'];
+  let cut = unnamed;
+  if (plan.copies && !options.atCommit) cut = await cutThere(client, plan, { ...options, before });
+  else await client.query(before.join('; '));
   const failures = new Map([...cut.refused].map(([row, error]) => [row, plan.classify(error)] as const));
-  if (cut.end === fields.length || (halt && failures.size > 0))
+  if (cut.end === source.rows || (halt && failures.size > 0))
     return { failures, ...(halt && failures.size > 0 ? { haltedAt: cut.end } : {}) };
   // A merge that failed took the good rows before `end` with it: with a stage nothing is in before all is.
   const from = plan.statements.stage === undefined ? cut.end : 0;
+  const fields = source.fields();
   const rest = fields.map((_, row) => row).filter((row) => row >= from && !failures.has(row));
   const named = await placeRows(
     client,
@@ -58,10 +63,15 @@ export async function isolateRows<T>(client: PoolClient, plan: Plan<T>, options:
 const unnamed: Cut = { refused: new Map(), end: 0 };
 
 /** By the lines of COPY; with a stage, all of what is in it goes into the target at the end, in one statement, in key order. */
-async function cutThere<T>(client: PoolClient, plan: Plan<T>, { fields, first, halt }: IsolateOptions): Promise<Cut> {
-  const { stage, copyText } = plan.statements;
-  if (stage !== undefined) await client.query(`${stage.create}; ${stage.clear}`);
-  const cut = await cutRows(client, { fields, copy: copyText, relation: stage?.name ?? plan.table.name, first, halt });
+async function cutThere<T>(client: PoolClient, plan: Plan<T>, { before, source, first, halt }: IsolateOptions): Promise<Cut> {
+  const { stage } = plan.statements;
+  const cut = await cutRows(client, {
+    before: stage === undefined ? before : [...before, stage.create, stage.clear],
+    source,
+    relation: stage?.name ?? plan.table.name,
+    first,
+    halt,
+  });
   if (cut.unnamed !== undefined && !isAboutRows(cut.unnamed)) throw cut.unnamed;
   if (stage === undefined) return cut;
   try {
@@ -87,7 +97,12 @@ interface Named {
   readonly error: unknown;
 }
 
-async function placeRows<T>(client: PoolClient, plan: Plan<T>, fields: Fields, halt: boolean): Promise<readonly Named[]> {
+async function placeRows<T>(
+  client: PoolClient,
+  plan: Plan<T>,
+  fields: readonly Fields[],
+  halt: boolean,
+): Promise<readonly Named[]> {
   if (plan.table.hasScratch) {
     const refused = await plan.place(client, fields, halt);
     return refused.map((error) => ({ row: error.row, error }));
@@ -102,7 +117,7 @@ async function placeRows<T>(client: PoolClient, plan: Plan<T>, fields: Fields, h
 async function halves<T>(
   client: PoolClient,
   plan: Plan<T>,
-  fields: Fields,
+  fields: readonly Fields[],
   low: number,
   high: number,
   halt: boolean,

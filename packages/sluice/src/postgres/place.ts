@@ -5,7 +5,7 @@ import type { Table, TableColumn } from './catalogue.js';
 import { permanentStates } from './classify.js';
 import { type CopyProgress, copyIn } from './copy.js';
 import type { ConflictRule } from './options.js';
-import { copyLine, textChunks } from './rows.js';
+import { copyLine, type Fields, textChunks } from './rows.js';
 import { insertFrom, ordinalName, quoteName } from './sql.js';
 
 /** A row that the server refused, as an error of `pg` would tell it. */
@@ -21,11 +21,7 @@ export interface RefusedRow {
 }
 
 /** Puts rows into the target, row by row where need be; runs in an open transaction. */
-export type PlaceRows = (
-  client: PoolClient,
-  fields: readonly (readonly (string | null)[])[],
-  halt: boolean,
-) => Promise<readonly RefusedRow[]>;
+export type PlaceRows = (client: PoolClient, fields: readonly Fields[], halt: boolean) => Promise<readonly RefusedRow[]>;
 
 /**
  * All rows are copied, as text, into a temporary table; a function, temporary too, tries groups of 64 rows in subtransactions of their

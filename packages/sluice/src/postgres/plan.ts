@@ -9,11 +9,14 @@ import { binaryRows, hasBinaryForm } from './copy-binary.js';
 import { expectedTypes, mapColumns, wrongType } from './mapping.js';
 import type { PostgresSinkOptions } from './options.js';
 import { type PlaceRows, placerFor } from './place.js';
-import { copyLine, textChunks, textRows, type WrittenColumn } from './rows.js';
+import { copyLine, type Fields, type RowSource, textChunks, textRows, type WrittenColumn } from './rows.js';
 import { type Statements, statementsFor } from './sql.js';
 
 /** Rows above which COPY through a stage is quicker than unnest(): where the two cross in docs/reference/postgres-methods.md. */
 const measuredThreshold = 100;
+
+/** Rows from which binary pays for its guard, a look at the catalogue; through a stage, whose types are ours, it needs none. */
+const guardedFrom = 100;
 
 const defaultRowBytes = 64 * 1024 * 1024;
 
@@ -25,7 +28,6 @@ export interface Plan<T> {
   /** COPY can be used here at all. */
   readonly copies: boolean;
   readonly place: PlaceRows;
-  readonly maxRowBytes: number;
   /** The items, encoded for the method that suits their number. */
   encode(items: readonly T[]): Encoded;
   /** An error of the server as a failure that speaks of the target, not of the stage. */
@@ -34,12 +36,13 @@ export interface Plan<T> {
 
 /** A batch, ready to send. */
 export interface Encoded {
-  readonly rows: number;
   readonly refused: ReadonlyMap<number, SluiceError>;
-  /** `'copy'` with the COPY statement and its data, or `'insert'` with the parameters of `insertArrays`. */
+  /** `'copy'` with the data of `source.copy`, or `'insert'` with the parameters of `insertArrays`. */
   readonly by:
-    | { readonly method: 'copy'; readonly copy: string; readonly chunks: readonly Buffer[] }
+    | { readonly method: 'copy'; readonly chunks: readonly Buffer[] }
     | { readonly method: 'insert'; readonly values: readonly string[] };
+  /** The rows once more, for taking the bad ones out. */
+  readonly source: RowSource;
 }
 
 /**
@@ -62,12 +65,12 @@ export async function makePlan<T>(client: PoolClient, target: string, options: P
     columns,
     statements,
     copies,
-    maxRowBytes,
     place: placerFor(target, table, columns, options.conflict),
     encode(items) {
       if (copies && items.length > threshold) return copyRows(items);
-      const { indexes, fields, refused } = textRows(items, columns, maxRowBytes);
-      return { rows: indexes.length, refused, by: { method: 'insert', values: columnArrays(fields, columns.length) } };
+      const { fields, refused } = textRows(items, columns, maxRowBytes);
+      const values = columnArrays(fields, columns.length);
+      return { refused, by: { method: 'insert', values }, source: textSource(fields, statements.copyText) };
     },
     classify: (thrown) => classifyPostgresError(stage === undefined ? thrown : aboutTarget(thrown, stage.name, table.name)),
   };
@@ -96,31 +99,42 @@ function copyEncoder<T>(
   maxRowBytes: number,
 ): (items: readonly T[]) => Encoded {
   const hasBinary = hasBinaryForm(columns.map(({ type }) => type));
+  const leastBinary = statements.stage === undefined ? guardedFrom : 0;
   let sizeHint = 64 * 1024;
   let pause = 0;
   let textBatches = 0;
   return (items) => {
-    if (hasBinary && textBatches === 0) {
+    if (hasBinary && textBatches === 0 && items.length >= leastBinary) {
       const binary = binaryRows(items, columns, maxRowBytes, sizeHint);
       if (binary !== undefined) {
         pause = 0;
         sizeHint = Math.min(binary.data.length + (binary.data.length >> 3), 8 * 1024 * 1024);
+        const { rows, slice, refused } = binary;
+        // What was taken in binary is within the limit, however long its text is.
+        const taken = () => items.filter((_, index) => !refused.has(index));
+        const fields = () => textRows(taken(), columns, Number.POSITIVE_INFINITY).fields;
         return {
-          rows: binary.rows,
-          refused: binary.refused,
-          by: { method: 'copy', copy: statements.copyBinary, chunks: [binary.data] },
+          refused,
+          by: { method: 'copy', chunks: [binary.data] },
+          source: { rows, copy: statements.copyBinary, slice, fields },
         };
       }
       pause = Math.min(1024, pause * 2 || 1);
       textBatches = pause;
     }
     if (textBatches > 0) textBatches--;
-    const { indexes, fields, refused } = textRows(items, columns, maxRowBytes);
-    return {
-      rows: indexes.length,
-      refused,
-      by: { method: 'copy', copy: statements.copyText, chunks: textChunks(fields.map(copyLine)) },
-    };
+    const { fields, refused } = textRows(items, columns, maxRowBytes);
+    const source = textSource(fields, statements.copyText);
+    return { refused, by: { method: 'copy', chunks: source.slice(0, fields.length) }, source };
+  };
+}
+
+function textSource(fields: readonly Fields[], copy: string): RowSource {
+  return {
+    rows: fields.length,
+    copy,
+    slice: (from, to) => textChunks(fields.slice(from, to).map(copyLine)),
+    fields: () => fields,
   };
 }
 

@@ -62,7 +62,9 @@ describe('the text format of COPY', () => {
 
   test('writes numbers, booleans, bytes, dates, JSON and arrays as PostgreSQL reads them', () => {
     const bytes = Buffer.from([9, 9, 0, 255]).subarray(1);
-    expect(line([1.5, -0, 1e21, Number.NaN, 2n ** 70n, true, false])).toBe('1.5\t0\t1e+21\tNaN\t1180591620717411303424\tt\tf\n');
+    expect(line([1.5, -0, 1e21, Number.NaN, 2n ** 70n, true, false])).toBe(
+      '1.5\t0\t1e+21\tNaN\t1180591620717411303424\ttrue\tfalse\n',
+    );
     expect(line([bytes])).toBe('\\\\x0900ff\n');
     expect(
       line([new Date('2024-02-29T01:02:03.004Z'), new Date('+012345-01-02T00:00:00Z'), new Date('-000043-03-15T00:00:00Z')]),
@@ -117,9 +119,8 @@ describe('what cannot be a row', () => {
       return item;
     });
     const items = ['a', 'b\0', 'c', 'throw', 'x'.repeat(200)];
-    const { indexes, fields, refused } = textRows(items, [column], 100);
+    const { fields, refused } = textRows(items, [column], 100);
     expect(fields).toEqual([['a'], ['c']]);
-    expect(indexes).toEqual([0, 2]);
     expect([...refused].map(([index, { code }]) => [index, code])).toEqual([
       [1, 'INVALID_VALUE'],
       [3, 'INVALID_VALUE'],

@@ -10,12 +10,24 @@ export interface WrittenColumn<T> extends TableColumn {
   readonly value: (item: T) => PostgresValue;
 }
 
+/** A row's fields as text, in the order of the columns; `null` is NULL. */
+export type Fields = readonly (string | null)[];
+
+/** The rows of a batch, to be sent again in parts. */
+export interface RowSource {
+  readonly rows: number;
+  /** The COPY … FROM STDIN that takes them. */
+  readonly copy: string;
+  /** Its data for the rows from `from` up to `to`. */
+  slice(from: number, to: number): readonly Buffer[];
+  /** The rows as text. */
+  fields(): readonly Fields[];
+}
+
 /** Items as fields of text, and those that no text can hold. */
 export interface TextRows {
-  /** The items that are rows, by their index in the batch, ascending. */
-  readonly indexes: readonly number[];
-  /** Their fields, in the order of the columns; `null` is NULL. */
-  readonly fields: readonly (readonly (string | null)[])[];
+  /** One entry per item that is a row, in item order. */
+  readonly fields: readonly Fields[];
   readonly refused: ReadonlyMap<number, SluiceError>;
 }
 
@@ -27,25 +39,18 @@ export interface TextRows {
  * `ITEM_TOO_LARGE`: more than `maxRowBytes`.
  */
 export function textRows<T>(items: readonly T[], columns: readonly WrittenColumn<T>[], maxRowBytes: number): TextRows {
-  const indexes: number[] = [];
-  const fields: (readonly (string | null)[])[] = [];
+  const fields: Fields[] = [];
   const refused = new Map<number, SluiceError>();
   for (let index = 0; index < items.length; index++) {
     const row = textRow(items[index]!, columns, maxRowBytes);
-    if (Array.isArray(row)) {
-      indexes.push(index);
-      fields.push(row);
-    } else refused.set(index, row as SluiceError);
+    if (Array.isArray(row)) fields.push(row);
+    else refused.set(index, row as SluiceError);
   }
-  return { indexes, fields, refused };
+  return { fields, refused };
 }
 
 /** The fields of one item, or why it is refused. */
-export function textRow<T>(
-  item: T,
-  columns: readonly WrittenColumn<T>[],
-  maxRowBytes: number,
-): readonly (string | null)[] | SluiceError {
+export function textRow<T>(item: T, columns: readonly WrittenColumn<T>[], maxRowBytes: number): Fields | SluiceError {
   const row: (string | null)[] = [];
   let bytes = 0;
   let at = 0;
@@ -75,7 +80,7 @@ function refusal(column: string, problem: string, cause?: unknown): SluiceError 
 }
 
 /** One row in the text format of COPY. */
-export function copyLine(fields: readonly (string | null)[]): string {
+export function copyLine(fields: Fields): string {
   let line = '';
   for (let at = 0; at < fields.length; at++) {
     const field = fields[at]!;

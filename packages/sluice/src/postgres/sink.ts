@@ -127,7 +127,8 @@ export function postgresSink<T>(options: PostgresSinkOptions<T>): PostgresSink<T
       const { signal } = context;
       if (closed !== undefined) throw closedFailure();
       if (items.length === 0) return undefined;
-      for (let conflicts = 0; ; conflicts++) {
+      let conflicts = 0;
+      for (let fresh = plan.known() === undefined; ; ) {
         const work = workOf(items, context);
         try {
           const known = plan.known() ?? (await unlessAborted(plan.run, signal));
@@ -136,9 +137,15 @@ export function postgresSink<T>(options: PostgresSinkOptions<T>): PostgresSink<T
           return answer(items, failures);
         } catch (thrown) {
           const problem = settleFailure(thrown, signal, work);
-          if (isStale(problem)) plan.forget();
-          if (!isConflict(problem) || conflicts === triesAgain || signal.aborted) throw problem;
-          stats.conflicts++;
+          const stale = isStale(problem);
+          if (stale) plan.forget();
+          const again = stale ? !fresh : isConflict(problem) && conflicts < triesAgain;
+          if (!again || signal.aborted || closed !== undefined) throw problem;
+          if (stale) fresh = true;
+          else {
+            conflicts++;
+            stats.conflicts++;
+          }
         } finally {
           stats.isolated += work.isolations;
         }
@@ -187,7 +194,7 @@ function isConflict({ code }: SluiceError): boolean {
   return code === 'PG_40001' || code === 'PG_40P01';
 }
 
-/** The table is not as it was: dropped, or altered. The next write looks again. */
+/** The table may not be as it was: dropped, or altered. One look again, at once, and then at the next write. */
 function isStale({ code }: SluiceError): boolean {
   return /^PG_(42|0A|26)/.test(code) || code === 'COLUMN_MISMATCH';
 }

@@ -28,6 +28,7 @@ const tags = column('tags', {
   type: { kind: 'other', element: { kind: 'int4', oid: 23 } },
 });
 const table: Table = {
+  guard: 'SELECT 1',
   name: 'events',
   columns: [id, note, tags],
   keys: [

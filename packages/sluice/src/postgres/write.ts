@@ -3,11 +3,10 @@
 import type { PoolClient } from 'pg';
 import type { SinkContext } from '../core/dispatcher.js';
 import { failure, type SluiceError } from '../core/errors.js';
-import { copyIn } from './copy.js';
+import { type Copies, copyIn } from './copy.js';
 import { isAboutRows, isolateRows } from './isolate.js';
 import type { BeforeCommit, PostgresSinkOptions } from './options.js';
 import type { Encoded, Plan } from './plan.js';
-import { textRows } from './rows.js';
 
 /** Why each item failed, by its index in the batch; empty when all are written. */
 export type Failures = ReadonlyMap<number, SluiceError>;
@@ -26,15 +25,17 @@ export interface Work<T> {
 
 /** Writes a batch in a transaction of its own. */
 export async function writeBatch<T>(client: PoolClient, plan: Plan<T>, work: Work<T>): Promise<Failures> {
-  const { tried, rows, refused, by } = encodeUpToHalt(plan, work);
+  const batch = encodeUpToHalt(plan, work);
+  const { tried, refused, by } = batch;
+  const { rows } = batch.source;
   const failures = new Map([...refused, ...haltedFrom(work, tried)]);
   if (rows === 0 && work.beforeCommit === undefined) return failures;
   let first: unknown;
   try {
-    if (work.beforeCommit === undefined) await sendAlone(client, plan, by, work);
+    if (work.beforeCommit === undefined) await sendAlone(client, plan, batch, work);
     else
-      await inTransaction(client, work, async () => {
-        if (rows > 0) await send(client, plan, by, { commitSent: false, begun: 0 });
+      await inTransaction(client, work, async (before) => {
+        await send(client, plan, batch, before);
         return failures;
       });
     return failures;
@@ -46,29 +47,31 @@ export async function writeBatch<T>(client: PoolClient, plan: Plan<T>, work: Wor
   }
   const inCopy = by.method === 'copy';
   try {
-    return await inTransaction(client, work, () => isolated(client, plan, work, inCopy ? first : undefined, false));
+    return await inTransaction(client, work, (before) => isolated(client, plan, work, batch, before, inCopy ? first : undefined));
   } catch (thrown) {
     // All rows were taken, and the transaction was not: a deferred constraint.
     if (!mayIsolate(thrown, work)) throw thrown;
   }
-  return inTransaction(client, work, () => isolated(client, plan, work, undefined, true));
+  return inTransaction(client, work, (before) => isolated(client, plan, work, batch, before, 'atCommit'));
 }
 
 /** Writes a batch inside a transaction that the caller has begun, and leaves it open. */
 export async function writeWithin<T>(client: PoolClient, plan: Plan<T>, work: Work<T>): Promise<Failures> {
-  const { tried, rows, refused, by } = encodeUpToHalt(plan, work);
+  const batch = encodeUpToHalt(plan, work);
+  const { tried, refused, by } = batch;
+  const { rows } = batch.source;
   const failures = new Map([...refused, ...haltedFrom(work, tried)]);
   if (rows === 0) return failures;
-  await client.query('SAVEPOINT sluice_write');
+  const savepoint = 'SAVEPOINT sluice_write';
   try {
-    await send(client, plan, by, { commitSent: false, begun: 0 });
+    await send(client, plan, batch, [savepoint]);
     await client.query('RELEASE SAVEPOINT sluice_write');
     return failures;
   } catch (thrown) {
     await client.query('ROLLBACK TO SAVEPOINT sluice_write').catch(() => Promise.reject(thrown));
     if (!mayIsolate(thrown, work)) throw thrown;
     try {
-      const all = await isolated(client, plan, work, by.method === 'copy' ? thrown : undefined, false);
+      const all = await isolated(client, plan, work, batch, [savepoint], by.method === 'copy' ? thrown : undefined);
       await client.query('RELEASE SAVEPOINT sluice_write');
       return all;
     } catch (problem) {
@@ -78,11 +81,17 @@ export async function writeWithin<T>(client: PoolClient, plan: Plan<T>, work: Wo
   }
 }
 
+/** Items from `tried` on are not in it. */
+interface Tried extends Encoded {
+  readonly tried: number;
+}
+
 /** With `halt`, nothing behind an item that cannot even be sent is sent. */
-function encodeUpToHalt<T>(plan: Plan<T>, { items, badRows }: Work<T>): Encoded & { readonly tried: number } {
+function encodeUpToHalt<T>(plan: Plan<T>, { items, badRows }: Work<T>): Tried {
   const encoded = plan.encode(items);
-  if (badRows !== 'halt' || encoded.refused.size === 0) return { ...encoded, tried: items.length };
-  const tried = Math.min(...encoded.refused.keys()) + 1;
+  const [firstRefused] = encoded.refused.keys();
+  if (badRows !== 'halt' || firstRefused === undefined) return { ...encoded, tried: items.length };
+  const tried = firstRefused + 1;
   return { ...plan.encode(items.slice(0, tried)), tried };
 }
 
@@ -105,38 +114,51 @@ function mayIsolate<T>(thrown: unknown, { badRows }: Work<T>): boolean {
 }
 
 /** Without BEGIN and COMMIT the server takes the statements as one unit: a failure needs no ROLLBACK, and a batch one round trip. */
-async function sendAlone<T>(client: PoolClient, plan: Plan<T>, by: Encoded['by'], work: Work<T>): Promise<void> {
+async function sendAlone<T>(client: PoolClient, plan: Plan<T>, batch: Encoded, work: Work<T>): Promise<void> {
+  const { by } = batch;
   if (by.method === 'copy') {
-    await copyIn(client, copiesOf(plan, by, 'commits'), Object.assign(work, { begun: 0 }));
+    await copyIn(client, copiesOf(plan, batch, by, 'commits'), Object.assign(work, { begun: 0 }));
     return;
   }
   work.commitSent = true;
   await client.query(plan.statements.insertArrays, [...by.values]);
 }
 
-async function send<T>(
-  client: PoolClient,
-  plan: Plan<T>,
-  by: Encoded['by'],
-  progress: { commitSent: boolean; begun: number },
-): Promise<void> {
-  if (by.method === 'copy') await copyIn(client, copiesOf(plan, by, 'continues'), progress);
-  else await client.query(plan.statements.insertArrays, [...by.values]);
+/** Sends the rows behind the statements that open the transaction, or a savepoint in it. */
+async function send<T>(client: PoolClient, plan: Plan<T>, batch: Encoded, before: readonly string[]): Promise<void> {
+  const { by } = batch;
+  if (by.method === 'copy' && batch.source.rows > 0) {
+    const { sql, ...copies } = copiesOf(plan, batch, by, 'continues');
+    await copyIn(client, { ...copies, sql: [...before, sql].join('; ') }, { commitSent: false, begun: 0 });
+    return;
+  }
+  await client.query(before.join('; '));
+  if (by.method === 'insert' && batch.source.rows > 0) await client.query(plan.statements.insertArrays, [...by.values]);
 }
 
-function copiesOf<T>(plan: Plan<T>, by: Encoded['by'] & { readonly method: 'copy' }, ending: 'commits' | 'continues') {
+function copiesOf<T>(
+  plan: Plan<T>,
+  { source }: Encoded,
+  { chunks }: Encoded['by'] & { readonly method: 'copy' },
+  ending: 'commits' | 'continues',
+): Copies {
   const { stage } = plan.statements;
+  // Bytes of another type would not always be refused: eight of them are a bigint as well as a time.
+  const guard = stage === undefined && source.copy === plan.statements.copyBinary ? [plan.table.guard] : [];
   // In an open transaction an earlier batch may have left its rows in the stage.
   const clear = ending === 'continues' ? [stage?.clear] : [];
-  const statements = stage === undefined ? [by.copy] : [stage.create, ...clear, by.copy, stage.merge];
-  return { sql: statements.join('; '), parts: [by.chunks], ending };
+  const statements = stage === undefined ? [...guard, source.copy] : [stage.create, ...clear, source.copy, stage.merge];
+  return { sql: statements.join('; '), parts: [chunks], ending };
 }
 
-/** BEGIN, the rows, `beforeCommit`, COMMIT; all of it or nothing. */
-async function inTransaction<T>(client: PoolClient, work: Work<T>, rows: () => Promise<Failures>): Promise<Failures> {
-  await client.query('BEGIN');
+/** The rows, `beforeCommit`, COMMIT; all of it or nothing. `rows` sends BEGIN, together with whatever it sends first. */
+async function inTransaction<T>(
+  client: PoolClient,
+  work: Work<T>,
+  rows: (before: readonly string[]) => Promise<Failures>,
+): Promise<Failures> {
   try {
-    const failures = await rows();
+    const failures = await rows(['BEGIN']);
     const last = await beforeCommit(client, work, failures);
     work.commitSent = true;
     await client.query(last === undefined ? 'COMMIT' : `${last}; COMMIT`);
@@ -167,21 +189,24 @@ async function isolated<T>(
   client: PoolClient,
   plan: Plan<T>,
   work: Work<T>,
+  { source, refused, tried }: Tried,
+  before: readonly string[],
   first: unknown,
-  atCommit: boolean,
 ): Promise<Failures> {
-  const { items, badRows } = work;
   work.isolations = 1;
-  const halt = badRows === 'halt';
-  const all = textRows(items, plan.columns, plan.maxRowBytes);
-  const tried = halt && all.refused.size > 0 ? Math.min(...all.refused.keys()) + 1 : items.length;
-  const count = tried === items.length ? all.indexes.length : all.indexes.filter((index) => index < tried).length;
-  const fields = all.fields.slice(0, count);
-  const { failures, haltedAt } = await isolateRows(client, plan, { fields, first, atCommit, halt });
-  const byIndex = new Map([...all.refused].filter(([index]) => index < tried));
-  for (const [row, problem] of failures) byIndex.set(all.indexes[row]!, problem);
-  const from = haltedAt === undefined ? tried : (all.indexes[haltedAt - 1] ?? -1) + 1;
-  if (haltedAt !== undefined) for (const index of byIndex.keys()) if (index >= from) byIndex.delete(index);
-  for (const [index, problem] of haltedFrom(work, from)) byIndex.set(index, problem);
-  return byIndex;
+  const halt = work.badRows === 'halt';
+  const { failures, haltedAt } = await isolateRows(client, plan, {
+    before,
+    source,
+    halt,
+    first: first === 'atCommit' ? undefined : first,
+    atCommit: first === 'atCommit',
+  });
+  const itemOf: number[] = [];
+  for (let index = 0; index < tried; index++) if (!refused.has(index)) itemOf.push(index);
+  const from = haltedAt === undefined ? tried : itemOf[haltedAt - 1]! + 1;
+  const all = new Map([...refused].filter(([index]) => index < from));
+  for (const [row, problem] of failures) all.set(itemOf[row]!, problem);
+  for (const [index, problem] of haltedFrom(work, from)) all.set(index, problem);
+  return all;
 }
