@@ -2,7 +2,7 @@
 
 import { rolldown } from 'rolldown';
 
-const packages = ['lmdb', 'pg', 'pg-copy-streams'];
+const packages = ['lmdb', 'pg'];
 
 /** How to bundle. */
 export interface BundleOptions {

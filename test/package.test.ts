@@ -25,7 +25,7 @@ interface Manifest {
 
 /** Subpaths that import an optional peer when they are loaded; all others must do without any. */
 const needPeers = ['sluice/lmdb', 'sluice/postgres'];
-const peers = ['lmdb', 'pg', 'pg-copy-streams', '@opentelemetry/api'];
+const peers = ['lmdb', 'pg', '@opentelemetry/api'];
 
 /** The folder of everything; `app` in it has only the library, `full` the peers and the server too. */
 let place = '';

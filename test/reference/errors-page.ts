@@ -34,6 +34,10 @@ const meanings: Readonly<Record<string, Meaning>> = {
     classes: 'transient',
     text: 'Many starts of a partition ended in a crash within a short time; the consumer waits a while before it reads it again.',
   },
+  COLUMN_MISMATCH: {
+    classes: 'blocked',
+    text: 'The table and the options of the sink do not fit: a column is missing, of another type, or cannot be written, or no unique key serves.',
+  },
   DEAD_LETTERS_FULL: {
     classes: 'rejected',
     text: 'The store of dead letters holds all it may; the items keep their own failures, and a consumer of a log holds them.',
@@ -71,7 +75,10 @@ const meanings: Readonly<Record<string, Meaning>> = {
     text: 'A value cannot be used: a read brought no finite number, a column cannot hold it, or an event for the log is out of its limits.',
   },
   INVARIANT_BROKEN: { classes: 'permanent', text: 'A simulation has found broken promises; the message lists them.' },
-  ITEM_TOO_LARGE: { classes: 'rejected', text: 'An item, or an append, is larger alone than all that may be held.' },
+  ITEM_TOO_LARGE: {
+    classes: 'rejected, permanent (a row)',
+    text: 'An item, or an append, is larger alone than all that may be held, or a row larger than `maxRowBytes`.',
+  },
   KEY_NOT_FOUND: { classes: 'permanent', text: 'The batch answered, and has no value for this key.' },
   KEY_TOO_LONG: { classes: 'rejected', text: 'The key alone would make the URL longer than `maxUrlBytes`.' },
   LOG_CORRUPT: {

@@ -1,7 +1,7 @@
 /** The sink of `sluice/postgres` against real servers: what it writes, how it fails, and that it never leaks a connection. */
 
 import pg from 'pg';
-import type { SluiceError } from 'sluice';
+import { failure, type SluiceError } from 'sluice';
 import { type PostgresSinkOptions, postgresSink } from 'sluice/postgres';
 import { exerciseSink, type SinkUnderTest } from 'sluice/testing';
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -16,7 +16,7 @@ type Write = Parameters<ReturnType<typeof postgresSink<Row>>['write']>[1];
 
 const ddl = 'CREATE TABLE events (id text PRIMARY KEY, payload text)';
 const columns = {
-  id: { type: 'text', value: (row: Row) => row.id },
+  id: (row: Row) => row.id,
   payload: { type: 'text', value: (row: Row) => row.payload },
 };
 const conflict = { columns: ['id'], action: 'ignore' } as const;
@@ -299,6 +299,58 @@ describe.each([
       });
     });
 
+    describe('work before the commit', () => {
+      const ledger = 'CREATE TABLE ledger (batch text, items int, failed int)';
+
+      test.each([
+        ['with', conflict],
+        ['without', undefined],
+      ])('is committed with the rows, %s a conflict rule', async (_with, rule) => {
+        await observer.query(`${ddl}; ${ledger}`);
+        const sink = makeSink({
+          ...(rule === undefined ? {} : { conflict: rule }),
+          beforeCommit: (client, { items, context, failures }) =>
+            client
+              .query('INSERT INTO ledger VALUES ($1, $2, $3)', [context.batchId, items.length, failures?.filter(Boolean).length])
+              .then(() => `INSERT INTO ledger VALUES ('with COMMIT', 0, 0)`),
+        });
+        await sink.write([{ id: 'a', payload: '' }], context());
+        await sink.write(
+          [
+            { id: 'b', payload: '' },
+            { id: 'c', payload: '\0' },
+          ],
+          context(),
+        );
+        await sink.write([{ id: 'd', payload: '\0' }], context());
+        expect((await stored()).map(({ id }) => id)).toEqual(['a', 'b']);
+        const { rows } = await observer.query('SELECT * FROM ledger');
+        const last = { batch: 'with COMMIT', items: 0, failed: 0 };
+        expect(rows).toEqual([
+          { batch: 'b', items: 1, failed: null },
+          last,
+          { batch: 'b', items: 2, failed: 1 },
+          last,
+          { batch: 'b', items: 1, failed: 1 },
+          last,
+        ]);
+      });
+
+      test('takes the rows with it when it fails, and its failure is the one of the batch', async () => {
+        await observer.query(ddl);
+        const fenced = Object.assign(new Error('a younger epoch writes'), { class: 'blocked', code: 'FENCED' });
+        const sink = makeSink({ beforeCommit: () => Promise.reject(failure(fenced)) });
+        expect(await failureOf(sink.write([{ id: 'a', payload: '' }], context()))).toMatchObject({
+          code: 'FENCED',
+          class: 'blocked',
+        });
+        const wrong = makeSink({ beforeCommit: () => 'INSERT INTO nowhere VALUES (1)' });
+        expect(await failureOf(wrong.write([{ id: 'a', payload: '' }], context()))).toMatchObject({ code: 'PG_42P01' });
+        expect(await stored()).toEqual([]);
+        await expectCleanPool(1);
+      });
+    });
+
     describe('the table', () => {
       test('is created once when many start at the same time', async () => {
         const pools = Array.from({ length: 6 }, () => new pg.Pool({ connectionString, max: 1 }));
@@ -315,7 +367,7 @@ describe.each([
         await makeSink({ createTable: 'this is not SQL' }).prepare();
       });
 
-      test('is blocked while it is missing, and created again by the next write after somebody dropped it', async () => {
+      test('is blocked while it is missing, and created again by the write that finds it dropped', async () => {
         expect(await failureOf(makeSink().write([{ id: 'a', payload: '' }], context()))).toMatchObject({
           code: 'PG_42P01',
           class: 'blocked',
@@ -323,10 +375,6 @@ describe.each([
         const sink = makeSink({ createTable: ddl });
         await sink.prepare();
         await observer.query('DROP TABLE events');
-        expect(await failureOf(sink.write([{ id: 'a', payload: '' }], context()))).toMatchObject({
-          code: 'PG_42P01',
-          class: 'blocked',
-        });
         await sink.write([{ id: 'a', payload: '' }], context());
         expect(await stored()).toHaveLength(1);
       });
@@ -347,10 +395,10 @@ describe.each([
     });
 
     describe('failing', () => {
-      test('a bad row fails the whole batch, is permanent, and the message names the place but not the data', async () => {
+      test('told to refuse, a bad row fails the whole batch, is permanent, and the message names the place but not the data', async () => {
         await observer.query('CREATE TABLE events (id int PRIMARY KEY, payload text)');
         const problem = await failureOf(
-          makeSink().write(
+          makeSink({ badRows: 'refuse' }).write(
             [
               { id: '1', payload: 'fine' },
               { id: `secret${'x'.repeat(5000)}`, payload: '' },
@@ -369,7 +417,7 @@ describe.each([
         ['without', undefined],
       ])('200 failing COPYs on a pool of 2 leave the pool as good as new, %s a conflict rule', async (_with, rule) => {
         await observer.query(`CREATE TABLE events (id text PRIMARY KEY, payload text CHECK (payload <> 'bad'))`);
-        const sink = makeSink(rule === undefined ? {} : { conflict: rule });
+        const sink = makeSink({ badRows: 'refuse', ...(rule === undefined ? {} : { conflict: rule }) });
         const filler = 'x'.repeat(1000);
         const bad = [
           { id: 'bad', payload: 'bad' },
@@ -384,7 +432,7 @@ describe.each([
 
       test('an error while megabytes are still on their way does no harm', async () => {
         await observer.query('CREATE TABLE events (id int, payload text)');
-        const sink = makeSink();
+        const sink = makeSink({ badRows: 'refuse' });
         const filler = 'x'.repeat(1 << 20);
         for (let i = 0; i < 3; i++) {
           const problem = await failureOf(
@@ -402,7 +450,7 @@ describe.each([
       test('a constraint that is checked at commit fails the batch', async () => {
         await observer.query(`CREATE TABLE parents (id text PRIMARY KEY);
           CREATE TABLE events (id text REFERENCES parents DEFERRABLE INITIALLY DEFERRED, payload text)`);
-        expect(await failureOf(makeSink().write([{ id: 'orphan', payload: '' }], context()))).toMatchObject({
+        expect(await failureOf(makeSink({ badRows: 'refuse' }).write([{ id: 'orphan', payload: '' }], context()))).toMatchObject({
           code: 'PG_23503',
           class: 'permanent',
         });

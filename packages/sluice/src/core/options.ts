@@ -47,7 +47,7 @@ export function numberOption(where: string, value: number | undefined, fallback:
 }
 
 /** Whether one name becomes the other by so many letters left out, put in or changed: Levenshtein's distance, for short names. */
-function isNear(a: string, b: string, edits: number): boolean {
+export function isNear(a: string, b: string, edits: number): boolean {
   let same = 0;
   while (same < a.length && a[same] === b[same]) same++;
   const [x, y] = [a.slice(same), b.slice(same)];

@@ -48,8 +48,9 @@ export interface LogReader extends Pick<Log, 'streams' | 'streamSettings' | 'rea
 export function openLmdbReader(options: LmdbReaderOptions): LogReader {
   checkNames('openLmdbReader', options, ['path', 'env']);
   const { path, env = systemEnv() } = options;
-  const { root, trees } = openTrees(path, 'read');
+  const { root, trees, id } = openTrees(path, 'read');
   const store: Store = {
+    id,
     trees,
     write: () =>
       Promise.reject(new SluiceError(`${path} is open for reading only`, { code: 'LOG_UNWRITABLE', class: 'blocked' })),

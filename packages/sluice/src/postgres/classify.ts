@@ -77,6 +77,15 @@ const classByState: readonly (readonly [prefix: string, FailureClass])[] = [
   ['XX', 'transient'],
 ];
 
+/** A regular expression, as PostgreSQL reads it, for the states that are `permanent`. */
+export const permanentStates = `^(${classByState
+  .filter(([, failureClass]) => failureClass === 'permanent')
+  .map(([prefix]) => `${prefix}|`)
+  .join('')}(?!${classByState
+  .filter(([, failureClass]) => failureClass !== 'permanent')
+  .map(([prefix]) => prefix)
+  .join('|')}))`;
+
 function classOfState(state: string): FailureClass {
   return classByState.find(([prefix]) => state.startsWith(prefix))?.[1] ?? 'permanent';
 }

@@ -1,5 +1,12 @@
-/** `sluice/postgres`: batches into PostgreSQL. Needs the optional peers `pg` and `pg-copy-streams`. */
+/** `sluice/postgres`: batches into PostgreSQL. Needs the optional peer `pg`. */
 
 export { classifyPostgresError } from './classify.js';
-export type { ConflictRule, PostgresColumn, PostgresSinkOptions, PostgresValue } from './options.js';
-export { type PostgresSink, postgresSink } from './sink.js';
+export type {
+  BeforeCommit,
+  CommittingBatch,
+  ConflictRule,
+  PostgresColumn,
+  PostgresSinkOptions,
+  PostgresValue,
+} from './options.js';
+export { type PostgresSink, type PostgresSinkStats, postgresSink } from './sink.js';

@@ -1,93 +1,211 @@
-/** sink: batches into a PostgreSQL table, one transaction each, through COPY. */
+/** sink: batches into a PostgreSQL table, one transaction each. */
 
 import pg, { type Pool, type PoolClient } from 'pg';
 import type { Sink, SinkAnswer, SinkContext } from '../core/dispatcher.js';
 import { failure, SluiceError } from '../core/errors.js';
 import { numberOption } from '../core/options.js';
 import { systemEnv } from '../env/system.js';
-import { classifyPostgresError, type WriteProgress } from './classify.js';
+import { classifyPostgresError } from './classify.js';
 import { abortedFailure, onConnection } from './connection.js';
-import { copyIn } from './copy.js';
-import { encodeRows } from './copy-text.js';
 import { checkOptions, type PostgresSinkOptions } from './options.js';
-import { type Statements, statementsFor } from './sql.js';
+import { makePlan, type Plan } from './plan.js';
+import { quoteTable } from './sql.js';
 import { createTableIfAbsent } from './table.js';
+import { type Failures, HookFailure, type Work, writeBatch, writeWithin } from './write.js';
 
 /** A {@link Sink} that writes to PostgreSQL. */
 export interface PostgresSink<T> extends Sink<T> {
   write(items: readonly T[], context: SinkContext): Promise<SinkAnswer<void>>;
   /** True when a `conflict` rule was given. */
   readonly idempotent: boolean;
-  /** Always: a batch is one transaction. Items refused before it (`INVALID_VALUE`) are not part of the batch. */
+  /** Always: a batch is one transaction, which holds all rows that the server takes, or none. */
   readonly atomic: true;
   /**
-   * Connects, and creates the table when it is absent and `createTable` was given. The first write does this too; call it to learn
-   * of a wrong address or password at the start.
+   * Writes inside a transaction that you have begun on `client`, and leaves it open: the rows are there once you commit. Bad rows
+   * are taken out as in `write`; a deferred constraint fails your COMMIT. Does not run `beforeCommit`. Where rows had to be taken
+   * out without a line to go by, deferred constraints are checked at once from then on (SET CONSTRAINTS ALL IMMEDIATE).
+   *
+   * @throws SluiceError as `write` does; your transaction is then back where it was, and goes on, unless the connection is lost.
+   */
+  writeWithin(client: PoolClient, items: readonly T[], context?: Partial<SinkContext>): Promise<SinkAnswer<void>>;
+  /**
+   * Connects, creates the table when it is absent and `createTable` was given, and checks the columns against the catalogue. The
+   * first write does this too; call it to learn of a wrong address, password or column at the start.
    *
    * @throws SluiceError as `write` does.
    */
   prepare(): Promise<void>;
+  /** What the sink has done, and how long it waits for connections. */
+  stats(): PostgresSinkStats;
   /** Refuses further writes, then ends the pool if the sink made it, once running writes are done. Idempotent. */
   close(): Promise<void>;
+}
+
+/** Counts since the sink was made, but for `waiting`. */
+export interface PostgresSinkStats {
+  /** Batches that were committed. */
+  readonly committed: number;
+  /** Batches that were written a second time, to take bad rows out. */
+  readonly isolated: number;
+  /** Transactions tried again at once after a deadlock or a serialization failure. */
+  readonly conflicts: number;
+  /** Writes that wait for a connection now. More than none for long: the pool is smaller than `maxInFlight`. */
+  readonly waiting: number;
+  /** Milliseconds that writes have waited for a connection, all in all. */
+  readonly slotWaitMs: number;
+  /** The longest of these waits, in milliseconds. */
+  readonly longestSlotWaitMs: number;
 }
 
 /**
  * A sink that writes each batch to a table in one transaction.
  *
- * Without `conflict` it is a plain COPY. With it, a COPY into a temporary table of the connection, then INSERT … ON CONFLICT DO
- * NOTHING in key order: writing the same items again does no harm.
+ * Without `conflict` it is a COPY. With it, a large batch is copied into a temporary table of the connection and goes from there into
+ * the target in key order; a small one is one INSERT. Rows that the server refuses fail alone, with the server's reason, and all
+ * others are committed (`badRows`).
  *
- * `write` fails with `PG_<SQLSTATE>` or `PG_CONNECTION`, classed as {@link classifyPostgresError} says. It ends promptly when its
- * signal is aborted: `transient` when the commit was not sent yet, else `unknown`.
+ * `write` fails with `PG_<SQLSTATE>` or `PG_CONNECTION`, classed as {@link classifyPostgresError} says. Deadlocks and serialization
+ * failures are tried again three times before they are told. It ends promptly when its signal is aborted: `transient` when the
+ * commit was not sent yet, else `unknown`.
  *
  * @throws SluiceError `INVALID_OPTION`
  *
  * @example
- * const sink = postgresSink<Event>({ pool, table: 'events', conflict: { columns: ['id'], action: 'ignore' },
- *   columns: { id: { type: 'text', value: (e) => e.id }, payload: { type: 'jsonb', value: (e) => JSON.stringify(e) } } });
+ * const sink = postgresSink<Event>({ pool, table: 'events', columns: ['id', 'at', 'payload'],
+ *   conflict: { columns: ['id'], action: 'ignore' } });
  */
 export function postgresSink<T>(options: PostgresSinkOptions<T>): PostgresSink<T> {
   checkOptions(options);
-  const columns = Object.entries(options.columns);
-  const types = columns.map(([name, column]) => [name, column.type] as const);
-  const statements = statementsFor(options.table, types, options.conflict?.columns);
+  const target = quoteTable(options.table);
   const env = options.env ?? systemEnv();
   const pool = options.pool ?? ownPool(options);
   const closing = new AbortController();
-  const write = stagedWriter(statements);
-  const prepare = once(() =>
-    onConnection(pool, closing.signal, env, (client) => prepareTable(client, statements, options.createTable)),
-  );
+  const stats = { committed: 0, isolated: 0, conflicts: 0, waiting: 0, slotWaitMs: 0, longestSlotWaitMs: 0 };
+  const plan = once(() => lend(closing.signal, (client) => planFor(client, target, options)));
   let closed: Promise<void> | undefined;
   surviveIdleErrors(pool);
+
+  function lend<R>(signal: AbortSignal, use: (client: PoolClient) => Promise<R>): Promise<R> {
+    const since = env.clock.now();
+    let waits = true;
+    stats.waiting++;
+    const begun = () => {
+      if (!waits) return;
+      waits = false;
+      stats.waiting--;
+      const waited = env.clock.now() - since;
+      stats.slotWaitMs += waited;
+      stats.longestSlotWaitMs = Math.max(stats.longestSlotWaitMs, waited);
+    };
+    return onConnection(pool, signal, env, (client) => {
+      begun();
+      return use(client);
+    }).finally(begun);
+  }
+
+  function workOf(items: readonly T[], context: SinkContext): Work<T> {
+    return {
+      items,
+      context,
+      badRows: options.badRows ?? 'isolate',
+      beforeCommit: options.beforeCommit,
+      commitSent: false,
+      isolations: 0,
+    };
+  }
 
   return {
     idempotent: options.conflict !== undefined,
     atomic: true,
-    prepare: () => prepare.run().catch((thrown: unknown) => Promise.reject(classifyPostgresError(thrown))),
+    prepare: () =>
+      plan.run().then(
+        () => {},
+        (thrown: unknown) => Promise.reject(classifyPostgresError(thrown)),
+      ),
 
-    async write(items, { signal }) {
+    async write(items, context) {
+      const { signal } = context;
       if (closed !== undefined) throw closedFailure();
-      const { chunks, rows, refused } = encodeRows(items, columns);
-      if (rows === 0) return refused;
-      const progress: WriteProgress = { commitSent: false };
-      try {
-        if (options.createTable !== undefined) await unlessAborted(prepare.run(), signal);
-        await onConnection(pool, signal, env, (client) => write(client, chunks, progress));
-      } catch (thrown) {
-        const problem = settleFailure(thrown, signal, progress);
-        // Somebody dropped the table: the next write creates it again.
-        if (problem.code === 'PG_42P01') prepare.forget();
-        throw problem;
+      if (items.length === 0) return undefined;
+      let conflicts = 0;
+      for (let fresh = plan.known() === undefined; ; ) {
+        const work = workOf(items, context);
+        try {
+          const known = plan.known() ?? (await unlessAborted(plan.run, signal));
+          const failures = await lend(signal, (client) => writeBatch(client, known, work));
+          stats.committed++;
+          return answer(items, failures);
+        } catch (thrown) {
+          const problem = settleFailure(thrown, signal, work);
+          const stale = isStale(problem);
+          if (stale) plan.forget();
+          const again = stale ? !fresh : isConflict(problem) && conflicts < triesAgain;
+          if (!again || signal.aborted || closed !== undefined) throw problem;
+          if (stale) fresh = true;
+          else {
+            conflicts++;
+            stats.conflicts++;
+          }
+        } finally {
+          stats.isolated += work.isolations;
+        }
       }
-      return refused;
     },
+
+    async writeWithin(client, items, context = {}) {
+      if (closed !== undefined) throw closedFailure();
+      if (items.length === 0) return undefined;
+      const signal = context.signal ?? closing.signal;
+      const work = workOf(items, {
+        signal,
+        deadlineAt: Number.POSITIVE_INFINITY,
+        attempt: 1,
+        idempotent: options.conflict !== undefined,
+        batchId: '',
+        lane: '',
+        entries: [],
+        ...context,
+      });
+      try {
+        const known = plan.known() ?? (await unlessAborted(plan.run, signal));
+        return answer(items, await writeWithin(client, known, work));
+      } catch (thrown) {
+        const problem = classifyPostgresError(thrown);
+        if (isStale(problem)) plan.forget();
+        throw problem;
+      } finally {
+        stats.isolated += work.isolations;
+      }
+    },
+
+    stats: () => ({ ...stats }),
 
     close() {
       closed ??= closePool(pool, closing, options.pool === undefined);
       return closed;
     },
   };
+}
+
+/** How often a transaction that lost to another one is tried again at once. The one it lost to has gone on meanwhile. */
+const triesAgain = 3;
+
+function isConflict({ code }: SluiceError): boolean {
+  return code === 'PG_40001' || code === 'PG_40P01';
+}
+
+/** The table may not be as it was: dropped, or altered. One look again, at once, and then at the next write. */
+function isStale({ code }: SluiceError): boolean {
+  return /^PG_(42|0A|26)/.test(code) || code === 'COLUMN_MISMATCH';
+}
+
+function answer(items: readonly unknown[], failures: Failures): SinkAnswer<void> {
+  return failures.size === 0 ? undefined : items.map((_, index) => failures.get(index));
+}
+
+async function planFor<T>(client: PoolClient, target: string, options: PostgresSinkOptions<T>): Promise<Plan<T>> {
+  if (options.createTable !== undefined) await createTableIfAbsent(client, target, options.createTable);
+  return makePlan(client, target, options);
 }
 
 function ownPool<T>(options: PostgresSinkOptions<T>): Pool {
@@ -111,40 +229,9 @@ function surviveIdleErrors(pool: Pool): void {
   pool.on('error', () => {});
 }
 
-/** Writes a batch; the connection's temporary table is made the first time, and again where somebody removed it. */
-function stagedWriter({
-  write,
-  createStage,
-}: Statements): (client: PoolClient, chunks: readonly Buffer[], progress: WriteProgress) => Promise<void> {
-  if (createStage === undefined) return (client, chunks, progress) => copyIn(client, write, chunks, progress);
-  const staged = new WeakSet<PoolClient>();
-  return async (client, chunks, progress) => {
-    if (staged.has(client)) {
-      try {
-        return await copyIn(client, write, chunks, progress);
-      } catch (thrown) {
-        // DISCARD ALL, or a pooler between us and the server that gave us another session: nothing was written.
-        if (!isMissing(thrown, createStage.name)) throw thrown;
-        staged.delete(client);
-      }
-    }
-    await copyIn(client, `${createStage.sql}; ${write}`, chunks, progress);
-    // Only now: a batch that fails takes the table, made in its own transaction, with it.
-    staged.add(client);
-  };
-}
-
-function isMissing(thrown: unknown, stage: string): boolean {
-  const { code, message } = thrown as { readonly code?: unknown; readonly message: string };
-  return (code === '42P01' && message.includes(stage)) || (code === '3F000' && message.includes('pg_temp'));
-}
-
-async function prepareTable(client: PoolClient, { target }: Statements, ddl: string | undefined): Promise<void> {
-  if (ddl !== undefined) await createTableIfAbsent(client, target, ddl);
-}
-
 /** An abort tells nothing of how far the write had come: the progress does. */
-function settleFailure(thrown: unknown, signal: AbortSignal, progress: WriteProgress): SluiceError {
+function settleFailure(problem: unknown, signal: AbortSignal, progress: { readonly commitSent: boolean }): SluiceError {
+  const thrown = problem instanceof HookFailure ? problem.thrown : problem;
   if (!signal.aborted || !progress.commitSent) return classifyPostgresError(thrown, progress);
   const { code } = abortedFailure(signal);
   return failure('the write was aborted after its commit was sent; the rows may have been written', {
@@ -154,36 +241,51 @@ function settleFailure(thrown: unknown, signal: AbortSignal, progress: WriteProg
   });
 }
 
-interface Once {
+interface Once<R> {
   /** The one run, shared by all who ask; a failed one is not kept. */
-  run(): Promise<void>;
+  run(): Promise<R>;
+  /** Its result, once there. */
+  known(): R | undefined;
   forget(): void;
 }
 
-function once(work: () => Promise<void>): Once {
-  let running: Promise<void> | undefined;
+function once<R>(work: () => Promise<R>): Once<R> {
+  let running: Promise<R> | undefined;
+  let result: R | undefined;
   const forget = () => {
     running = undefined;
+    result = undefined;
   };
   return {
     forget,
+    known: () => result,
     run() {
-      running ??= work().catch((thrown: unknown) => {
-        forget();
-        throw thrown;
-      });
-      return running;
+      if (running !== undefined) return running;
+      const own = work().then(
+        (value) => {
+          if (running === own) result = value;
+          return value;
+        },
+        (thrown: unknown) => {
+          if (running === own) forget();
+          throw thrown;
+        },
+      );
+      running = own;
+      return own;
     },
   };
 }
 
 /** The work is shared: one caller's abort ends that caller's wait only. */
-function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+function unlessAborted<R>(work: () => Promise<R>, signal: AbortSignal): Promise<R> {
+  if (signal.aborted) return Promise.reject(abortedFailure(signal));
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(abortedFailure(signal));
-    if (signal.aborted) onAbort();
     signal.addEventListener('abort', onAbort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+    work()
+      .then(resolve, reject)
+      .finally(() => signal.removeEventListener('abort', onAbort));
   });
 }
 

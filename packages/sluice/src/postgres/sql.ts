@@ -2,48 +2,146 @@
 
 import { createHash } from 'node:crypto';
 import { invalidOption, shorten } from '../core/errors.js';
+import type { Table, TableColumn } from './catalogue.js';
+import type { ConflictRule } from './options.js';
 
-/** The statements that write a batch. */
+/** The statements that write rows to a table. */
 export interface Statements {
-  /** The target, quoted. */
-  readonly target: string;
-  /**
-   * Writes a batch in one implicit transaction: the server runs it as a unit, so that a failure needs no ROLLBACK and a batch
-   * costs two round trips. Holds one COPY … FROM STDIN.
-   */
-  readonly write: string;
-  /** Makes the temporary table that `write` needs; absent where it needs none. */
-  readonly createStage?: { readonly sql: string; readonly name: string };
+  readonly copyText: string;
+  readonly copyBinary: string;
+  /** With a conflict rule, rows are copied into a temporary table, the stage, and go from there into the target. */
+  readonly stage?: Stage;
+  /** INSERT … SELECT FROM unnest($1, $2, …): one array a column, so that a batch of any size stays far below 65,535 parameters. */
+  readonly insertArrays: string;
+}
+
+/** The temporary table of a connection. */
+export interface Stage {
+  readonly name: string;
+  /** Makes it where the connection has none; harmless where it has. It empties itself at the end of the transaction. */
+  readonly create: string;
+  readonly clear: string;
+  /** Moves its rows into the target. */
+  readonly merge: string;
+}
+
+/** The statements for a table, quoted as `target`, the columns that are written, and the conflict rule. */
+export function statementsFor(
+  target: string,
+  table: Table,
+  columns: readonly TableColumn[],
+  conflict: ConflictRule | undefined,
+): Statements {
+  const names = columns.map(({ name }) => quoteName(name)).join(', ');
+  const stage = conflict === undefined ? undefined : stageFor(target, table, columns, conflict);
+  const destination = stage === undefined ? target : `pg_temp.${stage.name}`;
+  return {
+    copyText: `COPY ${destination} (${names}) FROM STDIN (FORMAT text, ENCODING 'UTF8')`,
+    copyBinary: `COPY ${destination} (${names}) FROM STDIN (FORMAT binary, ENCODING 'UTF8')`,
+    ...(stage === undefined ? {} : { stage }),
+    insertArrays: insertArrays(target, table, columns, conflict),
+  };
 }
 
 /**
- * The statements for a table, its columns in order with their types, and the columns whose conflict is ignored.
+ * INSERT INTO the target from a set of rows that has the columns under their names, and their order of arrival as `ordinal`.
  *
- * With a conflict rule rows go through a temporary table that empties itself at commit, then in key order into the target, so that
- * two writers lock keys in the same order; of rows with the same key the first one stays.
+ * With a conflict rule in key order, so that two writers lock keys in the same order. A statement may not update a row twice: of rows
+ * with the same key only the last is taken; DO NOTHING takes the first by itself.
  */
-export function statementsFor(
-  table: string,
-  columns: readonly (readonly [name: string, type: string])[],
-  conflict?: readonly string[],
-): Statements {
-  const target = quoteTable(table);
-  const names = columns.map(([name]) => quoteName(name)).join(', ');
-  const format = "FROM STDIN (FORMAT text, ENCODING 'UTF8')";
-  if (conflict === undefined) return { target, write: `COPY ${target} (${names}) ${format}` };
+export function insertFrom(
+  target: string,
+  table: Table,
+  columns: readonly TableColumn[],
+  conflict: ConflictRule | undefined,
+  source: { readonly from: string; readonly values: (column: TableColumn) => string; readonly ordinal: string },
+): string {
+  const names = columns.map(({ name }) => quoteName(name)).join(', ');
+  const insert = `INSERT INTO ${target} (${names})`;
+  const values = columns.map(source.values).join(', ');
+  if (conflict === undefined) return `${insert} SELECT ${values} FROM ${source.from} ORDER BY ${source.ordinal}`;
+  const keyColumns = conflict.columns.map((name) => columns.find((column) => column.name === name)!);
+  const key = keyColumns.map((column) => `${source.values(column)}${column.collate}`);
+  const onConflict = `ON CONFLICT (${keyColumns.map(({ name }) => quoteName(name)).join(', ')})`;
+  if (conflict.action === 'ignore') {
+    return `${insert} SELECT ${values} FROM ${source.from} ORDER BY ${[...key, source.ordinal].join(', ')} ${onConflict} DO NOTHING`;
+  }
+  const distinct = [...key, ...apartWhereNull(table, keyColumns, source)].join(', ');
+  const set = conflict.set ?? columns.map(({ name }) => name).filter((name) => !conflict.columns.includes(name));
+  const update =
+    set.length === 0
+      ? 'DO NOTHING'
+      : `DO UPDATE SET ${set.map((name) => `${quoteName(name)} = EXCLUDED.${quoteName(name)}`).join(', ')}`;
+  return `${insert} SELECT DISTINCT ON (${distinct}) ${values} FROM ${source.from} ORDER BY ${distinct}, ${source.ordinal} DESC ${onConflict} ${update}`;
+}
 
-  const definition = columns.map(([name, type]) => `${quoteName(name)} ${type}`).join(', ');
+/** Keys that hold a NULL are all different, unless the index says otherwise; DISTINCT takes them for equal. */
+function apartWhereNull(
+  table: Table,
+  key: readonly TableColumn[],
+  source: { readonly values: (column: TableColumn) => string; readonly ordinal: string },
+): readonly string[] {
+  const nullable = key.filter(({ notNull }) => !notNull);
+  const index = table.keys.find(
+    ({ columns }) => columns.length === key.length && key.every(({ name }) => columns.includes(name)),
+  );
+  if (nullable.length === 0 || index?.nullsAreEqual === true) return [];
+  return [`(CASE WHEN ${nullable.map((column) => `${source.values(column)} IS NULL`).join(' OR ')} THEN ${source.ordinal} END)`];
+}
+
+function stageFor(target: string, table: Table, columns: readonly TableColumn[], conflict: ConflictRule): Stage {
+  const definition = stageDefinition(table, columns);
   // Named by its definition: sinks that share a pool share the table only where it is the same.
   const name = `sluice_stage_${createHash('sha256').update(definition).digest('hex').slice(0, 16)}`;
-  const key = conflict.map(quoteName).join(', ');
   return {
-    target,
-    write:
-      `COPY pg_temp.${name} (${names}) ${format}; ` +
-      // ctid is the order of arrival in a table that was just filled.
-      `INSERT INTO ${target} (${names}) SELECT ${names} FROM pg_temp.${name} ORDER BY ${key}, ctid ON CONFLICT (${key}) DO NOTHING`,
-    createStage: { name, sql: `CREATE TEMPORARY TABLE IF NOT EXISTS ${name} (${definition}) ON COMMIT DELETE ROWS` },
+    name,
+    create: `CREATE TEMPORARY TABLE IF NOT EXISTS ${name} (${definition}) ON COMMIT DELETE ROWS`,
+    clear: `TRUNCATE pg_temp.${name}`,
+    merge: insertFrom(target, table, columns, conflict, {
+      from: `pg_temp.${name} AS s`,
+      values: ({ name: column }) => `s.${quoteName(column)}`,
+      // The order of arrival in a table that was just filled.
+      ordinal: 's.ctid',
+    }),
   };
+}
+
+/**
+ * The stage checks what the target will check, because COPY says which line was refused and INSERT does not. Not where a trigger of
+ * the target may yet mend the row.
+ */
+function stageDefinition(table: Table, columns: readonly TableColumn[]): string {
+  const checked = !table.changesRows;
+  const fields = columns.map(
+    ({ name, typeText, collate, notNull }) => `${quoteName(name)} ${typeText}${collate}${checked && notNull ? ' NOT NULL' : ''}`,
+  );
+  const written = columns.map(({ name }) => name);
+  const checks = table.checks
+    .filter((check) => checked && check.columns.every((name) => written.includes(name)))
+    .map(({ name, sql }) => `CONSTRAINT ${quoteName(name)} CHECK (${sql})`);
+  return [...fields, ...checks].join(', ');
+}
+
+function insertArrays(target: string, table: Table, columns: readonly TableColumn[], conflict: ConflictRule | undefined): string {
+  const arrays = columns.map((column, at) => `$${at + 1}::${isFlat(column) ? column.castText : 'text'}[]`).join(', ');
+  const names = columns.map(({ name }) => quoteName(name)).join(', ');
+  return insertFrom(target, table, columns, conflict, {
+    from: `unnest(${arrays}) WITH ORDINALITY AS s(${names}, ${quoteName(ordinalName(columns))})`,
+    values: (column) => `s.${quoteName(column.name)}${isFlat(column) ? '' : `::${column.castText}`}`,
+    ordinal: `s.${quoteName(ordinalName(columns))}`,
+  });
+}
+
+/** unnest() would flatten arrays in an array, and not every domain has an array type: these travel as text. */
+function isFlat({ type, isDomain }: TableColumn): boolean {
+  return type.element === undefined && !isDomain;
+}
+
+/** A name that no column has. */
+export function ordinalName(columns: readonly TableColumn[]): string {
+  let name = 'sluice_ordinal';
+  while (columns.some((column) => column.name === name)) name += '_';
+  return name;
 }
 
 /**

@@ -57,14 +57,8 @@ export function postgresTable(config: TableConfig, connectionString: string, max
 
 function columnOf(column: string | { readonly from: string; readonly type?: string | undefined }): PostgresColumn<Outgoing> {
   const { from, type } = typeof column === 'string' ? { from: column, type: undefined } : column;
-  return { type: type ?? typeOf(from), value: readerOf(from) };
-}
-
-/** Without a type: what is certain of a field of ours, else text, which PostgreSQL reads as the column's own type. */
-function typeOf(from: string): string {
-  if (from === 'receivedAt' || from === 'time') return 'timestamptz';
-  if (from === 'payload') return 'jsonb';
-  return from === 'offset' ? 'bigint' : 'text';
+  // The catalogue knows the types: one in the configuration is only held against it.
+  return { value: readerOf(from), ...(type === undefined ? {} : { type }) };
 }
 
 function readerOf(from: string): (event: Outgoing) => PostgresValue {

@@ -1,0 +1,180 @@
+/** catalogue: what PostgreSQL knows of a table: its columns, their types, its keys and checks. */
+
+import type { PoolClient } from 'pg';
+import { failure } from '../core/errors.js';
+
+/** How values of a type are written. `'other'`: as text, which the server parses. */
+export type Kind =
+  | 'bool'
+  | 'bytea'
+  | 'int2'
+  | 'int4'
+  | 'int8'
+  | 'float4'
+  | 'float8'
+  | 'numeric'
+  | 'text'
+  | 'json'
+  | 'jsonb'
+  | 'date'
+  | 'timestamp'
+  | 'timestamptz'
+  | 'uuid'
+  | 'other';
+
+/** A type, domains looked through. */
+export interface ColumnType {
+  readonly kind: Kind;
+  /** Of an array, the kind and the OID of its elements; then `kind` is `'other'`. */
+  readonly element?: { readonly kind: Kind; readonly oid: number };
+}
+
+/** A column of a table. */
+export interface TableColumn {
+  readonly name: string;
+  readonly type: ColumnType;
+  /** As SQL writes it, length and precision included: `character varying(3)`. */
+  readonly typeText: string;
+  /** The same without length and precision, with which a cast would cut values off. */
+  readonly castText: string;
+  readonly typeOid: number;
+  readonly isDomain: boolean;
+  readonly notNull: boolean;
+  readonly hasDefault: boolean;
+  /** `GENERATED ALWAYS`: nothing can be written to it. */
+  readonly generated: boolean;
+  /** ` COLLATE "x"` where it differs from that of the type, else empty. */
+  readonly collate: string;
+}
+
+/** A table. */
+export interface Table {
+  /** A statement that fails, with a name in its message that is {@link alteredMark}, once the table is not what was read here. */
+  readonly guard: string;
+  /** As messages of the server name it: without its schema. */
+  readonly name: string;
+  readonly columns: readonly TableColumn[];
+  /** Unique keys that ON CONFLICT can name. */
+  readonly keys: readonly { readonly columns: readonly string[]; readonly nullsAreEqual: boolean }[];
+  /** CHECK constraints, as SQL, with the columns that they read. */
+  readonly checks: readonly { readonly name: string; readonly sql: string; readonly columns: readonly string[] }[];
+  /** COPY is refused where row-level security applies to us, and for views. */
+  readonly copyable: boolean;
+  /** We may make temporary tables, and functions in PL/pgSQL for them. */
+  readonly hasScratch: boolean;
+  /** A trigger may change or fill in a row before its constraints are checked. */
+  readonly changesRows: boolean;
+}
+
+/**
+ * Reads a table from the catalogue. `target` is quoted SQL.
+ *
+ * @throws SluiceError `PG_42P01`, `blocked`, when it does not exist.
+ */
+export async function readTable(client: PoolClient, target: string): Promise<Table> {
+  const { rows } = await client.query<TableRow>(tableQuery, [target]);
+  const row = rows[0];
+  if (row === undefined) {
+    throw failure(`the table ${target} does not exist; create it, or give postgresSink createTable.`, {
+      code: 'PG_42P01',
+      class: 'blocked',
+    });
+  }
+  const { oid, version, columns, ...table } = row;
+  return { ...table, columns: columns.map(columnOf), guard: guardFor(oid, version) };
+}
+
+/** What the guard's error speaks of. */
+export const alteredMark = 'sluice.table_was_altered';
+
+/** An unknown setting is the cheapest error that has a state of its own. Without a table there is no row, and so no error: COPY has one. */
+function guardFor(oid: string, version: string): string {
+  return `SELECT CASE WHEN ${versionOf} = '${version}' THEN '' ELSE current_setting('${alteredMark}') END FROM pg_class c WHERE c.oid = ${oid}`;
+}
+
+/** Which transactions wrote the table's own row and those of its columns: types, NOT NULL, the number of CHECKs. */
+const versionOf =
+  "c.xmin::text || (SELECT string_agg(a.xmin::text, ',' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0)";
+
+type TableRow = Omit<Table, 'columns' | 'guard'> & {
+  readonly columns: readonly ColumnRow[];
+  readonly oid: string;
+  readonly version: string;
+};
+
+type ColumnRow = Omit<TableColumn, 'type'> & {
+  readonly baseOid: number;
+  readonly baseIsEnum: boolean;
+  readonly elementOid: number | null;
+  readonly elementIsEnum: boolean | null;
+};
+
+/** One statement, so that all of it is of one moment; `to_jsonb` reads what older versions do not have. */
+const tableQuery = `
+WITH RECURSIVE target AS (SELECT * FROM pg_class WHERE oid = to_regclass($1)),
+bases AS (
+  SELECT a.attnum, t.oid, t.typtype, t.typbasetype, t.typelem, t.typcategory
+  FROM target JOIN pg_attribute a ON a.attrelid = target.oid JOIN pg_type t ON t.oid = a.atttypid
+  UNION ALL
+  SELECT b.attnum, t.oid, t.typtype, t.typbasetype, t.typelem, t.typcategory
+  FROM bases b JOIN pg_type t ON t.oid = b.typbasetype WHERE b.typtype = 'd'
+)
+SELECT target.relname AS name, target.oid::text AS oid, (SELECT ${versionOf} FROM pg_class c WHERE c.oid = target.oid) AS version,
+  target.relkind IN ('r', 'p', 'f') AND NOT row_security_active(target.oid) AS copyable,
+  has_database_privilege(current_database(), 'TEMPORARY') AND EXISTS (SELECT FROM pg_language WHERE lanname = 'plpgsql') AS "hasScratch",
+  EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = target.oid AND NOT g.tgisinternal AND g.tgtype & 7 = 7) AS "changesRows",
+  (SELECT jsonb_agg(jsonb_build_object(
+      'name', a.attname, 'typeText', format_type(a.atttypid, a.atttypmod), 'castText', format_type(a.atttypid, -1),
+      'typeOid', a.atttypid::int8, 'isDomain', d.typtype = 'd', 'notNull', a.attnotnull,
+      'hasDefault', a.atthasdef OR a.attidentity <> '', 'generated', a.attgenerated <> '' OR a.attidentity = 'a',
+      'collate', CASE WHEN a.attcollation <> d.typcollation
+        THEN (SELECT format(' COLLATE %I.%I', n.nspname, c.collname) FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace
+              WHERE c.oid = a.attcollation) ELSE '' END,
+      'baseOid', b.oid::int8, 'baseIsEnum', b.typtype = 'e',
+      'elementOid', CASE WHEN b.typcategory = 'A' THEN e.oid::int8 END, 'elementIsEnum', e.typtype = 'e') ORDER BY a.attnum)
+    FROM pg_attribute a JOIN pg_type d ON d.oid = a.atttypid JOIN bases b ON b.attnum = a.attnum AND b.typtype <> 'd'
+      LEFT JOIN pg_type e ON e.oid = b.typelem
+    WHERE a.attrelid = target.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
+  (SELECT coalesce(jsonb_agg(jsonb_build_object(
+      'columns', (SELECT jsonb_agg(a.attname) FROM pg_attribute a WHERE a.attrelid = target.oid
+        AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])),
+      'nullsAreEqual', coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false))), '[]')
+    FROM pg_index i WHERE i.indrelid = target.oid AND i.indisunique AND i.indimmediate AND i.indisvalid
+      AND i.indpred IS NULL AND i.indexprs IS NULL) AS keys,
+  (SELECT coalesce(jsonb_agg(jsonb_build_object(
+      'name', c.conname, 'sql', pg_get_expr(c.conbin, c.conrelid),
+      'columns', (SELECT coalesce(jsonb_agg(a.attname), '[]') FROM pg_attribute a WHERE a.attrelid = target.oid AND a.attnum = ANY (c.conkey)))), '[]')
+    FROM pg_constraint c WHERE c.conrelid = target.oid AND c.contype = 'c'
+      AND coalesce((to_jsonb(c) ->> 'conenforced')::boolean, true)) AS checks
+FROM target`;
+
+/** OIDs of `pg_type.dat`: fixed for ever. */
+const kindByOid: ReadonlyMap<number, Kind> = new Map<number, Kind>([
+  [16, 'bool'],
+  [17, 'bytea'],
+  [19, 'text'],
+  [20, 'int8'],
+  [21, 'int2'],
+  [23, 'int4'],
+  [25, 'text'],
+  [114, 'json'],
+  [700, 'float4'],
+  [701, 'float8'],
+  [1042, 'text'],
+  [1043, 'text'],
+  [1082, 'date'],
+  [1114, 'timestamp'],
+  [1184, 'timestamptz'],
+  [1700, 'numeric'],
+  [2950, 'uuid'],
+  [3802, 'jsonb'],
+]);
+
+function columnOf({ baseOid, baseIsEnum, elementOid, elementIsEnum, ...column }: ColumnRow): TableColumn {
+  const kindOf = (oid: number, isEnum: boolean): Kind => (isEnum ? 'text' : (kindByOid.get(oid) ?? 'other'));
+  const type: ColumnType =
+    elementOid === null
+      ? { kind: kindOf(baseOid, baseIsEnum) }
+      : { kind: 'other', element: { kind: kindOf(elementOid, elementIsEnum === true), oid: elementOid } };
+  return { ...column, type };
+}

@@ -1,0 +1,212 @@
+/** write: one batch, one transaction: the quick way first, and where rows are refused the way that names them. */
+
+import type { PoolClient } from 'pg';
+import type { SinkContext } from '../core/dispatcher.js';
+import { failure, type SluiceError } from '../core/errors.js';
+import { type Copies, copyIn } from './copy.js';
+import { isAboutRows, isolateRows } from './isolate.js';
+import type { BeforeCommit, PostgresSinkOptions } from './options.js';
+import type { Encoded, Plan } from './plan.js';
+
+/** Why each item failed, by its index in the batch; empty when all are written. */
+export type Failures = ReadonlyMap<number, SluiceError>;
+
+/** A batch on its way, and how far it has come. */
+export interface Work<T> {
+  readonly items: readonly T[];
+  readonly context: SinkContext;
+  readonly badRows: NonNullable<PostgresSinkOptions<T>['badRows']>;
+  readonly beforeCommit: BeforeCommit<T> | undefined;
+  /** Everything up to the end of the transaction was handed to the socket: from here on the server may commit without us. */
+  commitSent: boolean;
+  /** How often bad rows were taken out. */
+  isolations: number;
+}
+
+/** Writes a batch in a transaction of its own. */
+export async function writeBatch<T>(client: PoolClient, plan: Plan<T>, work: Work<T>): Promise<Failures> {
+  const batch = encodeUpToHalt(plan, work);
+  const { tried, refused, by } = batch;
+  const { rows } = batch.source;
+  const failures = new Map([...refused, ...haltedFrom(work, tried)]);
+  if (rows === 0 && work.beforeCommit === undefined) return failures;
+  let first: unknown;
+  try {
+    if (work.beforeCommit === undefined) await sendAlone(client, plan, batch, work);
+    else
+      await inTransaction(client, work, async (before) => {
+        await send(client, plan, batch, before);
+        return failures;
+      });
+    return failures;
+  } catch (thrown) {
+    if (rows === 0 || !mayIsolate(thrown, work)) throw thrown;
+    // The server said so itself: nothing is committed.
+    work.commitSent = false;
+    first = thrown;
+  }
+  const inCopy = by.method === 'copy';
+  try {
+    return await inTransaction(client, work, (before) => isolated(client, plan, work, batch, before, inCopy ? first : undefined));
+  } catch (thrown) {
+    // All rows were taken, and the transaction was not: a deferred constraint.
+    if (!mayIsolate(thrown, work)) throw thrown;
+  }
+  return inTransaction(client, work, (before) => isolated(client, plan, work, batch, before, 'atCommit'));
+}
+
+/** Writes a batch inside a transaction that the caller has begun, and leaves it open. */
+export async function writeWithin<T>(client: PoolClient, plan: Plan<T>, work: Work<T>): Promise<Failures> {
+  const batch = encodeUpToHalt(plan, work);
+  const { tried, refused, by } = batch;
+  const { rows } = batch.source;
+  const failures = new Map([...refused, ...haltedFrom(work, tried)]);
+  if (rows === 0) return failures;
+  const savepoint = 'SAVEPOINT sluice_write';
+  try {
+    await send(client, plan, batch, [savepoint]);
+    await client.query('RELEASE SAVEPOINT sluice_write');
+    return failures;
+  } catch (thrown) {
+    await client.query('ROLLBACK TO SAVEPOINT sluice_write').catch(() => Promise.reject(thrown));
+    if (!mayIsolate(thrown, work)) throw thrown;
+    try {
+      const all = await isolated(client, plan, work, batch, [savepoint], by.method === 'copy' ? thrown : undefined);
+      await client.query('RELEASE SAVEPOINT sluice_write');
+      return all;
+    } catch (problem) {
+      await client.query('ROLLBACK TO SAVEPOINT sluice_write').catch(() => {});
+      throw problem;
+    }
+  }
+}
+
+/** Items from `tried` on are not in it. */
+interface Tried extends Encoded {
+  readonly tried: number;
+}
+
+/** With `halt`, nothing behind an item that cannot even be sent is sent. */
+function encodeUpToHalt<T>(plan: Plan<T>, { items, badRows }: Work<T>): Tried {
+  const encoded = plan.encode(items);
+  const [firstRefused] = encoded.refused.keys();
+  if (badRows !== 'halt' || firstRefused === undefined) return { ...encoded, tried: items.length };
+  const tried = firstRefused + 1;
+  return { ...plan.encode(items.slice(0, tried)), tried };
+}
+
+function haltedFrom<T>({ items }: Work<T>, from: number): readonly (readonly [number, SluiceError])[] {
+  return Array.from({ length: Math.max(0, items.length - from) }, (_, at) => [from + at, halted] as const);
+}
+
+const halted = failure('an item before it in its batch was refused, and the sink halts there; it was not tried.', {
+  code: 'HALTED',
+  class: 'rejected',
+});
+
+/** What `beforeCommit` threw is its own affair: no row is to blame. A class, to be told from all that a server or a user may throw. */
+export class HookFailure {
+  constructor(readonly thrown: unknown) {}
+}
+
+function mayIsolate<T>(thrown: unknown, { badRows }: Work<T>): boolean {
+  return badRows !== 'refuse' && isAboutRows(thrown);
+}
+
+/** Without BEGIN and COMMIT the server takes the statements as one unit: a failure needs no ROLLBACK, and a batch one round trip. */
+async function sendAlone<T>(client: PoolClient, plan: Plan<T>, batch: Encoded, work: Work<T>): Promise<void> {
+  const { by } = batch;
+  if (by.method === 'copy') {
+    await copyIn(client, copiesOf(plan, batch, by, 'commits'), Object.assign(work, { begun: 0 }));
+    return;
+  }
+  work.commitSent = true;
+  await client.query(plan.statements.insertArrays, [...by.values]);
+}
+
+/** Sends the rows behind the statements that open the transaction, or a savepoint in it. */
+async function send<T>(client: PoolClient, plan: Plan<T>, batch: Encoded, before: readonly string[]): Promise<void> {
+  const { by } = batch;
+  if (by.method === 'copy' && batch.source.rows > 0) {
+    const { sql, ...copies } = copiesOf(plan, batch, by, 'continues');
+    await copyIn(client, { ...copies, sql: [...before, sql].join('; ') }, { commitSent: false, begun: 0 });
+    return;
+  }
+  await client.query(before.join('; '));
+  if (by.method === 'insert' && batch.source.rows > 0) await client.query(plan.statements.insertArrays, [...by.values]);
+}
+
+function copiesOf<T>(
+  plan: Plan<T>,
+  { source }: Encoded,
+  { chunks }: Encoded['by'] & { readonly method: 'copy' },
+  ending: 'commits' | 'continues',
+): Copies {
+  const { stage } = plan.statements;
+  // Bytes of another type would not always be refused: eight of them are a bigint as well as a time.
+  const guard = stage === undefined && source.copy === plan.statements.copyBinary ? [plan.table.guard] : [];
+  // In an open transaction an earlier batch may have left its rows in the stage.
+  const clear = ending === 'continues' ? [stage?.clear] : [];
+  const statements = stage === undefined ? [...guard, source.copy] : [stage.create, ...clear, source.copy, stage.merge];
+  return { sql: statements.join('; '), parts: [chunks], ending };
+}
+
+/** The rows, `beforeCommit`, COMMIT; all of it or nothing. `rows` sends BEGIN, together with whatever it sends first. */
+async function inTransaction<T>(
+  client: PoolClient,
+  work: Work<T>,
+  rows: (before: readonly string[]) => Promise<Failures>,
+): Promise<Failures> {
+  try {
+    const failures = await rows(['BEGIN']);
+    const last = await beforeCommit(client, work, failures);
+    work.commitSent = true;
+    await client.query(last === undefined ? 'COMMIT' : `${last}; COMMIT`);
+    return failures;
+  } catch (thrown) {
+    const answered = await client.query('ROLLBACK').then(
+      () => true,
+      () => false,
+    );
+    if (answered) work.commitSent = false;
+    throw thrown;
+  }
+}
+
+async function beforeCommit<T>(client: PoolClient, work: Work<T>, failures: Failures): Promise<string | undefined> {
+  const { beforeCommit: hook, items, context } = work;
+  if (hook === undefined) return undefined;
+  const list = failures.size === 0 ? undefined : items.map((_, index) => failures.get(index));
+  try {
+    return await hook(client, { items, context, failures: list });
+  } catch (thrown) {
+    throw new HookFailure(thrown);
+  }
+}
+
+/** The failures of a batch whose bad rows are taken out, by index in the batch. */
+async function isolated<T>(
+  client: PoolClient,
+  plan: Plan<T>,
+  work: Work<T>,
+  { source, refused, tried }: Tried,
+  before: readonly string[],
+  first: unknown,
+): Promise<Failures> {
+  work.isolations = 1;
+  const halt = work.badRows === 'halt';
+  const { failures, haltedAt } = await isolateRows(client, plan, {
+    before,
+    source,
+    halt,
+    first: first === 'atCommit' ? undefined : first,
+    atCommit: first === 'atCommit',
+  });
+  const itemOf: number[] = [];
+  for (let index = 0; index < tried; index++) if (!refused.has(index)) itemOf.push(index);
+  const from = haltedAt === undefined ? tried : itemOf[haltedAt - 1]! + 1;
+  const all = new Map([...refused].filter(([index]) => index < from));
+  for (const [row, problem] of failures) all.set(itemOf[row]!, problem);
+  for (const [index, problem] of haltedFrom(work, from)) all.set(index, problem);
+  return all;
+}
