@@ -3,6 +3,7 @@
 import { benchBatcher } from './batcher.js';
 import { benchGateway } from './gateway.js';
 import { benchLoader } from './loader.js';
+import { benchOutbox } from './outbox.js';
 import { benchPostgres } from './postgres.js';
 import { benchPostgresMethods } from './postgres-methods.js';
 import { benchSimulate } from './simulate.js';
@@ -13,6 +14,7 @@ const sections = {
   batcher: benchBatcher,
   simulate: benchSimulate,
   postgres: benchPostgres,
+  outbox: benchOutbox,
   gateway: benchGateway,
 };
 /** Writes pages of the reference: only when named. */

@@ -4,11 +4,13 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { usePostgres } from '../packages/server/test/support/postgres.js';
 
 const run = promisify(execFile);
 
-async function output(example: string): Promise<string> {
-  const { stdout } = await run(process.execPath, [fileURLToPath(new URL(`../examples/${example}`, import.meta.url))]);
+async function output(example: string, env: NodeJS.ProcessEnv = {}): Promise<string> {
+  const path = fileURLToPath(new URL(`../examples/${example}`, import.meta.url));
+  const { stdout } = await run(process.execPath, [path], { env: { ...process.env, ...env } });
   return stdout;
 }
 
@@ -71,5 +73,15 @@ describe('examples', () => {
 
   it('testing.js moves two seconds in no time', async () => {
     expect(await output('testing.js')).toBe('2080 ms in no time: 2 calls\n');
+  });
+});
+
+describe('examples with a database', () => {
+  const postgres = usePostgres();
+
+  it('R-123: after-commit.js loses the event of a process that dies, outbox.js does not', async () => {
+    const env = { DATABASE_URL: await postgres.freshDatabase() };
+    expect(await output('after-commit.js', env)).toBe('orders 3, events 1, dead letters 1, lost 1\n');
+    expect(await output('outbox.js', env)).toBe('orders 3, events 2, dead letters 1, lost 0\n');
   });
 });

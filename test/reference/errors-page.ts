@@ -92,6 +92,10 @@ const meanings: Readonly<Record<string, Meaning>> = {
   },
   LOG_UNWRITABLE: { classes: 'blocked', text: 'The folder of the log cannot be written to.' },
   LOG_VERSION: { classes: 'blocked', text: 'The log was written by another version of the format.' },
+  OUTBOX_RESTORED: {
+    classes: 'blocked',
+    text: 'The outbox was restored from a dump into a server with younger transaction numbers: run `migrate`.',
+  },
   OVERLOADED: { classes: 'rejected', text: 'All that may be held or may wait is there already: try again a little later.' },
   PG_CONNECTION: {
     classes: 'transient, blocked (password, certificate), unknown (the commit was sent)',

@@ -10,3 +10,18 @@ export type {
   PostgresValue,
 } from './options.js';
 export { type PostgresSink, type PostgresSinkStats, postgresSink } from './sink.js';
+export {
+  createOutbox,
+  type Outbox,
+  type OutboxClient,
+  type OutboxEvent,
+  type OutboxLag,
+  type OutboxLetterFilter,
+  type OutboxOptions,
+} from './outbox.js';
+export type { OutboxLetter } from './outbox-letters.js';
+export { batcherSink, logSink } from './outbox-sinks.js';
+export type { OutboxTables } from './outbox-tables.js';
+export { createRelay, type Relay, type RelayOptions } from './relay.js';
+export type { OutboxRecord } from './relay-pages.js';
+export type { RelayProblem, RelayReport, RelayStats } from './relay-work.js';
