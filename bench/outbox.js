@@ -29,7 +29,9 @@ export async function benchOutbox() {
       delays.push(...(await delaysOf(pool, outbox)));
     }
     report('events/s', { enqueue: median(enqueued), 'relay, backlog': median(relayed) }, 'enqueue', { higherIsBetter: true });
-    console.log(`  from commit to sink, one at a time: p50 ${median(delays).toFixed(1)} ms, p99 ${percentile(delays, 0.99).toFixed(1)} ms`);
+    console.log(
+      `  from commit to sink, one at a time: p50 ${median(delays).toFixed(1)} ms, p99 ${percentile(delays, 0.99).toFixed(1)} ms`,
+    );
   } finally {
     await pool.end();
     await server.stop({ deadlineMs: 5_000 });

@@ -81,6 +81,14 @@ const meanings: Readonly<Record<string, Meaning>> = {
   },
   KEY_NOT_FOUND: { classes: 'permanent', text: 'The batch answered, and has no value for this key.' },
   KEY_TOO_LONG: { classes: 'rejected', text: 'The key alone would make the URL longer than `maxUrlBytes`.' },
+  LEDGER_FENCED: {
+    classes: 'blocked',
+    text: 'Not written: another owner has taken the partition over. The records are safe in the log.',
+  },
+  LEDGER_SETTLED: {
+    classes: 'transient',
+    text: 'Some of the records are settled already; the sink reads the ledger and goes on. Not seen outside of it.',
+  },
   LOG_CORRUPT: {
     classes: 'blocked, permanent (one chunk)',
     text: 'What lies in the folder of the log, or a chunk of it, is damaged or is no log.',

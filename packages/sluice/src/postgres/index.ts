@@ -1,6 +1,14 @@
 /** `sluice/postgres`: batches into PostgreSQL. Needs the optional peer `pg`. */
 
 export { classifyPostgresError } from './classify.js';
+export {
+  type LedgerOptions,
+  type LedgerRecord,
+  type LedgerSink,
+  type LedgerSinkOptions,
+  type LedgerStats,
+  ledgerSink,
+} from './ledger.js';
 export type {
   BeforeCommit,
   CommittingBatch,
