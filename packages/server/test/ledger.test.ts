@@ -301,7 +301,7 @@ describe.each([
       ['a table that needs quotes', { table: 'My Ledger' }],
       ['a misspelt member', { sauce: 'x' }],
     ])('%s is refused', (_what, options) => {
-      expect(() => sinkOf(options)).toThrow(expect.objectContaining({ code: 'INVALID_OPTION' }));
+      expect(() => sinkOf(options as object)).toThrow(expect.objectContaining({ code: 'INVALID_OPTION' }));
     });
   });
 });

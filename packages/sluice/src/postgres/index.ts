@@ -17,7 +17,6 @@ export type {
   PostgresSinkOptions,
   PostgresValue,
 } from './options.js';
-export { type PostgresSink, type PostgresSinkStats, postgresSink } from './sink.js';
 export {
   createOutbox,
   type Outbox,
@@ -33,3 +32,4 @@ export type { OutboxTables } from './outbox-tables.js';
 export { createRelay, type Relay, type RelayOptions } from './relay.js';
 export type { OutboxRecord } from './relay-pages.js';
 export type { RelayProblem, RelayReport, RelayStats } from './relay-work.js';
+export { type PostgresSink, type PostgresSinkStats, postgresSink } from './sink.js';

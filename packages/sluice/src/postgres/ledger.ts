@@ -8,7 +8,7 @@ import { systemEnv } from '../env/system.js';
 import { type LedgerHead, type LedgerHeads, ledgerHeads, settledCode } from './ledger-heads.js';
 import { ledgerTables, type SettledRange } from './ledger-table.js';
 import type { CommittingBatch, PostgresSinkOptions } from './options.js';
-import { type PostgresSink, postgresSink } from './sink.js';
+import { type PostgresSink, type PostgresSinkStats, postgresSink } from './sink.js';
 
 /** What the ledger must know of a record; those of a log have it. */
 export interface LedgerRecord {
@@ -37,15 +37,16 @@ export interface LedgerOptions {
   readonly mergeEvery?: number;
 }
 
-/** Options of {@link ledgerSink}: those of `postgresSink`, and the ledger. */
+/** Options of {@link ledgerSink}: those of `postgresSink`, and the ledger. Give either `pool` or `connectionString`. */
 export interface LedgerSinkOptions<T extends LedgerRecord> extends Omit<PostgresSinkOptions<T>, 'conflict'> {
+  /** Whose ledger it is, and where it lies. */
   readonly ledger: LedgerOptions;
   /** Not needed for records of the log, and costs a temporary table: for what comes from elsewhere as well. Default none. */
   readonly conflict?: PostgresSinkOptions<T>['conflict'];
 }
 
-/** How a ledger is doing. */
-export interface LedgerStats {
+/** Counts since the sink was made. */
+export interface LedgerStats extends PostgresSinkStats {
   /** Records that were not written because the ledger held them. */
   readonly skipped: number;
   /** Batches whose fate was unknown, and was read from the ledger: committed, or not. */
@@ -54,9 +55,12 @@ export interface LedgerStats {
   readonly mergeProblem: SluiceError | undefined;
 }
 
-/** A {@link PostgresSink} with a ledger. */
-export interface LedgerSink<T> extends PostgresSink<T> {
-  readonly stats: () => LedgerStats;
+/** A {@link PostgresSink} with a ledger. It writes in transactions of its own only. */
+export interface LedgerSink<T> extends Omit<PostgresSink<T>, 'writeWithin' | 'stats' | 'idempotent'> {
+  /** Always, by the ledger. */
+  readonly idempotent: true;
+  /** What the sink has done, and how long it waits for connections. */
+  stats(): LedgerStats;
 }
 
 /**
@@ -171,7 +175,7 @@ export function ledgerSink<T extends LedgerRecord>(options: LedgerSinkOptions<T>
     atomic: true,
     prepare,
     write,
-    stats: () => ({ skipped, resolved, mergeProblem }),
+    stats: () => ({ ...inner.stats(), skipped, resolved, mergeProblem }),
     async close() {
       await inner.close();
       closing.abort();
