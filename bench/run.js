@@ -6,6 +6,7 @@ import { benchLoader } from './loader.js';
 import { benchOutbox } from './outbox.js';
 import { benchPostgres } from './postgres.js';
 import { benchPostgresMethods } from './postgres-methods.js';
+import { benchPostgresLedger } from './postgres-ledger.js';
 import { benchSimulate } from './simulate.js';
 import { machine, rounds } from './support.js';
 
@@ -14,6 +15,7 @@ const sections = {
   batcher: benchBatcher,
   simulate: benchSimulate,
   postgres: benchPostgres,
+  ledger: benchPostgresLedger,
   outbox: benchOutbox,
   gateway: benchGateway,
 };

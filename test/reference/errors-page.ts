@@ -85,10 +85,6 @@ const meanings: Readonly<Record<string, Meaning>> = {
     classes: 'blocked',
     text: 'Not written: another owner has taken the partition over. The records are safe in the log.',
   },
-  LEDGER_SETTLED: {
-    classes: 'transient',
-    text: 'Some of the records are settled already; the sink reads the ledger and goes on. Not seen outside of it.',
-  },
   LOG_CORRUPT: {
     classes: 'blocked, permanent (one chunk)',
     text: 'What lies in the folder of the log, or a chunk of it, is damaged or is no log.',

@@ -1,4 +1,7 @@
-/** `npm run torture [batcher|loader …] [-- --seed N] [--from N] [--count N]`: schedules by the million, until one breaks a promise. */
+/**
+ * `npm run torture [batcher|loader …] [-- --seed N] [--from N] [--count N]`: schedules by the million, until one breaks a promise.
+ * `npm run torture -- postgres [--seed N] [--count N]`: 200 kills of a pipeline and its database, then a death at each step.
+ */
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,6 +16,14 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { seed: { type: 'string' }, from: { type: 'string' }, count: { type: 'string' } },
 });
+if (positionals[0] === 'postgres') {
+  const { torturePostgres } = await loaded('postgres/campaign.ts');
+  const seed = wholeNumber('seed', values.seed) ?? Date.now() % 1_000_000;
+  const problems = await torturePostgres(root, seed, wholeNumber('count', values.count) ?? 200, console.log);
+  if (problems.length > 0) fail(`${problems.join('\n')}\nonce more: npm run torture -- postgres --seed ${seed}`, 1);
+  console.log('no promise was broken');
+  process.exit(0);
+}
 const { campaign, players } = await loaded('campaign.ts');
 const names = positionals.length > 0 ? positionals : Object.keys(players);
 const unknown = names.filter((name) => !(name in players));
@@ -45,7 +56,7 @@ async function loaded(file) {
   );
   const build = await rolldown({
     input: fileURLToPath(new URL(file, import.meta.url)),
-    external: [/^node:/],
+    external: [/^node:/, /^(pg|lmdb|rolldown)$/],
     resolve: { alias: { ...alias, sluice: join(library, 'index.ts') } },
   });
   const folder = mkdtempSync(join(root, 'node_modules/.torture-'));

@@ -32,8 +32,8 @@ export interface LedgerHead {
   isSettled(offset: number): boolean;
   /** Looks into the ledger again, for these offsets. */
   refresh(within: SettledRange, signal: AbortSignal): Promise<void>;
-  /** Settles offsets, in the transaction that `client` is in. */
-  settle(client: PoolClient, ranges: readonly SettledRange[]): Promise<void>;
+  /** SQL that settles offsets, to go with the COMMIT of their rows. */
+  settleText(ranges: readonly SettledRange[]): string;
   /** Puts its ranges together, with all below `cursor`. */
   merge(cursor: number, signal: AbortSignal): Promise<void>;
 }
@@ -82,7 +82,7 @@ export function ledgerHeads(pool: Pool, tables: LedgerTables, owner: LedgerOwner
       const { rows } = await client.query<{ epoch: number }>(takeOverStatement(tables), [id, epoch ?? null]);
       if (rows[0] === undefined) {
         await client.query('ROLLBACK');
-        throw fencedFailure(stream, partition);
+        throw fencedFailure(`partition ${partition} of ${stream}`);
       }
       const known = await readRanges(client, rangesStatement(tables, id));
       await client.query('COMMIT');
@@ -101,16 +101,7 @@ export function ledgerHeads(pool: Pool, tables: LedgerTables, owner: LedgerOwner
         const found = await run(signal, (client) => readRanges(client, rangesStatement(tables, id, within)));
         known = joined([...known, ...found]);
       },
-      async settle(client, ranges) {
-        try {
-          await client.query(settleText(tables, id, epoch, ranges));
-        } catch (thrown) {
-          const { constraint } = thrown as { readonly constraint?: unknown };
-          if (constraint === tables.fenced) throw fencedFailure(stream, partition, thrown);
-          if (constraint === tables.once) throw settledFailure(thrown);
-          throw classifyPostgresError(thrown);
-        }
-      },
+      settleText: (ranges) => settleText(tables, id, epoch, ranges),
       async merge(cursor, signal) {
         await run(signal, (client) => client.query(mergeText(tables, id, cursor)));
         // What lies below the cursor is not delivered again.
@@ -126,7 +117,7 @@ export function ledgerHeads(pool: Pool, tables: LedgerTables, owner: LedgerOwner
       const known = heads.get(key);
       if (known !== undefined && (epoch === undefined || epoch === known.epoch)) return known.taken;
       if (known?.epoch !== undefined && epoch !== undefined && epoch < known.epoch)
-        return Promise.reject(fencedFailure(stream, partition));
+        return Promise.reject(fencedFailure(`partition ${partition} of ${stream}`));
       const taken = takeOver(stream, partition, epoch, signal);
       const entry = { epoch, taken };
       heads.set(key, entry);
@@ -169,16 +160,10 @@ function holds(ranges: readonly SettledRange[], offset: number): boolean {
   return low < ranges.length && ranges[low]!.first <= offset;
 }
 
-function fencedFailure(stream: string, partition: number, cause?: unknown): SluiceError {
+/** Another owner has the partition. */
+export function fencedFailure(what: string, cause?: unknown): SluiceError {
   return failure(
-    `partition ${partition} of ${stream} was taken over by a later owner; this one writes nothing more of it. Its records are safe in the log.`,
+    `${what} was taken over by a later owner; this one writes nothing more of it. Its records are safe in the log.`,
     { code: 'LEDGER_FENCED', class: 'blocked', cause },
   );
-}
-
-/** Known by its code; never seen outside of the sink. */
-export const settledCode = 'LEDGER_SETTLED';
-
-function settledFailure(cause: unknown): SluiceError {
-  return failure('some of these records are settled already.', { code: settledCode, class: 'transient', cause });
 }

@@ -1,12 +1,12 @@
 /** Ledger: the records of a log into PostgreSQL, effectively once: a batch's rows and the note of its offsets are one transaction. */
 
-import pg, { type Pool, type PoolClient } from 'pg';
+import pg, { type Pool } from 'pg';
 import type { SinkAnswer, SinkContext } from '../core/dispatcher.js';
-import { invalidOption, type SluiceError } from '../core/errors.js';
+import { failure, invalidOption, type SluiceError } from '../core/errors.js';
 import { checkNames, numberOption } from '../core/options.js';
 import { systemEnv } from '../env/system.js';
-import { type LedgerHead, type LedgerHeads, ledgerHeads, settledCode } from './ledger-heads.js';
-import { ledgerTables, type SettledRange } from './ledger-table.js';
+import { fencedFailure, type LedgerHead, type LedgerHeads, ledgerHeads } from './ledger-heads.js';
+import { type LedgerTables, ledgerTables, type SettledRange } from './ledger-table.js';
 import type { CommittingBatch, PostgresSinkOptions } from './options.js';
 import { type PostgresSink, type PostgresSinkStats, postgresSink } from './sink.js';
 
@@ -96,9 +96,11 @@ export function ledgerSink<T extends LedgerRecord>(options: LedgerSinkOptions<T>
     ...(rest as PostgresSinkOptions<T>),
     pool,
     async beforeCommit(client, batch) {
-      const last = await options.beforeCommit?.(client, batch);
-      await note(client, batch, underWay.get(batch.context)!);
-      return last;
+      const theirs = await options.beforeCommit?.(client, batch);
+      return (
+        [theirs, note(batch, underWay.get(batch.context)!)].filter((text) => text !== undefined && text !== '').join('; ') ||
+        undefined
+      );
     },
   });
   let prepared: Promise<void> | undefined;
@@ -136,9 +138,10 @@ export function ledgerSink<T extends LedgerRecord>(options: LedgerSinkOptions<T>
         skipped += items.length - left.length;
         return answer;
       } catch (thrown) {
-        const { code, class: failureClass } = thrown as SluiceError;
-        const isUnknown = failureClass === 'unknown' && !context.signal.aborted;
-        if (code !== settledCode && !isUnknown) throw thrown;
+        const constraint = constraintOf(thrown);
+        if (constraint === tables.fenced) throw fencedFailure('a partition of this batch', thrown);
+        const isUnknown = (thrown as SluiceError).class === 'unknown' && !context.signal.aborted;
+        if (constraint !== tables.once && !isUnknown) throw isOfLedger(thrown, tables) ? blocked(thrown as SluiceError) : thrown;
         await work.refresh(context.signal);
         if (isUnknown) {
           resolved++;
@@ -162,12 +165,9 @@ export function ledgerSink<T extends LedgerRecord>(options: LedgerSinkOptions<T>
     });
   }
 
-  async function note(client: PoolClient, { items, failures }: CommittingBatch<T>, work: Write<T>): Promise<void> {
-    await work.settle(
-      client,
-      items.filter((_, index) => failures?.[index] === undefined),
-    ); // prettier-ignore
+  function note({ items, failures }: CommittingBatch<T>, work: Write<T>): string {
     if (++batches >= mergeEvery) mergeNow(work);
+    return work.settleText(failures === undefined ? items : items.filter((_, index) => failures[index] === undefined));
   }
 
   return {
@@ -210,11 +210,18 @@ function ownPool<T extends LedgerRecord>({ connectionString, maxConnections }: L
 
 /** A batch, by partitions. */
 interface Write<T> {
-  readonly parts: readonly { readonly head: LedgerHead; readonly span: SettledRange }[];
+  readonly parts: readonly Part[];
   /** The indexes of what the ledger was not seen to hold. */
   unsettled(): number[];
   refresh(signal: AbortSignal): Promise<void>;
-  settle(client: PoolClient, written: readonly T[]): Promise<void>;
+  /** SQL that settles what is written; empty when that is nothing. */
+  settleText(written: readonly T[]): string;
+}
+
+/** What of a batch lies in one partition. */
+interface Part {
+  readonly head: LedgerHead;
+  readonly span: SettledRange;
 }
 
 async function beginWrite<T extends LedgerRecord>(
@@ -222,43 +229,70 @@ async function beginWrite<T extends LedgerRecord>(
   items: readonly T[],
   context: SinkContext,
 ): Promise<Write<T>> {
-  const byPartition = new Map<string, { readonly record: T; readonly epoch: number | undefined; first: number; last: number }>();
-  items.forEach((record, index) => {
-    const key = keyOf(record);
-    const { offset } = record;
-    const known = byPartition.get(key);
-    if (known === undefined) byPartition.set(key, { record, epoch: epochAt(context, index), first: offset, last: offset });
-    else {
-      known.first = Math.min(known.first, offset);
-      known.last = Math.max(known.last, offset);
-    }
-  });
-  const found = new Map<string, { readonly head: LedgerHead; readonly span: SettledRange }>();
-  for (const [key, { record, epoch, first, last }] of byPartition) {
-    const head = await heads.head(record.stream, record.partition, epoch, context.signal);
-    found.set(key, { head, span: { first, last } });
+  const parts: Part[] = [];
+  for (const { stream, partition, epoch, first, last } of spansOf(items, context)) {
+    parts.push({ head: await heads.head(stream, partition, epoch, context.signal), span: { first, last } });
   }
+  // Most batches are of one partition: then nobody is looked for.
+  const headOf = ({ stream, partition }: T): LedgerHead =>
+    (parts.length === 1 ? parts[0]! : parts.find(({ head }) => head.partition === partition && head.stream === stream)!).head;
   return {
-    parts: [...found.values()],
-    unsettled: () => [...items.keys()].filter((index) => !found.get(keyOf(items[index]!))!.head.isSettled(items[index]!.offset)),
-    async refresh(signal) {
-      for (const { head, span } of found.values()) await head.refresh(span, signal);
+    parts,
+    unsettled() {
+      const left: number[] = [];
+      for (let i = 0; i < items.length; i++) if (!headOf(items[i]!).isSettled(items[i]!.offset)) left.push(i);
+      return left;
     },
-    async settle(client, written) {
-      const offsets = new Map<string, number[]>();
-      for (const record of written) {
-        const key = keyOf(record);
-        const some = offsets.get(key);
-        if (some === undefined) offsets.set(key, [record.offset]);
-        else some.push(record.offset);
-      }
-      for (const [key, some] of offsets) await found.get(key)!.head.settle(client, rangesOf(some));
+    async refresh(signal) {
+      for (const { head, span } of parts) await head.refresh(span, signal);
+    },
+    settleText(written) {
+      const texts = parts.map(({ head }) => {
+        const offsets = (parts.length === 1 ? written : written.filter((record) => headOf(record) === head)).map(
+          ({ offset }) => offset,
+        );
+        return offsets.length === 0 ? '' : head.settleText(rangesOf(offsets));
+      });
+      return texts.filter((text) => text !== '').join('; ');
     },
   };
 }
 
-function keyOf({ stream, partition }: LedgerRecord): string {
-  return `${partition} ${stream}`;
+/** The partitions of a batch, each with its first and last offset. */
+function spansOf(items: readonly LedgerRecord[], context: SinkContext) {
+  const spans: { stream: string; partition: number; epoch: number | undefined; first: number; last: number }[] = [];
+  let span: (typeof spans)[number] | undefined;
+  items.forEach(({ stream, partition, offset }, index) => {
+    if (span?.partition !== partition || span.stream !== stream) {
+      span = spans.find((one) => one.partition === partition && one.stream === stream);
+      if (span === undefined) {
+        span = { stream, partition, epoch: epochAt(context, index), first: offset, last: offset };
+        spans.push(span);
+      }
+    }
+    span.first = Math.min(span.first, offset);
+    span.last = Math.max(span.last, offset);
+  });
+  return spans;
+}
+
+/** The constraint that PostgreSQL names in the error beneath. */
+function constraintOf(thrown: unknown): unknown {
+  return ((thrown as { readonly cause?: unknown }).cause as { readonly constraint?: unknown } | undefined)?.constraint;
+}
+
+/** No row is to blame for what fails in the ledger: parked, good records would be dead. */
+function isOfLedger(thrown: unknown, { ranges, settle }: LedgerTables): boolean {
+  const { cause, class: failureClass } = thrown as {
+    readonly cause?: { readonly table?: unknown; readonly where?: unknown };
+    readonly class?: unknown;
+  };
+  if (failureClass !== 'permanent') return false;
+  return cause?.table === ranges.split('.').at(-1) || String(cause?.where ?? '').includes(settle.split('.').at(-1)!);
+}
+
+function blocked({ message, code, cause }: SluiceError): SluiceError {
+  return failure(`the ledger cannot be written: ${message}`, { code, class: 'blocked', cause });
 }
 
 /** Whose claim the record was read under, where the consumer says so. */
@@ -267,9 +301,11 @@ function epochAt(context: SinkContext, index: number): number | undefined {
   return typeof epoch === 'number' ? epoch : undefined;
 }
 
-function rangesOf(offsets: readonly number[]): SettledRange[] {
+/** Offsets, which mostly come in order, as ranges. */
+function rangesOf(offsets: number[]): SettledRange[] {
   const ranges: { first: number; last: number }[] = [];
-  for (const offset of [...offsets].sort((a, b) => a - b)) {
+  const isAscending = offsets.every((offset, i) => i === 0 || offsets[i - 1]! < offset);
+  for (const offset of isAscending ? offsets : offsets.sort((a, b) => a - b)) {
     const before = ranges.at(-1);
     if (before?.last === offset - 1) before.last = offset;
     else ranges.push({ first: offset, last: offset });
