@@ -95,12 +95,9 @@ export function ledgerSink<T extends LedgerRecord>(options: LedgerSinkOptions<T>
   const inner = postgresSink<T>({
     ...(rest as PostgresSinkOptions<T>),
     pool,
-    async beforeCommit(client, batch) {
-      const theirs = await options.beforeCommit?.(client, batch);
-      return (
-        [theirs, note(batch, underWay.get(batch.context)!)].filter((text) => text !== undefined && text !== '').join('; ') ||
-        undefined
-      );
+    commitWith: (batch) => {
+      const texts = [options.commitWith?.(batch), note(batch, underWay.get(batch.context)!)];
+      return texts.filter((text) => text !== undefined && text !== '').join('; ') || undefined;
     },
   });
   let prepared: Promise<void> | undefined;
