@@ -84,4 +84,10 @@ describe('examples with a database', () => {
     expect(await output('after-commit.js', env)).toBe('orders 3, events 1, dead letters 1, lost 1\n');
     expect(await output('outbox.js', env)).toBe('orders 3, events 2, dead letters 1, lost 0\n');
   });
+
+  it('R-93 to R-98: audit-log.js writes what it accepts, and counts what it does not', async () => {
+    const env = { DATABASE_URL: await postgres.freshDatabase(), PEAK: '1000', SECONDS: '1' };
+    const [, counts] = (await output('audit-log.js', env)).split('\n');
+    expect(counts).toMatch(/^ok (\d+), in the table \1, refused for want of room \d+, failed 0, dead 0, dropped 0$/);
+  });
 });
