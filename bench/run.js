@@ -5,8 +5,8 @@ import { benchGateway } from './gateway.js';
 import { benchLoader } from './loader.js';
 import { benchOutbox } from './outbox.js';
 import { benchPostgres } from './postgres.js';
-import { benchPostgresMethods } from './postgres-methods.js';
 import { benchPostgresLedger } from './postgres-ledger.js';
+import { benchPostgresMethods } from './postgres-methods.js';
 import { benchSimulate } from './simulate.js';
 import { machine, rounds } from './support.js';
 

@@ -66,6 +66,9 @@ const tookMs = performance.now() - startedAt;
 waits.sort((a, b) => a - b);
 const p = (share) => Math.round(waits[Math.min(waits.length - 1, Math.floor(waits.length * share))] ?? 0);
 const { rows } = await pool.query('SELECT count(*)::int AS n FROM demo_audit');
+console.log(
+  `asked for ${perSecond}/s; written ${Math.round((rows[0].n * 1000) / tookMs)}/s; p50 ${p(0.5)} ms, p99 ${p(0.99)} ms`,
+);
 const { ok, failed, dead, dropped, rejected } = audit.stats();
 console.log(
   `ok ${ok}, in the table ${rows[0].n}, refused for want of room ${rejected}, failed ${failed}, dead ${dead}, dropped ${dropped}`,

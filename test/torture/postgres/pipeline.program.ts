@@ -7,7 +7,8 @@ import { writeSync } from 'node:fs';
 import pg from 'pg';
 import { openLmdbLog } from '../../../packages/sluice/src/lmdb/lmdb-log.js';
 import { createConsumer } from '../../../packages/sluice/src/log/consumer.js';
-import type { Log, LogRecord } from '../../../packages/sluice/src/log/log.js';
+import type { Log } from '../../../packages/sluice/src/log/log.js';
+import type { LogRecord } from '../../../packages/sluice/src/log/record.js';
 import { ledgerSink } from '../../../packages/sluice/src/postgres/ledger.js';
 import { postgresSink } from '../../../packages/sluice/src/postgres/sink.js';
 
@@ -70,12 +71,22 @@ async function main(order: PipelineOrder): Promise<void> {
   });
   if (order.mode === 'append') await appendForEver(log, order.prefix);
   const { ok, dead, leftInLog } = await consumer.drain({ deadlineMs: 60_000 });
-  const letters = (await log.deadLetters({ limit: 1_000_000 })).map(({ record }) => record.id);
+  const letters = await letterIds(log);
   await sink.close();
   await pool.end();
   await log.close();
   const end: PipelineEnd = { steps: steps.count(), ok, dead, leftInLog, letters };
   writeSync(1, `${JSON.stringify(end)}\n`);
+}
+
+async function letterIds(log: Log): Promise<string[]> {
+  const ids: string[] = [];
+  for (let after: string | undefined; ; ) {
+    const page = await log.letters.page({ limit: 10_000, ...(after === undefined ? {} : { after }) });
+    ids.push(...page.letters.map(({ record }) => record.id));
+    if (page.next === undefined) return ids;
+    after = page.next;
+  }
 }
 
 function textOf(record: LogRecord): string {

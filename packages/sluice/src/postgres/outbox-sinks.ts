@@ -2,12 +2,13 @@
 
 import type { Sink } from '../core/dispatcher.js';
 import { asFailure } from '../core/errors.js';
-import type { Log, NewEvent } from '../log/log.js';
+import type { Log } from '../log/log.js';
+import type { NewEvent } from '../log/record.js';
 import type { OutboxRecord } from './relay-pages.js';
 
 /**
  * A sink that appends events to the streams that they name, durably. The log's window of ids knows a second delivery for what it
- * is, so that each event is in the log once.
+ * is, so that each event is in the log once. The key goes with it, and decides its partition.
  *
  * All of a call for one stream is appended together, in order.
  */
@@ -47,10 +48,10 @@ export function batcherSink<T = OutboxRecord>(
 
 function byStream(records: readonly OutboxRecord[]): Map<string, NewEvent[]> {
   const streams = new Map<string, NewEvent[]>();
-  for (const { stream, id, tenant, time, createdAt, payload } of records) {
+  for (const { stream, id, tenant, key, time, createdAt, payload } of records) {
     const events = streams.get(stream) ?? [];
     streams.set(stream, events);
-    events.push({ id, tenant, time: time ?? null, receivedAt: createdAt, payload });
+    events.push({ id, tenant, key: key ?? null, time: time ?? null, receivedAt: createdAt, payload });
   }
   return streams;
 }

@@ -28,7 +28,7 @@ export interface OutboxEvent {
   readonly stream?: string;
   /** Default `'_'`, as without tenants. */
   readonly tenant?: string;
-  /** What its order is kept by, such as the id of an account. Default none: it has an order with no other event. */
+  /** What its order is kept by, such as the id of an account: 1 to 512 bytes. Default none: it has an order with no other event. */
   readonly key?: string;
   /** When it happened, as RFC 3339 text. Default none. */
   readonly time?: string;
@@ -201,7 +201,7 @@ function rowOf(event: OutboxEvent): Row {
     id,
     textOf('stream', event.stream ?? 'events', maxNameBytes),
     textOf('tenant', event.tenant ?? '_', maxNameBytes),
-    event.key === undefined ? null : textOf('key', event.key, 2_000),
+    event.key === undefined ? null : textOf('key', event.key, maxIdBytes),
     event.time === undefined ? null : textOf('time', event.time, maxTimeBytes),
     payloadOf(event.payload),
   ];
