@@ -5,7 +5,9 @@ import { benchDelivery } from './delivery.js';
 import { benchGateway } from './gateway.js';
 import { benchLoader } from './loader.js';
 import { benchLog } from './log.js';
+import { benchOutbox } from './outbox.js';
 import { benchPostgres } from './postgres.js';
+import { benchPostgresLedger } from './postgres-ledger.js';
 import { benchPostgresMethods } from './postgres-methods.js';
 import { benchSimulate } from './simulate.js';
 import { machine, rounds } from './support.js';
@@ -17,6 +19,8 @@ const sections = {
   log: benchLog,
   delivery: benchDelivery,
   postgres: benchPostgres,
+  ledger: benchPostgresLedger,
+  outbox: benchOutbox,
   gateway: benchGateway,
 };
 /** Writes pages of the reference: only when named. */

@@ -5,15 +5,18 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { usePostgres } from '../packages/server/test/support/postgres.js';
 
 const run = promisify(execFile);
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 const shown = new Set<string>();
 
-async function output(example: string): Promise<string> {
+async function output(example: string, env: NodeJS.ProcessEnv = {}): Promise<string> {
   shown.add(example);
-  const { stdout } = await run(process.execPath, [`${root}examples/run.js`, example.replace(/\.ts$/, '')]);
+  const { stdout } = await run(process.execPath, [`${root}examples/run.js`, example.replace(/\.ts$/, '')], {
+    env: { ...process.env, ...env },
+  });
   return stdout;
 }
 
@@ -131,10 +134,6 @@ describe('examples', () => {
       '',
     ]);
   });
-
-  it('are all shown here', () => {
-    expect([...shown].sort()).toEqual(readdirSync(`${root}examples`).filter((file) => file.endsWith('.ts')));
-  });
 });
 
 describe('a guide', () => {
@@ -153,5 +152,30 @@ describe('a guide', () => {
     ['moving-from-dataloader', 'moving-from-dataloader'],
   ])('%s leads to its example %s', (page, example) => {
     expect(readFileSync(`${root}docs/guide/${page}.md`, 'utf8')).toContain(`](../../examples/${example}.ts)`);
+  });
+});
+
+describe('examples with a database', () => {
+  const postgres = usePostgres();
+
+  it('R-123: after-commit.ts loses the event of a process that dies, outbox.ts does not', async () => {
+    const env = { DATABASE_URL: await postgres.freshDatabase() };
+    expect(await output('after-commit.ts', env)).toBe('orders 3, events 1, dead letters 1, lost 1\n');
+    expect(await output('outbox.ts', env)).toBe('orders 3, events 2, dead letters 1, lost 0\n');
+  });
+
+  it('R-93 to R-98: audit-log.ts writes what it accepts, and counts what it does not', async () => {
+    const env = { DATABASE_URL: await postgres.freshDatabase(), PEAK: '1000', SECONDS: '1' };
+    const [, counts] = (await output('audit-log.ts', env)).split('\n');
+    expect(counts).toMatch(/^ok (\d+), in the table \1, refused for want of room \d+, failed 0, dead 0, dropped 0$/);
+  });
+
+  it('existing-table.ts skips what is there, and takes the bad row out with its reason', async () => {
+    const env = { DATABASE_URL: await postgres.freshDatabase() };
+    expect(await output('existing-table.ts', env)).toBe('');
+  });
+
+  it('are all shown here, those without a database too', () => {
+    expect([...shown].sort()).toEqual(readdirSync(`${root}examples`).filter((file) => file.endsWith('.ts')));
   });
 });

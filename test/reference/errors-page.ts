@@ -81,6 +81,10 @@ const meanings: Readonly<Record<string, Meaning>> = {
   },
   KEY_NOT_FOUND: { classes: 'permanent', text: 'The batch answered, and has no value for this key.' },
   KEY_TOO_LONG: { classes: 'rejected', text: 'The key alone would make the URL longer than `maxUrlBytes`.' },
+  LEDGER_FENCED: {
+    classes: 'blocked',
+    text: 'Not written: another owner has taken the partition over. The records are safe in the log.',
+  },
   LOG_CORRUPT: {
     classes: 'blocked, permanent (one chunk)',
     text: 'What lies in the folder of the log, or a chunk of it, is damaged or is no log.',
@@ -93,6 +97,10 @@ const meanings: Readonly<Record<string, Meaning>> = {
   },
   LOG_UNWRITABLE: { classes: 'blocked', text: 'The folder of the log cannot be written to.' },
   LOG_VERSION: { classes: 'blocked', text: 'The log was written by another version of the format.' },
+  OUTBOX_RESTORED: {
+    classes: 'blocked',
+    text: 'The outbox was restored from a dump into a server with younger transaction numbers: run `migrate`.',
+  },
   OVERLOADED: { classes: 'rejected', text: 'All that may be held or may wait is there already: try again a little later.' },
   PG_CONNECTION: {
     classes: 'transient, blocked (password, certificate), unknown (the commit was sent)',

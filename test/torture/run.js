@@ -1,6 +1,7 @@
 /**
  * `npm run torture [batcher|loader|log …] [-- --seed N] [--from N] [--count N]`: schedules by the million, until one breaks a promise.
  * `npm run torture -- kill|power [--seed N] [--count N]`: a process on a real store, killed at random moments, or with the power cut.
+ * `npm run torture -- postgres [--seed N] [--count N]`: 200 kills of a pipeline and its database, then a death at each step.
  */
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,6 +17,14 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { seed: { type: 'string' }, from: { type: 'string' }, count: { type: 'string' } },
 });
+if (positionals[0] === 'postgres') {
+  const { torturePostgres } = await loaded('postgres/campaign.ts');
+  const seed = wholeNumber('seed', values.seed) ?? Date.now() % 1_000_000;
+  const problems = await torturePostgres(root, seed, wholeNumber('count', values.count) ?? 200, console.log);
+  if (problems.length > 0) fail(`${problems.join('\n')}\nonce more: npm run torture -- postgres --seed ${seed}`, 1);
+  console.log('no promise was broken');
+  process.exit(0);
+}
 const { campaign, players } = await loaded('campaign.ts');
 const crashes = ['kill', 'power'];
 const all = [...Object.keys(players), ...crashes];
@@ -87,7 +96,7 @@ async function loaded(file) {
   );
   const build = await rolldown({
     input: fileURLToPath(new URL(file, import.meta.url)),
-    external: [/^node:/, 'rolldown'],
+    external: [/^node:/, /^(pg|lmdb|rolldown)$/],
     resolve: { alias: { ...alias, sluice: join(library, 'index.ts') } },
   });
   const folder = mkdtempSync(join(root, 'node_modules/.torture-'));

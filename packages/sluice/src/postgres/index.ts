@@ -1,6 +1,14 @@
 /** `sluice/postgres`: batches into PostgreSQL. Needs the optional peer `pg`. */
 
 export { classifyPostgresError } from './classify.js';
+export {
+  type LedgerOptions,
+  type LedgerRecord,
+  type LedgerSink,
+  type LedgerSinkOptions,
+  type LedgerStats,
+  ledgerSink,
+} from './ledger.js';
 export type {
   BeforeCommit,
   CommittingBatch,
@@ -9,4 +17,19 @@ export type {
   PostgresSinkOptions,
   PostgresValue,
 } from './options.js';
+export {
+  createOutbox,
+  type Outbox,
+  type OutboxClient,
+  type OutboxEvent,
+  type OutboxLag,
+  type OutboxLetterFilter,
+  type OutboxOptions,
+} from './outbox.js';
+export type { OutboxLetter } from './outbox-letters.js';
+export { batcherSink, logSink } from './outbox-sinks.js';
+export type { OutboxTables } from './outbox-tables.js';
+export { createRelay, type Relay, type RelayOptions } from './relay.js';
+export type { OutboxRecord } from './relay-pages.js';
+export type { RelayProblem, RelayReport, RelayStats } from './relay-work.js';
 export { type PostgresSink, type PostgresSinkStats, postgresSink } from './sink.js';

@@ -97,6 +97,11 @@ export interface PostgresSinkOptions<T> {
    * all. Runs for each batch, also where all items failed. Default none.
    */
   readonly beforeCommit?: BeforeCommit<T>;
+  /**
+   * SQL to commit with the rows of a batch, or not at all. It follows from the batch alone and goes in the same message as the rows: no round
+   * trip more. Asked again where rows are refused, and not asked where there are none. Default none.
+   */
+  readonly commitWith?: (batch: CommittingBatch<T>) => string | undefined;
   /** Time and observation. Default the system's. */
   readonly env?: Env;
 }
@@ -119,6 +124,7 @@ export function checkOptions<T>(options: PostgresSinkOptions<T>): void {
     'maxRowBytes',
     'createTable',
     'beforeCommit',
+    'commitWith',
     'env',
   ]);
   if ((options.pool === undefined) === (options.connectionString === undefined)) {

@@ -109,6 +109,7 @@ export function postgresSink<T>(options: PostgresSinkOptions<T>): PostgresSink<T
       context,
       badRows: options.badRows ?? 'isolate',
       beforeCommit: options.beforeCommit,
+      commitWith: options.commitWith,
       commitSent: false,
       isolations: 0,
     };

@@ -17,6 +17,7 @@ export interface Work<T> {
   readonly context: SinkContext;
   readonly badRows: NonNullable<PostgresSinkOptions<T>['badRows']>;
   readonly beforeCommit: BeforeCommit<T> | undefined;
+  readonly commitWith: PostgresSinkOptions<T>['commitWith'];
   /** Everything up to the end of the transaction was handed to the socket: from here on the server may commit without us. */
   commitSent: boolean;
   /** How often bad rows were taken out. */
@@ -32,7 +33,10 @@ export async function writeBatch<T>(client: PoolClient, plan: Plan<T>, work: Wor
   if (rows === 0 && work.beforeCommit === undefined) return failures;
   let first: unknown;
   try {
-    if (work.beforeCommit === undefined) await sendAlone(client, plan, batch, work);
+    const alongside = textAlongside(work, failures);
+    // A statement with parameters travels alone.
+    if (work.beforeCommit === undefined && (alongside === undefined || by.method === 'copy'))
+      await sendAlone(client, plan, batch, work, alongside);
     else
       await inTransaction(client, work, async (before) => {
         await send(client, plan, batch, before);
@@ -114,10 +118,18 @@ function mayIsolate<T>(thrown: unknown, { badRows }: Work<T>): boolean {
 }
 
 /** Without BEGIN and COMMIT the server takes the statements as one unit: a failure needs no ROLLBACK, and a batch one round trip. */
-async function sendAlone<T>(client: PoolClient, plan: Plan<T>, batch: Encoded, work: Work<T>): Promise<void> {
+async function sendAlone<T>(
+  client: PoolClient,
+  plan: Plan<T>,
+  batch: Encoded,
+  work: Work<T>,
+  alongside: string | undefined,
+): Promise<void> {
   const { by } = batch;
   if (by.method === 'copy') {
-    await copyIn(client, copiesOf(plan, batch, by, 'commits'), Object.assign(work, { begun: 0 }));
+    const { sql, ...copies } = copiesOf(plan, batch, by, 'commits');
+    const text = alongside === undefined ? sql : `${sql}; ${alongside}`;
+    await copyIn(client, { ...copies, sql: text }, Object.assign(work, { begun: 0 }));
     return;
   }
   work.commitSent = true;
@@ -161,7 +173,7 @@ async function inTransaction<T>(
     const failures = await rows(['BEGIN']);
     const last = await beforeCommit(client, work, failures);
     work.commitSent = true;
-    await client.query(last === undefined ? 'COMMIT' : `${last}; COMMIT`);
+    await client.query([last, textAlongside(work, failures), 'COMMIT'].filter((text) => text !== undefined).join('; '));
     return failures;
   } catch (thrown) {
     const answered = await client.query('ROLLBACK').then(
@@ -182,6 +194,11 @@ async function beforeCommit<T>(client: PoolClient, work: Work<T>, failures: Fail
   } catch (thrown) {
     throw new HookFailure(thrown);
   }
+}
+
+function textAlongside<T>({ commitWith, items, context }: Work<T>, failures: Failures): string | undefined {
+  const list = failures.size === 0 ? undefined : items.map((_, index) => failures.get(index));
+  return commitWith?.({ items, context, failures: list });
 }
 
 /** The failures of a batch whose bad rows are taken out, by index in the batch. */

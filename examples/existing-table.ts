@@ -1,7 +1,7 @@
-/** An existing table: batches into it, duplicates skipped, a bad row told apart. Needs DATABASE_URL and `npm run build`. */
+/** An existing table: batches into it, duplicates skipped, a bad row told apart. Needs DATABASE_URL. */
 
 import pg from 'pg';
-import { createBatcher } from 'sluice';
+import { createBatcher, type SluiceError } from 'sluice';
 import { postgresSink } from 'sluice/postgres';
 
 const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL, max: 4 });
@@ -14,7 +14,7 @@ const sink = postgresSink({ pool, table: 'requests', conflict: { columns: ['id']
 await sink.prepare(); // a wrong password, table or column shows here
 
 const requests = createBatcher({ sink, window: { maxDelayMs: 20 }, maxItems: 500, maxInFlight: 4 });
-const request = (n, status) => ({
+const request = (n: number, status: number) => ({
   id: `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`,
   receivedAt: new Date('2026-01-01T00:00:00Z'),
   status,
@@ -24,7 +24,7 @@ const request = (n, status) => ({
 const pushes = [request(1, 200), request(2, 999), request(3, 404), request(1, 200)].map((item) =>
   requests.push(item).then(
     () => 'ok',
-    (failure) => `${failure.code}: ${failure.message}`,
+    (problem: SluiceError) => `${problem.code}: ${problem.message}`,
   ),
 );
 for (const outcome of await Promise.all(pushes)) console.log(outcome);

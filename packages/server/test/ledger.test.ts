@@ -1,0 +1,314 @@
+/** The ledger of `sluice/postgres` against real servers: each record is in the table once, whoever delivers it, however often. */
+
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import pg from 'pg';
+import type { SluiceError } from 'sluice';
+import { type LedgerRecord, type LedgerSink, type LedgerSinkOptions, ledgerSink } from 'sluice/postgres';
+import { seededRandom } from 'sluice/testing';
+import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { debianPostgres15, skipDebianPostgres15, usePostgres } from './support/postgres.js';
+
+interface Row extends LedgerRecord {
+  readonly text: string;
+}
+
+const copyDone = Buffer.from([0x63, 0, 0, 0, 4]);
+
+const seed = Number(process.env.SLUICE_SEED ?? Date.now() % 1_000_000);
+
+describe.each([
+  ['the embedded PostgreSQL', undefined, false],
+  ["Debian's PostgreSQL 15", debianPostgres15, skipDebianPostgres15],
+])('on %s', (_name, binDir, skip) => {
+  describe.skipIf(skip)('the ledger', () => {
+    const postgres = usePostgres(binDir === undefined ? {} : { binDir });
+    let connectionString: string;
+    let pool: pg.Pool;
+    let sinks: LedgerSink<Row>[] = [];
+
+    beforeAll(async () => {
+      connectionString = await postgres.freshDatabase();
+    });
+    beforeEach(async () => {
+      pool = new pg.Pool({ connectionString, max: 12 });
+      pool.on('error', () => {});
+      // No key: what is written twice is there twice.
+      await pool.query('DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE TABLE events (n int, text text)');
+    });
+    afterEach(async () => {
+      await Promise.all(sinks.splice(0).map((sink) => sink.close()));
+      await pool.end();
+    });
+
+    function sinkOf(
+      ledger: Partial<LedgerSinkOptions<Row>['ledger']> = {},
+      options: Partial<LedgerSinkOptions<Row>> = {},
+    ): LedgerSink<Row> {
+      const sink = ledgerSink<Row>({
+        ...(options.connectionString === undefined ? { pool } : {}),
+        table: 'events',
+        columns: { n: { type: 'int', value: (row) => row.offset }, text: { type: 'text', value: (row) => row.text } },
+        ledger: { source: 'log 1', group: 'g', ...ledger },
+        ...options,
+      });
+      sinks.push(sink);
+      return sink;
+    }
+
+    const row = (offset: number, text = `row ${offset}`): Row => ({ stream: 's', partition: 0, offset, text });
+    const rows = (first: number, last: number): Row[] => Array.from({ length: last - first + 1 }, (_, i) => row(first + i));
+
+    function write(
+      sink: LedgerSink<Row>,
+      items: readonly Row[],
+      { signal = new AbortController().signal, epoch = undefined as number | undefined } = {},
+    ) {
+      const entries = items.map((value) => ({ value, epoch }));
+      return sink.write(items, {
+        signal,
+        deadlineAt: Number.POSITIVE_INFINITY,
+        attempt: 1,
+        idempotent: true,
+        batchId: 'b',
+        lane: '',
+        entries: entries as never,
+      });
+    }
+
+    async function stored(): Promise<number[]> {
+      return (await pool.query<{ n: number }>('SELECT n FROM events ORDER BY n')).rows.map(({ n }) => n);
+    }
+
+    async function ledger(): Promise<[number, number][]> {
+      const { rows: found } = await pool.query('SELECT first::int, last::int FROM sluice_ledger_view ORDER BY 1');
+      return found.map(({ first, last }) => [first, last]);
+    }
+
+    const numbers = (first: number, last: number) => rows(first, last).map(({ offset }) => offset);
+
+    test('what was written is skipped, by this sink and by any later one; the rest of the batch is written', async () => {
+      await write(sinkOf(), rows(0, 9));
+      const next = sinkOf();
+      await write(next, rows(5, 14));
+      await write(next, rows(0, 14));
+      expect(await stored()).toEqual(numbers(0, 14));
+      expect(next.stats()).toMatchObject({ skipped: 20 });
+      expect(await ledger()).toEqual([
+        [0, 9],
+        [10, 14],
+      ]); // prettier-ignore
+    });
+
+    test('exactly the ranges of the ledger are skipped: gaps are written', async () => {
+      await write(sinkOf(), [row(1), row(2), row(5), row(9)]);
+      await write(sinkOf(), rows(0, 10));
+      expect(await stored()).toEqual(numbers(0, 10));
+    });
+
+    test('partitions, streams, groups and logs have ranges of their own', async () => {
+      const first = sinkOf();
+      await write(first, rows(0, 2));
+      await write(first, [{ ...row(0), partition: 1 }, { ...row(0), stream: 'other' }, row(3)]);
+      await write(sinkOf({ group: 'other' }), [row(0)]);
+      await write(sinkOf({ source: 'log 2' }), [row(0)]);
+      expect(await stored()).toEqual([0, 0, 0, 0, 0, 1, 2, 3]);
+    });
+
+    test('a row that is refused is not settled: it is refused again after a crash, and written once it can be', async () => {
+      const bad = row(1, 'NUL \0');
+      const answer = await write(sinkOf(), [row(0), bad, row(2)]);
+      expect(answer).toMatchObject([undefined, { code: 'INVALID_VALUE' }, undefined]);
+      expect(await ledger()).toEqual([
+        [0, 0],
+        [2, 2],
+      ]); // prettier-ignore
+      const next = sinkOf();
+      expect(await write(next, [row(0), bad, row(2)])).toMatchObject([undefined, { code: 'INVALID_VALUE' }, undefined]);
+      await write(next, [row(1)]);
+      expect(await stored()).toEqual([0, 1, 2]);
+    });
+
+    test('rows and ranges are one transaction: neither is there without the other', async () => {
+      const failing = sinkOf({}, { beforeCommit: async (client) => void (await client.query('SELECT 1/0')) });
+      await expect(write(failing, rows(0, 4))).rejects.toMatchObject({ code: 'PG_22012' });
+      expect(await stored()).toEqual([]);
+      expect(await ledger()).toEqual([]);
+    });
+
+    test('a ledger that cannot be written blocks the batch: no good row is blamed for it', async () => {
+      const sink = sinkOf();
+      await write(sink, rows(0, 4));
+      await pool.query('ALTER TABLE sluice_ledger ADD CHECK (upper(span) - lower(span) < 5) NOT VALID');
+      await expect(write(sink, rows(5, 9))).rejects.toMatchObject({ code: 'PG_23514', class: 'blocked' });
+      expect(await stored()).toEqual(numbers(0, 4));
+    });
+
+    test('two that write the same offsets at once: the second waits, and finds them settled', async () => {
+      // Under one epoch neither fences the other: this is what the constraint does alone.
+      const [one, other] = [sinkOf(), sinkOf()];
+      const both = { epoch: 5 };
+      await Promise.all([
+        write(one, rows(0, 50), both),
+        write(other, rows(25, 75), both),
+        write(one, rows(0, 75), both),
+        write(other, rows(10, 20), both),
+      ]);
+      expect(await stored()).toEqual(numbers(0, 75));
+    });
+
+    test('whoever takes a partition over fences its predecessor, of its own accord or by the epoch of the log', async () => {
+      const old = sinkOf();
+      await write(old, rows(0, 4));
+      const successor = sinkOf();
+      await write(successor, rows(5, 9));
+      await expect(write(old, rows(10, 14))).rejects.toMatchObject({ code: 'LEDGER_FENCED', class: 'blocked' });
+      const late = sinkOf();
+      await write(late, rows(10, 14), { epoch: 7 });
+      await expect(write(successor, [row(15)])).rejects.toMatchObject({ code: 'LEDGER_FENCED' });
+      await expect(write(late, [row(15)], { epoch: 6 })).rejects.toMatchObject({ code: 'LEDGER_FENCED' });
+      await expect(write(sinkOf(), [row(15)], { epoch: 6 })).rejects.toMatchObject({ code: 'LEDGER_FENCED' });
+      await write(late, rows(10, 15), { epoch: 8 });
+      expect(await stored()).toEqual(numbers(0, 15));
+    });
+
+    test('a take-over waits for a commit under way, and then knows what it settled', async () => {
+      let reached = () => {};
+      const isReached = new Promise<void>((resolve) => {
+        reached = resolve;
+      });
+      const old = sinkOf();
+      await write(old, rows(0, 4));
+      const { rows: heads } = await pool.query('SELECT id, epoch FROM sluice_ledger_heads');
+      const underWay = await pool.connect();
+      await underWay.query(
+        `BEGIN; INSERT INTO events VALUES (5); SELECT pg_advisory_xact_lock_shared(${0x51_0c_e5}, ${heads[0].id})`,
+      );
+      await underWay.query(
+        `INSERT INTO sluice_ledger SELECT ${heads[0].id}, ${heads[0].epoch}, int8range(n, n + 1) FROM (SELECT (${heads[0].id}::bigint << 40) + 5 AS n) s`,
+      );
+      const successor = sinkOf();
+      const taking = write(successor, rows(4, 6)).then(reached);
+      await vi.waitFor(async () =>
+        expect((await pool.query("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")).rowCount).toBe(1),
+      );
+      await underWay.query('COMMIT');
+      underWay.release();
+      await Promise.all([taking, isReached]);
+      expect(await stored()).toEqual(numbers(0, 6));
+    });
+
+    describe('a connection that is lost during COMMIT', () => {
+      let proxy: Server;
+      let onCommit: 'pass' | 'deliver' | 'swallow' = 'pass';
+      let through: string;
+
+      beforeEach(async () => {
+        const target = new URL(connectionString);
+        const [port, host] = [Number(target.port), target.hostname];
+        proxy = createServer((client) => {
+          const server = connect(port, host);
+          const end = () => {
+            client.destroy();
+            server.destroy();
+          };
+          for (const socket of [client, server] as Socket[]) socket.on('error', end).on('close', end);
+          server.on('data', (data) => client.write(data));
+          client.on('data', (data) => {
+            // The end of a COPY that commits by itself is held back until the server has begun it: a packet of its own.
+            if (onCommit === 'pass' || !data.subarray(-5).equals(copyDone)) return server.write(data);
+            const delivered = onCommit === 'deliver';
+            onCommit = 'pass';
+            client.off('close', end);
+            server.removeAllListeners('data');
+            client.destroy();
+            if (delivered) server.end(data);
+            else server.destroy();
+          });
+        });
+        await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+        target.port = `${(proxy.address() as { port: number }).port}`;
+        through = target.href;
+      });
+      afterEach(() => new Promise((resolve) => proxy.close(resolve)));
+
+      test.each([
+        ['which took effect', 'deliver'],
+        ['which never came to the server', 'swallow'],
+      ] as const)('%s, is resolved by the ledger: the rows are there once', async (_what, fate) => {
+        const sink = sinkOf({}, { connectionString: through });
+        await write(sink, rows(0, 4));
+        onCommit = fate;
+        await write(sink, rows(5, 9)).catch(async (problem: SluiceError) => {
+          // The ledger did not hold them yet: unknown still, so the consumer tries once more.
+          expect(problem.class).toBe('unknown');
+          await write(sink, rows(5, 9));
+        });
+        await write(sink, rows(5, 12));
+        expect(await stored()).toEqual(numbers(0, 12));
+        await vi.waitFor(async () =>
+          expect((await pool.query("SELECT FROM pg_stat_activity WHERE state = 'idle in transaction'")).rowCount).toBe(0),
+        );
+        await sink.close();
+        sinks = [];
+      });
+    });
+
+    test('ranges are put together, and below the cursor of the group no gap stays', async () => {
+      let cursor: number | undefined;
+      const sink = sinkOf({ mergeEvery: 4, cursor: async () => cursor });
+      for (const first of [0, 10, 20]) await write(sink, rows(first, first + 8));
+      cursor = 20;
+      await write(sink, rows(30, 39));
+      await vi.waitFor(async () =>
+        expect(await ledger()).toEqual([
+          [0, 28],
+          [30, 39],
+        ]),
+      ); // prettier-ignore
+      const next = sinkOf();
+      await write(next, rows(0, 40));
+      // 9 and 19 are dead letters of the log: it will not deliver them again.
+      expect(await stored()).toEqual([...numbers(0, 40)].filter((n) => n !== 9 && n !== 19));
+      expect(sink.stats().mergeProblem).toBeUndefined();
+    });
+
+    test(`random overlapping batches of several sinks, merged on the way: each row is there once (SLUICE_SEED=${seed})`, async () => {
+      const random = seededRandom(seed);
+      const draw = (least: number, most: number) => least + Math.floor(random.next() * (most - least + 1));
+      const written = new Set<number>();
+      for (let round = 0; round < 12; round++) {
+        const sink = sinkOf({ mergeEvery: draw(1, 3) });
+        await Promise.all(
+          Array.from({ length: 6 }, async () => {
+            const first = draw(0, 80);
+            const items = rows(first, first + draw(0, 30)).filter(() => random.next() < 0.8);
+            if (items.length === 0) return;
+            for (;;) {
+              try {
+                await write(sink, items);
+                break;
+              } catch (problem) {
+                // Two batches of several ranges may wait for each other.
+                expect(problem).toMatchObject({ class: 'transient' });
+              }
+            }
+            for (const { offset } of items) written.add(offset);
+          }),
+        );
+      }
+      expect(await stored()).toEqual([...written].sort((a, b) => a - b));
+    });
+
+    test('several may make the tables at once', async () => {
+      await Promise.all(Array.from({ length: 4 }, (_, i) => sinkOf({ group: `g${i}` }).prepare()));
+    });
+
+    test.each([
+      ['no source', { source: '' }],
+      ['a table that needs quotes', { table: 'My Ledger' }],
+      ['a misspelt member', { sauce: 'x' }],
+    ])('%s is refused', (_what, options) => {
+      expect(() => sinkOf(options as object)).toThrow(expect.objectContaining({ code: 'INVALID_OPTION' }));
+    });
+  });
+});

@@ -1,0 +1,145 @@
+/** ledger-table: the SQL of the ledger of settled ranges. Pure. */
+
+import { invalidOption, shorten } from '../core/errors.js';
+
+/** Offsets side by side, from `first` to `last`, both included. */
+export interface SettledRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** The names of a ledger in the database. */
+export interface LedgerTables {
+  readonly ranges: string;
+  readonly heads: string;
+  readonly view: string;
+  /** The function that settles ranges. */
+  readonly settle: string;
+  /** The constraint that an error names: a later epoch, or an offset that is settled. */
+  readonly fenced: string;
+  readonly once: string;
+}
+
+const plainName = /^([a-z_][a-z0-9_]{0,62}\.)?[a-z_][a-z0-9_]{0,39}$/;
+
+/** Offsets below 2^40 and partitions below 2^22 share one number, so that one exclusion constraint keeps them apart. */
+const offsetBits = 40;
+
+/** Of locks with two numbers the first says whose they are. */
+const lockClass = 0x51_0c_e5;
+
+/**
+ * The names that belong to a table.
+ *
+ * @throws SluiceError `INVALID_OPTION` when the name would need quotes.
+ */
+export function ledgerTables(table: string): LedgerTables {
+  if (typeof table !== 'string' || !plainName.test(table)) {
+    throw invalidOption(
+      `ledgerSink.ledger.table must be table or schema.table in lower-case letters, digits and _, 40 characters at most; got ${shorten(table)}`,
+    );
+  }
+  const name = table.split('.').at(-1)!;
+  return {
+    ranges: table,
+    heads: `${table}_heads`,
+    view: `${table}_view`,
+    settle: `${table}_settle`,
+    fenced: `${name}_fenced`,
+    once: `${name}_once`,
+  };
+}
+
+/** Makes the tables where they are absent; one implicit transaction. */
+export function ledgerSchema({ ranges, heads, view, settle, fenced, once }: LedgerTables): string {
+  const base = `(h.id::bigint << ${offsetBits})`;
+  return `SELECT pg_advisory_xact_lock(hashtextextended('sluice ledger ${ranges}', 0));
+CREATE TABLE IF NOT EXISTS ${heads} (
+  id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY CHECK (id < 4194304),
+  source text NOT NULL,
+  "group" text NOT NULL,
+  stream text NOT NULL,
+  partition int NOT NULL,
+  epoch bigint NOT NULL,
+  UNIQUE (source, "group", stream, partition)
+);
+CREATE TABLE IF NOT EXISTS ${ranges} (
+  head int NOT NULL,
+  epoch bigint NOT NULL,
+  span int8range NOT NULL,
+  CONSTRAINT ${once} EXCLUDE USING gist (span WITH &&)
+);
+CREATE OR REPLACE VIEW ${view} AS
+  SELECT h.source, h."group", h.stream, h.partition, r.epoch, lower(r.span) - ${base} AS first, upper(r.span) - 1 - ${base} AS last
+  FROM ${ranges} r JOIN ${heads} h ON h.id = r.head;
+CREATE OR REPLACE FUNCTION ${settle}(of int, under bigint, first bigint[], last bigint[]) RETURNS void LANGUAGE plpgsql AS $sluice$
+BEGIN
+  -- In a statement of its own: what reads the epoch must see whoever held the lock before.
+  PERFORM pg_advisory_xact_lock_shared(${lockClass}, of);
+  IF (SELECT h.epoch FROM ${heads} h WHERE h.id = of) IS DISTINCT FROM under THEN
+    RAISE EXCEPTION 'epoch % of head % is over', under, of USING ERRCODE = 'object_not_in_prerequisite_state', CONSTRAINT = '${fenced}';
+  END IF;
+  INSERT INTO ${ranges} (head, epoch, span)
+  SELECT of, under, int8range((of::bigint << ${offsetBits}) + f, (of::bigint << ${offsetBits}) + l + 1) FROM unnest(first, last) AS r(f, l);
+END
+$sluice$`;
+}
+
+/** Finds or makes a head. Parameters: source, group, stream, partition. */
+export function headStatements({ heads }: LedgerTables): { readonly make: string; readonly find: string } {
+  return {
+    make: `INSERT INTO ${heads} (source, "group", stream, partition, epoch) VALUES ($1, $2, $3, $4, 0) ON CONFLICT DO NOTHING`,
+    find: `SELECT id FROM ${heads} WHERE source = $1 AND "group" = $2 AND stream = $3 AND partition = $4`,
+  };
+}
+
+/** Waits for the transactions that are writing ranges of a head, and holds off others. */
+export function lockHead(head: number): string {
+  return `SELECT pg_advisory_xact_lock(${lockClass}, ${head})`;
+}
+
+/** Takes a head over: the next epoch, or the one given. Parameters: head, epoch or null. No row: a later epoch has it. */
+export function takeOverStatement({ heads }: LedgerTables): string {
+  return `UPDATE ${heads} SET epoch = coalesce($2::bigint, epoch + 1)
+    WHERE id = $1 AND ($2::bigint IS NULL OR epoch <= $2::bigint) RETURNING epoch::float8`;
+}
+
+/** The settled ranges of a head that touch the given one, ascending. */
+export function rangesStatement({ ranges }: LedgerTables, head: number, within?: SettledRange): string {
+  const base = `(${head}::bigint << ${offsetBits})`;
+  return `SELECT (lower(span) - ${base})::float8 AS first, (upper(span) - 1 - ${base})::float8 AS last
+    FROM ${ranges} WHERE span && ${within === undefined ? wholeSpan(head) : spanOf(head, within)} ORDER BY span`;
+}
+
+/**
+ * Settles ranges of a head in the transaction of their rows. Fails with {@link LedgerTables.fenced} where a later epoch has the head,
+ * and with {@link LedgerTables.once} where one of the offsets is settled; it waits for a transaction that is about to settle one.
+ *
+ * A function, whose plans the session keeps: written out, the statements cost a fifth of a batch of 500 rows (measured).
+ */
+export function settleText({ settle }: LedgerTables, head: number, epoch: number, settled: readonly SettledRange[]): string {
+  const list = (numbers: readonly number[]) => `'{${numbers.join()}}'`;
+  return `SELECT ${settle}(${head}, ${epoch}, ${list(settled.map(({ first }) => first))}, ${list(settled.map(({ last }) => last))})`;
+}
+
+/**
+ * Puts the ranges of a head together, with all offsets below `cursor`, which will not be delivered again: one transaction, which leaves the work
+ * to another one that is at it.
+ */
+export function mergeText({ ranges }: LedgerTables, head: number, cursor: number): string {
+  const below = cursor === 0 ? '' : `UNION ALL SELECT ${spanOf(head, { first: 0, last: cursor - 1 })}`;
+  return `DO $sluice$ BEGIN
+  IF NOT pg_try_advisory_xact_lock(${lockClass + 1}, ${head}) THEN RETURN; END IF;
+  WITH gone AS (DELETE FROM ${ranges} WHERE span && ${wholeSpan(head)} RETURNING span, epoch)
+  INSERT INTO ${ranges} (head, epoch, span)
+  SELECT ${head}, (SELECT max(epoch) FROM gone), unnest(range_agg(span)) FROM (SELECT span FROM gone ${below}) r;
+END $sluice$`;
+}
+
+function spanOf(head: number, { first, last }: SettledRange): string {
+  return `int8range((${head}::bigint << ${offsetBits}) + ${first}, (${head}::bigint << ${offsetBits}) + ${last + 1})`;
+}
+
+function wholeSpan(head: number): string {
+  return `int8range(${head}::bigint << ${offsetBits}, ${head + 1}::bigint << ${offsetBits})`;
+}
