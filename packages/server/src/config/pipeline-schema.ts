@@ -40,7 +40,7 @@ const column = z.union([
   z.strictObject({
     /** Where the value is: `id`, `tenant`, `time`, `receivedAt`, `offset`, `payload`, or a path in the payload as in `payload.user.id`. */
     from: z.string().min(1),
-    /** Its type in PostgreSQL. Default: that of the column. */
+    /** Its type in PostgreSQL. Default: that of the column. With `jsonb` a text becomes a JSON string; else it must be JSON already. */
     type: z.string().min(1).optional(),
   }),
 ]);

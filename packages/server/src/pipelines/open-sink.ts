@@ -23,6 +23,8 @@ export interface SinkParts {
   /** Names the sink: its pipeline, and its branch if it is one. */
   readonly name: string;
   readonly maxInFlight: number;
+  /** Of its pipeline: names the cursor. */
+  readonly group: string;
   readonly env: Env;
 }
 
@@ -32,10 +34,10 @@ export interface SinkParts {
  * @throws SluiceError `INVALID_OPTION`
  */
 export async function openSink(config: SinkConfig, parts: SinkParts): Promise<PipelineSink> {
-  const { log, databaseUrl, folder, name, maxInFlight, env } = parts;
+  const { log, databaseUrl, folder, name, env } = parts;
   switch (config.type) {
     case 'postgres':
-      return postgresTable(config, config.url ?? databaseUrl ?? noDatabase(), maxInFlight);
+      return postgresTable(config, config.url ?? databaseUrl ?? noDatabase(), parts);
     case 'http': {
       const { url, method, headers, gzip, idempotent, format } = config;
       const cloudEvents = format === 'cloudevents';

@@ -1,10 +1,20 @@
 /** PostgreSQL table: which column of a pipeline's table gets what of an event. */
 
+import type { Env } from 'sluice';
+import type { Log } from 'sluice/log';
 import type { PostgresColumn, PostgresSinkOptions, PostgresValue } from 'sluice/postgres';
-import { postgresSink } from 'sluice/postgres';
+import { ledgerSink, postgresSink } from 'sluice/postgres';
 import type { SinkConfig } from '../../config/config.js';
 import type { Outgoing } from '../outgoing.js';
 import type { PipelineSink } from '../pipeline-sink.js';
+
+/** What the sink knows of its pipeline. */
+export interface TableParts {
+  readonly log: Log;
+  readonly group: string;
+  readonly maxInFlight: number;
+  readonly env: Env;
+}
 
 type TableConfig = Extract<SinkConfig, { type: 'postgres' }>;
 
@@ -35,39 +45,45 @@ export function createTableText(table: string): string {
 }
 
 /**
- * A sink that writes events into a table.
+ * A sink that writes events into a table; with `effectivelyOnce`, by a ledger of offsets in the transaction of the rows.
  *
  * @throws SluiceError `INVALID_OPTION`
  */
-export function postgresTable(config: TableConfig, connectionString: string, maxConnections: number): PipelineSink {
-  const { table, createTable = config.columns === undefined } = config;
-  const conflict = config.conflict ?? (config.columns === undefined ? defaultKey : undefined);
+export function postgresTable(
+  config: TableConfig,
+  connectionString: string,
+  { log, group, maxInFlight, env }: TableParts,
+): PipelineSink {
+  const { table, createTable = config.columns === undefined, effectivelyOnce } = config;
+  const byKey = config.columns === undefined && !effectivelyOnce ? defaultKey : undefined;
+  const conflict = config.conflict ?? byKey;
   const options: PostgresSinkOptions<Outgoing> = {
-    connectionString,
-    maxConnections,
-    table,
+    ...{ connectionString, maxConnections: maxInFlight, table, env },
     columns: Object.fromEntries(
       Object.entries(config.columns ?? defaultColumns).map(([name, column]) => [name, columnOf(column)]),
     ),
     ...(createTable === false ? {} : { createTable: createTable === true ? createTableText(table) : createTable }),
     ...(conflict === undefined ? {} : { conflict: conflict as PostgresSinkOptions<Outgoing>['conflict'] & object }),
   };
-  return postgresSink<Outgoing>(options);
+  if (!effectivelyOnce) return postgresSink<Outgoing>(options);
+  const cursor = async (stream: string, partition: number) => (await log.position(group, stream, partition))?.cursor;
+  return ledgerSink<Outgoing>({ ...options, ledger: { source: log.id, group, cursor } });
 }
 
 function columnOf(column: string | { readonly from: string; readonly type?: string | undefined }): PostgresColumn<Outgoing> {
   const { from, type } = typeof column === 'string' ? { from: column, type: undefined } : column;
   // The catalogue knows the types: one in the configuration is only held against it.
-  return { value: readerOf(from), ...(type === undefined ? {} : { type }) };
+  return { value: readerOf(from, type), ...(type === undefined ? {} : { type }) };
 }
 
-function readerOf(from: string): (event: Outgoing) => PostgresValue {
+function readerOf(from: string, type: string | undefined): (event: Outgoing) => PostgresValue {
   if (from === 'payload') return (event) => event.json;
   if (from === 'receivedAt') return (event) => new Date(event.receivedAt);
   if (from === 'id' || from === 'tenant' || from === 'time' || from === 'offset' || from === 'stream')
     return (event) => event[from];
   const path = from.replace(/^payload\./, '').split('.');
-  return (event) => scalar(path.reduce<unknown>(member, event.data));
+  const text = /^jsonb?$/i.test(type ?? '') ? jsonText : scalar;
+  return (event) => text(path.reduce<unknown>(member, event.data));
 }
 
 function member(value: unknown, name: string): unknown {
@@ -76,7 +92,11 @@ function member(value: unknown, name: string): unknown {
     : undefined;
 }
 
-/** Objects and lists go as JSON text. */
+function jsonText(value: unknown): PostgresValue {
+  return value === undefined || value === null ? null : JSON.stringify(value);
+}
+
+/** Objects and lists go as JSON text; a text goes as it is, which is JSON only where the configuration says that it is to be. */
 function scalar(value: unknown): PostgresValue {
   if (value === undefined || value === null) return null;
   return typeof value === 'object' ? JSON.stringify(value) : (value as PostgresValue);

@@ -1,0 +1,99 @@
+/** A service in this process with a pipeline of the configuration into a table without a key: columns of the payload, effectively once. */
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { configSchema } from '../src/config/config.js';
+import { type Service, startService } from '../src/service/service.js';
+import { usePostgres } from './support/postgres.js';
+import { query } from './support/service.js';
+
+const postgres = usePostgres();
+let folder = '';
+let service: Service | undefined;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'sluice-once-'));
+});
+afterEach(async () => {
+  await service?.stop(5_000);
+  service = undefined;
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function start(database: string): Promise<Service> {
+  const config = configSchema.parse({
+    dataDir: join(folder, 'data'),
+    database,
+    gateway: { port: 0 },
+    control: { port: 0 },
+    streams: { orders: { retention: { maxAgeMs: 3_600_000 }, key: 'customer' } },
+    pipelines: {
+      orders: {
+        sink: {
+          type: 'postgres',
+          table: 'orders',
+          columns: {
+            number: 'id',
+            customer: 'payload.customer',
+            total: 'payload.total',
+            detail: { from: 'payload.detail', type: 'jsonb' },
+          },
+          effectivelyOnce: true,
+        },
+        window: { maxDelayMs: 5 },
+      },
+    },
+  });
+  service = await startService({ config, file: undefined, folder });
+  return service;
+}
+
+const post = (events: readonly object[]) =>
+  fetch(`${service!.url}/v1/streams/orders/events?ack=committed`, {
+    method: 'POST',
+    body: JSON.stringify(events),
+    headers: { 'content-type': 'application/json' },
+  });
+
+it('R-125: writes each event once, though the pipeline is put back to the start, and again after a restart', async () => {
+  const database = await postgres.freshDatabase();
+  await query(database, 'CREATE TABLE orders (number text, customer text, total numeric, detail jsonb)');
+  await start(database);
+  const orders = Array.from({ length: 40 }, (_, i) => ({ id: i, customer: `c${i % 3}`, total: i / 2, detail: { n: [i] } }));
+  expect((await post(orders)).status).toBe(200);
+  await fetch(`${service!.controlUrl}/v1/pipelines/orders/seek?to=start`, { method: 'POST' });
+  await post([{ id: 'more', customer: 'c9', total: '7.25', detail: null }]);
+  await service!.stop(10_000);
+  await start(database);
+  await fetch(`${service!.controlUrl}/v1/pipelines/orders/seek?to=start`, { method: 'POST' });
+  await post([{ id: 'last', customer: 'c9', total: 1, detail: 'text' }]);
+  await service!.stop(10_000);
+  const rows = await query<{ number: string; n: number }>(
+    database,
+    'SELECT number, count(*)::int AS n FROM orders GROUP BY number',
+  );
+  expect(rows).toHaveLength(42);
+  expect(rows.filter(({ n }) => n !== 1)).toEqual([]);
+  const [more] = await query(database, `SELECT customer, total, detail FROM orders WHERE number = '7'`);
+  expect(more).toEqual({ customer: 'c1', total: '3.5', detail: { n: [7] } });
+});
+
+it('a row that the table refuses is a dead letter with the server’s reason; the others are in', async () => {
+  const database = await postgres.freshDatabase();
+  await query(database, 'CREATE TABLE orders (number text, customer text, total numeric CHECK (total > 0), detail jsonb)');
+  await start(database);
+  const answer = (await (
+    await post([
+      { id: 1, total: 5 },
+      { id: 2, total: -5 },
+      { id: 3, total: 'much' },
+    ])
+  ).json()) as { errors: { index: number }[] };
+  expect(answer.errors.map(({ index }) => index)).toEqual([1, 2]);
+  const { groups } = (await (await fetch(`${service!.controlUrl}/v1/dead-letters/groups`)).json()) as {
+    groups: { code: string }[];
+  };
+  expect(groups.map(({ code }) => code).sort()).toEqual(['PG_22P02', 'PG_23514']);
+  expect(await query(database, 'SELECT number FROM orders')).toEqual([{ number: '1' }]);
+});
