@@ -68,7 +68,9 @@ describe('examples', () => {
 
   it('cancellation.ts tells who left, serves who stayed, and aborts a call that nobody waits for', async () => {
     const lines = (await output('cancellation.ts')).split('\n');
-    expect(lines.slice(0, 3)).toEqual(['left: CANCELLED', 'one call for [ 1 ]', 'user 1']);
+    // On a busy machine the window of 5 ms is over before who left is told.
+    expect(lines.slice(0, 2).sort()).toEqual(['left: CANCELLED', 'one call for [ 1 ]']);
+    expect(lines[2]).toBe('user 1');
     expect(lines.slice(3, 6).sort()).toEqual([
       'no answer in time: TIMEOUT unknown',
       'one call for [ 9 ]',
@@ -172,7 +174,17 @@ describe('examples with a database', () => {
 
   it('existing-table.ts skips what is there, and takes the bad row out with its reason', async () => {
     const env = { DATABASE_URL: await postgres.freshDatabase() };
-    expect(await output('existing-table.ts', env)).toBe('');
+    expect(await output('existing-table.ts', env)).toBe(
+      [
+        'ok',
+        'PG_23514: PostgreSQL: new row for relation "requests" violates check constraint "requests_status_check" (COPY requests, line 2)',
+        'ok',
+        'ok',
+        '200 { n: 1 }',
+        '404 { n: 3 }',
+        '',
+      ].join('\n'),
+    );
   });
 
   it('are all shown here, those without a database too', () => {

@@ -104,9 +104,9 @@ describeOnEachPostgres('over TLS', 2, (world) => {
 });
 
 describeOnEachPostgres('the example', 1, (world) => {
-  test('existing-table.js skips the duplicate and tells why the bad row was refused', async () => {
-    const example = fileURLToPath(new URL('../../../examples/existing-table.js', import.meta.url));
-    const { stdout } = await promisify(execFile)(process.execPath, [example], {
+  test('existing-table.ts skips the duplicate and tells why the bad row was refused', async () => {
+    const run = fileURLToPath(new URL('../../../examples/run.js', import.meta.url));
+    const { stdout } = await promisify(execFile)(process.execPath, [run, 'existing-table'], {
       env: { ...process.env, DATABASE_URL: world.connectionString },
     });
     expect(stdout).toBe(
