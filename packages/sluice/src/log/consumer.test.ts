@@ -6,7 +6,7 @@ import { testEnv } from '../testing/test-env.js';
 import type { Consumer } from './consumer-contract.js';
 import type { Log } from './log.js';
 import { createMemoryLog } from './memory-log.js';
-import type { LogRecord } from './record.js';
+import type { LogRecord, Receipt } from './record.js';
 
 const never = new AbortController().signal;
 const cursorOf = (consumer: Consumer) => consumer.status().partitions[0]?.cursor;
@@ -209,6 +209,18 @@ describe('consumer', () => {
     expect({ told, writes }).toEqual({ told: ['0 ok', '2 ok', '1 dead'], writes: [[delivered, 1]] });
     await drained(consumer);
     expect(await log.position('g', 'events', 0)).toEqual({ cursor: 3, settledAbove: [] });
+  });
+
+  it('counts no lag for what the sink has taken, though its settlement still gathers', async () => {
+    const { env, start, append, drained } = await consumerWorld({ answer: () => undefined, window: 'whileBusy' });
+    const consumer = await start();
+    await env.clock.advance(1);
+    const { appended } = (await append(0, 1)) as Receipt;
+    await env.clock.advance(1);
+    expect(await consumer.settled(0, appended[0]!.offset, never)).toBe('ok');
+    expect(await consumer.lag()).toMatchObject({ items: 0, bytes: 0, oldestMs: 0 });
+    await drained(consumer);
+    expect(env.clock.timers).toBe(0);
   });
 
   it('R-120: drains what is in the log without waiting for its window', async () => {

@@ -161,6 +161,8 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
   }
 
   async function lag(): Promise<GroupLag> {
+    // What the sink has taken is no lag, though its settlement still gathers.
+    await Promise.all([...slots.values()].map((slot) => slot.reader?.writeNow()));
     const its = await log.lag(group, stream);
     const sum = (of: (one: Lag) => number) => its.reduce((total, one) => total + of(one), 0);
     return {

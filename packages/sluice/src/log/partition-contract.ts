@@ -95,6 +95,8 @@ export interface PartitionReader extends RecordOwner {
   isSettled(offset: number): boolean;
   /** Reads no further than this offset; see {@link done}. */
   finishAt(offset: number): void;
+  /** Writes what is settled, now. */
+  writeNow(): Promise<void>;
   /** Parks the record in front of which it has halted; false when it has not. */
   parkHalted(): Promise<boolean>;
   /** Gives up the records that it cannot read; false when there are none. */

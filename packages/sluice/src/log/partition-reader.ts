@@ -61,6 +61,7 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
       until = offset;
       bell.ring();
     },
+    writeNow: async () => settler?.writeNow(),
     parkHalted,
     skipDamage,
     stop(deadlineMs) {

@@ -27,6 +27,8 @@ export interface Settler {
   /** Whether its letter is on its way into the log. */
   isDying(offset: number): boolean;
   /** Writes what is gathered, now, if the log takes it; resolves when it is on disk. Never rejects. */
+  writeNow(): Promise<void>;
+  /** The same for the last time: what the log did not take is not offered again. */
   idle(): Promise<void>;
 }
 
@@ -132,6 +134,11 @@ export function createSettler(log: Log, claim: Claim, clock: Clock, waiters: Set
     else if (dying.size > 0) gather(probeMs);
   }
 
+  async function writeNow(): Promise<void> {
+    if (state === 'gathering') write(Number.POSITIVE_INFINITY);
+    if (state === 'writing') await new Promise<void>((resolve) => whenWritten.push(resolve));
+  }
+
   function tellWritten(): void {
     const told = whenWritten;
     whenWritten = [];
@@ -168,9 +175,9 @@ export function createSettler(log: Log, claim: Claim, clock: Clock, waiters: Set
       gather();
     },
     isDying: (offset) => dying.has(offset) || writing?.dying.has(offset) === true,
+    writeNow,
     async idle() {
-      if (state === 'gathering') write(Number.POSITIVE_INFINITY);
-      if (state === 'writing') await new Promise<void>((resolve) => whenWritten.push(resolve));
+      await writeNow();
       cancelTimer();
       if (state === 'gathering') state = 'idle';
     },
