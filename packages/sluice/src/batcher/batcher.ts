@@ -119,12 +119,13 @@ export interface Batcher<T, R = void> extends AsyncDisposable {
  */
 export function createBatcher<T, R = void>(options: BatcherOptions<T, R>): Batcher<T, R> {
   checkBatcherOptions(options);
-  const { sink, env = systemEnv(), overflow = 'wait', bytesOf, laneBy, orderBy } = options;
+  const { sink, env = systemEnv(), overflow = 'wait', bytesOf, laneBy, orderBy, idempotencyKey } = options;
   const shards = orderBy === undefined ? undefined : createShards(batcherNumber('shards', options.shards, 8, shardRange));
   const byKey = orderBy === undefined || shards === undefined ? undefined : (item: T) => laneOfKey(orderBy(item), shards);
   const { engine, drops } = engineOf(options, env, laneBy ?? byKey, ended);
   // What nobody waits for, measures, orders or traces is held as it is.
-  const bare = bytesOf === undefined && orderBy === undefined && env.origin === undefined;
+  const named = orderBy !== undefined || idempotencyKey !== undefined;
+  const bare = bytesOf === undefined && !named && env.origin === undefined;
   let closing: Promise<DrainReport> | undefined;
 
   return {
@@ -178,6 +179,7 @@ export function createBatcher<T, R = void>(options: BatcherOptions<T, R>): Batch
   /** Its key stays in its lane from here on, until the item has ended. */
   function enter(item: PushItem<T, R>): void {
     if (env.origin !== undefined) item.comesFrom(env.origin());
+    if (idempotencyKey !== undefined) item.idempotencyKey = idempotencyKey(item.value);
     const key = orderBy?.(item.value);
     if (key === undefined || shards === undefined) return;
     item.orderKey = key;

@@ -76,6 +76,11 @@ export interface BatcherOptions<T, R = void> {
    * part would else overtake. Default: no order is kept but that of the lanes.
    */
   readonly orderBy?: (item: T) => string | number | bigint | undefined;
+  /**
+   * Names an item for good: a sink finds it as `idempotencyKey` of its entry, the idempotency layer sends it once, a dead letter keeps it. Called
+   * once an item. Default: items have none.
+   */
+  readonly idempotencyKey?: (item: T) => string;
   /** Lanes that `orderBy` spreads its keys over, hence calls that may run at once for them, 1 or more. Default 8. */
   readonly shards?: number;
   /**
@@ -106,7 +111,7 @@ const optionNames = [
   ...'maxAbandoned laneBy maxLanes laneWeight fairBy maxInFlightPerLane maxHeldItemsPerLane maxHeldBytesPerLane orderBy'.split(
     ' ',
   ),
-  ...'shards strict combine adapt passThrough layers env'.split(' '),
+  ...'idempotencyKey shards strict combine adapt passThrough layers env'.split(' '),
 ];
 
 const count = { least: 1, whole: true, infinite: true };
@@ -133,7 +138,7 @@ export function checkBatcherOptions<T, R>(options: BatcherOptions<T, R>): void {
   oneOf('overflow', overflow, ['wait', 'reject', 'dropOldest', 'dropNewest']);
   oneOf('strict', strict, ['halt', 'deadLetter']);
   oneOf('fairBy', fairBy, ['items', 'bytes']);
-  for (const name of ['onDrop', 'laneBy', 'laneWeight', 'orderBy', 'bytesOf'] as const) {
+  for (const name of ['onDrop', 'laneBy', 'laneWeight', 'orderBy', 'idempotencyKey', 'bytesOf'] as const) {
     if (options[name] !== undefined && typeof options[name] !== 'function')
       throw invalidOption(`createBatcher: ${name} must be a function; got ${typeof options[name]}`);
   }

@@ -15,6 +15,8 @@ export class PushItem<T, R> extends EngineItem<T> implements Settler<unknown> {
   unwatch: Cancel | undefined = undefined;
   /** Whom it must not overtake, nor be overtaken by. */
   orderKey: string | number | bigint | undefined = undefined;
+  // Declared, not defined: most items have none.
+  declare idempotencyKey?: string;
 
   /** Tells its caller what became of it. */
   tell(outcome: Outcome<R>, index: number): void {

@@ -1,6 +1,7 @@
 /** Contract of the store of dead letters: what nobody could write, kept until somebody decides. */
 
 import type { FailureClass } from './errors.js';
+import type { FailedTry } from './outcome.js';
 
 /** An item that is to be parked, and why. Times are epoch milliseconds. */
 export interface NewLetter<T> {
@@ -19,6 +20,10 @@ export interface NewLetter<T> {
   readonly attempts: number;
   readonly firstFailedAt: number;
   readonly lastFailedAt: number;
+  /** Its failed tries, oldest first: the first five and the latest fifteen. */
+  readonly tries: readonly FailedTry[];
+  /** Trace of the caller that it came from, as a W3C `traceparent`, where the env has an `origin` that knows it. */
+  readonly trace?: string;
 }
 
 /** A dead letter. */

@@ -1,6 +1,18 @@
 /** Outcome: what became of one item. Inside, failures are values; at the borders they are errors. */
 
-import { failure, type SluiceError } from './errors.js';
+import { type FailureClass, failure, type SluiceError } from './errors.js';
+
+/** One failed try of an item. */
+export interface FailedTry {
+  /** Epoch milliseconds. */
+  readonly at: number;
+  readonly code: string;
+  readonly class: FailureClass;
+  readonly message: string;
+}
+
+/** Most tries of which a history tells: the first five and the latest. */
+export const maxHistory = 20;
 
 /** How often an item was tried before it failed for good, as the retry layer counted. */
 export interface Tries {
@@ -8,6 +20,8 @@ export interface Tries {
   readonly attempts: number;
   /** When it first failed, in epoch milliseconds. */
   readonly firstFailedAt: number;
+  /** Its failed tries, oldest first: the first five and the latest fifteen. */
+  readonly history: readonly FailedTry[];
 }
 
 /** What became of one item: done, failed, or parked as a dead letter. */

@@ -58,6 +58,7 @@ describe('deadLetter', () => {
       attempts: 1,
       firstFailedAt: env.clock.wall(),
       lastFailedAt: env.clock.wall(),
+      tries: [{ at: env.clock.wall(), code: '22P02', class: 'permanent', message: 'it says no' }],
       parkedAt: env.clock.wall(),
     });
     expect(env.eventsOf('parked')).toEqual([{ type: 'parked', lane: '', batchId: 'b', items: 1 }]);
@@ -71,6 +72,55 @@ describe('deadLetter', () => {
     const [letter] = store.list();
     expect(letter).toMatchObject({ attempts: 3, class: 'transient', firstFailedAt: Date.UTC(2024, 0, 1) });
     expect(letter!.lastFailedAt).toBeGreaterThan(letter!.firstFailedAt);
+    expect(letter!.tries.map(({ code, class: failureClass }) => [code, failureClass])).toEqual(Array(3).fill(['X', 'transient']));
+    expect([letter!.tries[0]!.at, letter!.tries[2]!.at]).toEqual([letter!.firstFailedAt, letter!.lastFailedAt]);
+  });
+
+  it('keeps the first five and the latest fifteen of very many tries', async () => {
+    const env = env0();
+    const store = memoryDeadLetterStore<string>({ env });
+    let n = 0;
+    const sink = scriptedSink<string>({
+      answer: () => {
+        throw failure(`try ${++n}`, { class: 'transient', code: 'X' });
+      },
+    });
+    const layers = [deadLetter<string, void>({ store }), retry<string, void>({ maxAttempts: 30 })];
+    const ended = stack(layers, sinkDispatcher(sink, env), env).dispatch(batchOf('a'), contextOf({}));
+    await env.clock.advance(1e8);
+    await ended;
+    const [letter] = store.list();
+    expect(letter!.attempts).toBe(30);
+    expect(letter!.tries.map(({ message }) => message)).toEqual(
+      [1, 2, 3, 4, 5, ...Array.from({ length: 15 }, (_, i) => 16 + i)].map((number) => `try ${number}`),
+    );
+  });
+
+  it('keeps the trace and the idempotency key that an item came with (R-117)', async () => {
+    const origin = { traceId: '0af7651916cd43dd8448eb211c80319c', spanId: 'b7ad6b7169203331', traceFlags: 1 };
+    const env = { ...env0(), origin: () => origin };
+    const store = memoryDeadLetterStore<string>({ env });
+    const seen: (string | undefined)[] = [];
+    const batcher = createBatcher<string>({
+      sink: {
+        write: (_items, { entries }) => {
+          seen.push(...entries.map((entry) => entry.idempotencyKey));
+          return entries.map(() => failure('no'));
+        },
+      },
+      idempotencyKey: (item) => `key of ${item}`,
+      layers: [deadLetter({ store })],
+      maxItems: 2,
+      env,
+    });
+    batcher.offer('a');
+    await expect(batcher.push('b')).rejects.toMatchObject({ deadLetterId: 'dl-2' });
+    await batcher.close();
+    expect(seen).toEqual(['key of a', 'key of b']);
+    expect(store.list().map(({ trace, idempotencyKey }) => [trace, idempotencyKey])).toEqual([
+      ['00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', 'key of a'],
+      ['00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', 'key of b'],
+    ]);
   });
 
   it('R-173: of 15 failing batches, 10 wait for their retry and 5 are parked with RETRY_OVERFLOW (S4)', async () => {
@@ -169,6 +219,7 @@ const letterOf = (value: string, code = 'X', message = 'no') => ({
   attempts: 1,
   firstFailedAt: 1,
   lastFailedAt: 2,
+  tries: [],
 });
 
 describe('the memory store of dead letters', () => {

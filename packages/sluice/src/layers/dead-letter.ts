@@ -88,17 +88,29 @@ async function park<I, R>(
 function letterOf<I>(batch: Batch<I>, item: Item<I>, outcome: Outcome<unknown>, env: Env): NewLetter<I> {
   const { failure: problem, tries } = outcome as Extract<Outcome<unknown>, { kind: 'failed' }>;
   const now = env.clock.wall();
+  const { code, class: failureClass, message } = problem;
+  const trace = traceOf(item.origins);
   return {
     value: item.value,
     itemId: item.id,
     ...(item.idempotencyKey === undefined ? {} : { idempotencyKey: item.idempotencyKey }),
     lane: batch.lane,
     batchId: batch.id,
-    code: problem.code,
-    class: problem.class,
-    message: problem.message,
+    ...{ code, class: failureClass, message },
     attempts: tries?.attempts ?? 1,
     firstFailedAt: tries?.firstFailedAt ?? now,
     lastFailedAt: now,
+    tries: tries?.history ?? [{ at: now, code, class: failureClass, message }],
+    ...(trace === undefined ? {} : { trace }),
   };
+}
+
+/** The first origin that is a span context, as OpenTelemetry's adapter gives them, in the form of W3C Trace Context. */
+function traceOf(origins: readonly unknown[] | undefined): string | undefined {
+  for (const origin of origins ?? []) {
+    const { traceId, spanId, traceFlags } = (origin ?? {}) as { traceId?: unknown; spanId?: unknown; traceFlags?: unknown };
+    if (typeof traceId !== 'string' || typeof spanId !== 'string') continue;
+    return `00-${traceId}-${spanId}-${traceFlags === 0 ? '00' : '01'}`;
+  }
+  return undefined;
 }

@@ -4,7 +4,7 @@ import type { Batch } from '../core/batch.js';
 import { abortionOf } from '../core/context.js';
 import type { DispatchContext } from '../core/dispatcher.js';
 import { failure, type SluiceError } from '../core/errors.js';
-import { failed, type Outcome } from '../core/outcome.js';
+import { type FailedTry, failed, maxHistory, type Outcome } from '../core/outcome.js';
 import type { Clock } from '../env/env.js';
 
 /** What decides whether an item may be tried again. */
@@ -31,6 +31,9 @@ export interface RetryCourse<R> {
   end(): readonly Outcome<R>[];
 }
 
+/** Longest message of a failed try that is kept, in UTF-16 units. */
+const maxMessageChars = 2_000;
+
 /** Begins the course of a batch. */
 export function retryCourse<R>(
   batch: Batch<unknown>,
@@ -41,7 +44,7 @@ export function retryCourse<R>(
   const { items } = batch;
   const settled = new Array<Outcome<R>>(items.length);
   const tries = new Array<number>(items.length).fill(0);
-  const firstFailedAt = new Array<number>(items.length).fill(0);
+  const histories = new Array<History>(items.length).fill(noHistory);
   let counted = 0;
 
   const mayTryAgain = (outcome: Outcome<R>, tried: number): boolean => {
@@ -55,12 +58,12 @@ export function retryCourse<R>(
   return {
     attempt: () => context.attempt + counted,
     learn(indexes, outcomes) {
-      const now = clock.wall();
+      const add = historian(clock.wall());
       return indexes.filter((index, i) => {
         const outcome = outcomes[i]!;
         settled[index] = moreTelling(settled[index], outcome);
         if (outcome.kind !== 'ok' && outcome.failure.class !== 'blocked') counted = Math.max(counted, ++tries[index]!);
-        if (outcome.kind !== 'ok' && firstFailedAt[index] === 0) firstFailedAt[index] = now;
+        if (outcome.kind !== 'ok') histories[index] = add(histories[index]!, outcome.failure);
         return mayTryAgain(outcome, tries[index]!);
       });
     },
@@ -81,7 +84,7 @@ export function retryCourse<R>(
         settled[index] = known;
       }
     },
-    end: () => withTries(settled, tries, firstFailedAt),
+    end: () => withTries(settled, tries, histories),
   };
 }
 
@@ -90,22 +93,42 @@ function moreTelling<R>(before: Outcome<R> | undefined, now: Outcome<R>): Outcom
   return before !== undefined && now.kind === 'failed' && now.failure.class === 'rejected' ? before : now;
 }
 
+type History = readonly FailedTry[];
+
+const noHistory: History = [];
+
+/** Adds failures of one moment to histories: the same failure after the same history gives the same one, so that items go on sharing it. */
+function historian(at: number): (before: History, problem: SluiceError) => History {
+  let lastBefore: History | undefined;
+  let lastProblem: SluiceError | undefined;
+  let after = noHistory;
+  return (before, problem) => {
+    if (before === lastBefore && problem === lastProblem) return after;
+    const { code, class: failureClass, message } = problem;
+    const tried = { at, code, class: failureClass, message: message.slice(0, maxMessageChars) };
+    [lastBefore, lastProblem] = [before, problem];
+    after = before.length < maxHistory ? [...before, tried] : [...before.slice(0, 5), ...before.slice(6), tried];
+    return after;
+  };
+}
+
 /** Items that shared one outcome and one history go on sharing one: layers above know by it that the batch failed as a whole. */
 function withTries<R>(
   settled: readonly Outcome<R>[],
   tries: readonly number[],
-  firstFailedAt: readonly number[],
+  histories: readonly History[],
 ): readonly Outcome<R>[] {
   let last: Outcome<R> | undefined;
   let lastIndex = -1;
   let lastGiven: Outcome<R> | undefined;
   return settled.map((outcome, i) => {
     if (outcome.kind !== 'failed' || outcome.failure.class === 'rejected' || tries[i] === 0) return outcome;
-    const same = outcome === last && tries[i] === tries[lastIndex] && firstFailedAt[i] === firstFailedAt[lastIndex];
+    const same = outcome === last && tries[i] === tries[lastIndex] && histories[i] === histories[lastIndex];
     if (!same) {
       last = outcome;
       lastIndex = i;
-      lastGiven = { ...outcome, tries: { attempts: tries[i]!, firstFailedAt: firstFailedAt[i]! } };
+      const history = histories[i]!;
+      lastGiven = { ...outcome, tries: { attempts: tries[i]!, firstFailedAt: history[0]!.at, history } };
     }
     return lastGiven!;
   });
