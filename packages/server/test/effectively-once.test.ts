@@ -21,7 +21,7 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-async function start(database: string): Promise<Service> {
+async function start(database: string, fields: object = {}): Promise<Service> {
   const config = configSchema.parse({
     dataDir: join(folder, 'data'),
     database,
@@ -42,6 +42,7 @@ async function start(database: string): Promise<Service> {
           effectivelyOnce: true,
         },
         window: { maxDelayMs: 5 },
+        ...fields,
       },
     },
   });
@@ -96,4 +97,29 @@ it('a row that the table refuses is a dead letter with the server’s reason; th
   };
   expect(groups.map(({ code }) => code).sort()).toEqual(['PG_22P02', 'PG_23514']);
   expect(await query(database, 'SELECT number FROM orders')).toEqual([{ number: '1' }]);
+});
+
+it('strict order halts in front of a bad row, nothing behind it is written, and an operator parks it', async () => {
+  const database = await postgres.freshDatabase();
+  await query(database, 'CREATE TABLE orders (number text, customer text, total numeric CHECK (total > 0), detail jsonb)');
+  await start(database, { strict: 'halt' });
+  const url = `${service!.url}/v1/streams/orders/events`;
+  const body = JSON.stringify(
+    [
+      { id: 1, total: 5 },
+      { id: 2, total: -5 },
+      { id: 3, total: 7 },
+    ].map((order) => ({ ...order, customer: 'c' })),
+  );
+  await fetch(url, { method: 'POST', body, headers: { 'content-type': 'application/json' } });
+  const numbers = async () =>
+    (await query<{ number: string }>(database, 'SELECT number FROM orders ORDER BY number')).map(({ number }) => number);
+  const state = async () => {
+    const pipeline = await (await fetch(`${service!.controlUrl}/v1/pipelines/orders`)).json();
+    return (pipeline as { partitions: { state: string }[] }).partitions[0]!.state;
+  };
+  await expect.poll(state, { timeout: 10_000 }).toBe('halted');
+  expect(await numbers()).toEqual(['1']);
+  await fetch(`${service!.controlUrl}/v1/pipelines/orders/resume?parkHalted=true`, { method: 'POST' });
+  await expect.poll(numbers, { timeout: 10_000 }).toEqual(['1', '3']);
 });

@@ -30,9 +30,10 @@ export function addPipelineRoutes(app: FastifyInstance, { pipelines }: { readonl
     await pipeline.consumer.pause();
     return pipelineJson(pipeline);
   });
-  app.post<Named>('/v1/pipelines/:name/resume', async ({ params }) => {
+  // Strict order has halted in front of a record: it is tried again, or parked with parkHalted.
+  app.post<Named & { Querystring: { parkHalted?: string } }>('/v1/pipelines/:name/resume', async ({ params, query }) => {
     const pipeline = find(params.name);
-    await pipeline.consumer.resume();
+    await pipeline.consumer.resume({ parkHalted: query.parkHalted === 'true' });
     return pipelineJson(pipeline);
   });
   app.post<Named & { Querystring: { to?: string; partition?: string } }>(

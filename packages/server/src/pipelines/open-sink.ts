@@ -23,6 +23,8 @@ export interface SinkParts {
   /** Names the sink: its pipeline, and its branch if it is one. */
   readonly name: string;
   readonly maxInFlight: number;
+  /** Of its pipeline: strict order stops in front of a bad event. */
+  readonly halts: boolean;
   /** Of its pipeline: names the cursor. */
   readonly group: string;
   readonly env: Env;

@@ -94,12 +94,17 @@ export async function startPipeline(name: string, config: PipelineConfig, parts:
 }
 
 /** The main sink first, then those of the branches by their names. */
-async function openSinks(name: string, { group = name, sink, branches, maxInFlight }: PipelineConfig, parts: PipelineParts) {
+async function openSinks(
+  name: string,
+  { group = name, sink, branches, maxInFlight, strict }: PipelineConfig,
+  parts: PipelineParts,
+) {
   const opened = new Map<string, PipelineSink>();
+  const own = { group, maxInFlight, halts: strict === 'halt' };
   try {
-    opened.set('', await openSink(sink, { ...parts, name, group, maxInFlight }));
+    opened.set('', await openSink(sink, { ...parts, ...own, name }));
     for (const [branch, config] of Object.entries(branches))
-      opened.set(branch, await openSink(config, { ...parts, name: `${name}-${branch}`, group, maxInFlight }));
+      opened.set(branch, await openSink(config, { ...parts, ...own, name: `${name}-${branch}` }));
     return opened;
   } catch (error) {
     await Promise.all([...opened.values()].map((one) => one.close()));

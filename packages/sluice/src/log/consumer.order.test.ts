@@ -156,6 +156,32 @@ describe('strict order', () => {
     await world.drained(consumer);
   });
 
+  it("'halt' sends nothing again that a sink has held back behind the bad record that it named itself", async () => {
+    const written: string[] = [];
+    const sink: Sink<LogRecord, unknown> = {
+      atomic: true,
+      idempotent: true,
+      async write(records) {
+        const at = records.findIndex((record) => record.id === 'e3');
+        written.push(...records.slice(0, at === -1 ? undefined : at).map((record) => record.id));
+        const heldBack = () => failure('not written: one before it is bad', { code: 'HALTED', class: 'rejected' });
+        return records.map((_, i) => (at === -1 || i < at ? undefined : i === at ? bad() : heldBack()));
+      },
+    };
+    const world = await consumerWorld({ strict: 'halt', sink, maxItems: 16 });
+    await world.append(0, 8);
+    const consumer = await world.start();
+    await world.env.clock.advance(60_000);
+    expect(written).toEqual(['e0', 'e1', 'e2']);
+    expect(consumer.status().partitions).toMatchObject([{ state: 'halted', cursor: 3 }]);
+    const resumed = consumer.resume({ parkHalted: true });
+    await world.env.clock.advance(100);
+    await resumed;
+    await world.env.clock.advance(1_000);
+    expect(written).toEqual(['e0', 'e1', 'e2', 'e4', 'e5', 'e6', 'e7']);
+    await world.drained(consumer);
+  });
+
   it("'halt' in one partition does not hold up the others", async () => {
     const world = await consumerWorld({
       strict: 'halt',

@@ -87,5 +87,7 @@ async function callBegins(items: readonly RecordItem[]): Promise<(() => void)[]>
 
 function askAgain(problem: unknown, fallback: FailureClass): SluiceError {
   const failure = asFailure(problem, fallback);
+  // Not sent because of what stands before it: to ask again for it alone would let it pass.
+  if (failure.code === 'HALTED') return failure;
   return failure.class === 'rejected' ? asFailure(failure, 'transient', { class: 'transient' }) : failure;
 }

@@ -13,6 +13,8 @@ export interface TableParts {
   readonly log: Log;
   readonly group: string;
   readonly maxInFlight: number;
+  /** Nothing behind a bad row is written: strict order halts in front of it. */
+  readonly halts: boolean;
   readonly env: Env;
 }
 
@@ -52,13 +54,14 @@ export function createTableText(table: string): string {
 export function postgresTable(
   config: TableConfig,
   connectionString: string,
-  { log, group, maxInFlight, env }: TableParts,
+  { log, group, maxInFlight, halts, env }: TableParts,
 ): PipelineSink {
   const { table, createTable = config.columns === undefined, effectivelyOnce } = config;
   const byKey = config.columns === undefined && !effectivelyOnce ? defaultKey : undefined;
   const conflict = config.conflict ?? byKey;
   const options: PostgresSinkOptions<Outgoing> = {
     ...{ connectionString, maxConnections: maxInFlight, table, env },
+    ...(halts ? { badRows: 'halt' as const } : {}),
     columns: Object.fromEntries(
       Object.entries(config.columns ?? defaultColumns).map(([name, column]) => [name, columnOf(column)]),
     ),
