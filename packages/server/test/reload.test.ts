@@ -138,6 +138,24 @@ describe('a reload', () => {
   });
 });
 
+it('refuses events with 503 at log.maxBytes, and takes them again when the pipeline has caught up', async () => {
+  await start(`log: { maxBytes: 1048576 }\npipelines: { p: ${pipeline(', paused: true')} }`);
+  const large = 'x'.repeat(400_000);
+  const push = async (id: number) => {
+    const headers = { 'content-type': 'application/json' };
+    const response = await fetch(`${service!.url}/v1/streams/events/events`, {
+      method: 'POST',
+      body: JSON.stringify({ id, large }),
+      headers,
+    });
+    return [response.status, response.headers.get('retry-after')];
+  };
+  for (let id = 0; id < 4; id++) expect((await push(id))[0]).toBe(200);
+  await expect.poll(() => push(9), { timeout: 5_000, interval: 200 }).toEqual([503, '10']);
+  await control('/v1/pipelines/p/resume', 'POST');
+  await expect.poll(() => push(10), { timeout: 10_000, interval: 200 }).toEqual([200, null]);
+});
+
 describe('the control plane', () => {
   it('pauses, resumes and replays a pipeline', async () => {
     await start(`streams: { events: { retention: { maxAgeMs: 3600000 } } }\npipelines: { p: ${pipeline()} }`);

@@ -30,6 +30,8 @@ export interface EventsRouteParts {
   readonly ackTimeoutMs: () => number;
   readonly callers: Callers;
   readonly admission: Admission;
+  /** The log holds as much as it may. Default: never. */
+  readonly isLogFull?: (() => boolean) | undefined;
   /** Told of each receipt. */
   readonly onReceipt: (receipt: Receipt) => void;
 }
@@ -77,6 +79,7 @@ export function createEventsRoute(
     const binary = isBinaryCloudEvent(headers);
     const format = binary ? 'cloudevent' : bodyFormat(headers['content-type']);
     const gzip = isGzip(headers['content-encoding']);
+    if (parts.isLogFull?.() === true) throw logFull();
     const entry = letIn(admission, tenant);
     whenGone(response, entry.leave);
     const about = streams?.(stream);
@@ -161,6 +164,12 @@ function decoded(text: string): string {
   } catch {
     throw new HttpError(400, 'INVALID_URL', 'the path of the URL is not valid percent-encoded UTF-8');
   }
+}
+
+function logFull(): HttpError {
+  const message =
+    'the log holds as many bytes as it may (log.maxBytes); nothing of this request was stored; send it again after Retry-After';
+  return overloaded('LOG_FULL', message, 10_000);
 }
 
 function letIn(admission: Admission, tenant: string): Entry {

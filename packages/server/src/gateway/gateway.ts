@@ -43,6 +43,8 @@ export interface GatewayOptions {
    * Default: no stream has one.
    */
   readonly settled?: (stream: string) => Settled | undefined;
+  /** The log holds as much as it may: events are answered with 503. Default: never. */
+  readonly isLogFull?: () => boolean;
   /** Order keys and schemas of streams. Default: none. */
   readonly streams?: (stream: string) => StreamRules | undefined;
   /** The key-value client behind `GET /read`. Default: none, and `/read` answers 404. */
@@ -147,6 +149,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   refuseProtocolErrors(app);
   route.handle = eventsHandler(
     createEventsRoute({
+      isLogFull: options.isLogFull,
       ...{ log: options.log, settled: options.settled, streams: options.streams, limits, callers, admission },
       ackTimeoutMs: () => ackTimeoutMs,
       onReceipt: (receipt) => count(counters, receipt),

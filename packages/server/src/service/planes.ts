@@ -25,6 +25,8 @@ export interface PlaneParts {
   readonly streams: ReadonlyMap<string, StreamRules>;
   /** Called when an operator wants the service to stop in order. */
   readonly drain: () => void;
+  /** The log holds as much as it may. */
+  readonly isLogFull: () => boolean;
   readonly env: Env;
 }
 
@@ -44,7 +46,7 @@ export interface Planes {
  * @throws SluiceError `LISTEN_FAILED`
  */
 export async function startPlanes(parts: PlaneParts): Promise<Planes> {
-  const { log, metrics, logger, read, drain, env } = parts;
+  const { log, metrics, logger, read, drain, isLogFull, env } = parts;
   let { config, streams } = parts;
   let pipelines: Pipelines | undefined;
   let live: Live | undefined;
@@ -73,7 +75,7 @@ export async function startPlanes(parts: PlaneParts): Promise<Planes> {
   const callers = createCallers(config.keys);
   const admission = createAdmission({ tenants: config.tenants, maxHeldItems: config.log.maxHeldItems, clock: env.clock });
   const gateway = await createGateway({
-    ...{ log, callers, admission, version, read, ready, logger },
+    ...{ log, callers, admission, version, read, ready, logger, isLogFull },
     ...gatewaySettings(config),
     streams: (stream) => streams.get(stream),
     settled: (stream) => (isRead(stream) ? settledBy(stream) : undefined),

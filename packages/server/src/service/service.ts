@@ -15,6 +15,7 @@ import { takeDataFolder } from './data-folder.js';
 import { type Database, startDatabase } from './database.js';
 import { defineStreams } from './define-streams.js';
 import { createLive, type Live } from './live.js';
+import { watchLogBound } from './log-bound.js';
 import { type Pipelines, startPipelines } from './pipelines.js';
 import { startPlanes } from './planes.js';
 import { createReads } from './reads.js';
@@ -87,6 +88,9 @@ async function start(loaded: Loaded, undo: Undo): Promise<Service> {
   undo.add(() => log.close());
   await defineStreams(log, config.streams);
 
+  const bound = watchLogBound(log, () => config.log.maxBytes, env.clock);
+  undo.add(async () => bound.stop());
+
   const { upstreams } = config.reads;
   const backend = upstreams === undefined ? await startReferenceBackend() : undefined;
   if (backend !== undefined) undo.add(() => backend.close());
@@ -102,6 +106,7 @@ async function start(loaded: Loaded, undo: Undo): Promise<Service> {
     logger,
     read: reads.read,
     drain: wantDrain,
+    isLogFull: () => bound.isFull,
     env,
   });
   undo.add(() => planes.gateway.close());
@@ -119,7 +124,7 @@ async function start(loaded: Loaded, undo: Undo): Promise<Service> {
   const live = createLive(loaded, { log, planes, pipelines });
   planes.attach(pipelines, live);
 
-  const running = { env, log, pipelines, ...planes, reads, backend, database: started, folder };
+  const running = { env, log, bound, pipelines, ...planes, reads, backend, database: started, folder };
   let stopping: Promise<StopReport> | undefined;
   return {
     url: `http://${urlHost(config.gateway.host)}:${planes.gateway.port}`,

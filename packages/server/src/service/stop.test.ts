@@ -21,6 +21,7 @@ function running(overrides: { readonly log?: Partial<Log>; readonly hung?: boole
     log,
     gateway: { stopIntake: part('intake'), close: part('gateway') },
     control: { close: part('control') },
+    bound: { stop() {} },
     pipelines: {
       all: [{ stream: 'events', consumer: { status: () => ({ broken: undefined }) } }],
       drain: async () => {

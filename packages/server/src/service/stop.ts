@@ -27,6 +27,7 @@ export interface Running extends Pick<Planes, 'gateway' | 'control'> {
   readonly env: Env;
   readonly log: Log;
   readonly pipelines: Pipelines;
+  readonly bound: { stop(): void };
   readonly reads: { close(options: { readonly deadlineMs: number }): Promise<unknown> };
   readonly backend: { close(): Promise<void> } | undefined;
   readonly database: Database;
@@ -44,9 +45,10 @@ const closingMs = 900;
  * holds it up beyond the deadline and the {@link closingMs} after it.
  */
 export async function stopService(running: Running, deadlineMs: number): Promise<StopReport> {
-  const { env, gateway, log, pipelines, reads, control, backend, database, folder } = running;
+  const { env, gateway, log, bound, pipelines, reads, control, backend, database, folder } = running;
   const { clock } = env;
   const startedAt = clock.now();
+  bound.stop();
   const left = () => Math.max(0, deadlineMs - (clock.now() - startedAt));
   const within = (ms: number, work: Promise<unknown>) => settledWithin(env, ms, work);
 
