@@ -39,7 +39,9 @@ export function createLetters(store: Store, clock: Clock, guard: LetterGuard): S
     after?: Buffer,
   ): AsyncGenerator<{ letter: DeadLetter; bytes: number; key: Buffer }> {
     if (filter.ids !== undefined) {
-      for (const key of filter.ids.flatMap((id) => keyOf(trees, id) ?? [])) {
+      // In the order of the keys, whatever that of the ids is: the next page begins behind the last key of this one.
+      const keys = [...new Set(filter.ids)].flatMap((id) => keyOf(trees, id) ?? []).sort(Buffer.compare);
+      for (const key of keys) {
         const row = trees.letters.getBinary(key);
         if (row === undefined || (after !== undefined && Buffer.compare(key, after) <= 0)) continue;
         const letter = decodeLetter(row);

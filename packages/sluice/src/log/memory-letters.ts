@@ -35,10 +35,10 @@ export function memoryLetters(letters: Map<string, DeadLetter>, env: Env, guard:
     if (known !== undefined) bytes -= bytesOf(known);
     return letters.delete(id);
   };
-  const matching = (filter: DeadLetterFilter) =>
-    filter.ids === undefined
-      ? [...letters.values()].filter((letter) => matchesFilter(letter, filter)).sort(byPlace)
-      : filter.ids.flatMap((id) => letters.get(id) ?? []).filter((letter) => matchesFilter(letter, filter));
+  const matching = (filter: DeadLetterFilter) => {
+    const named = filter.ids === undefined ? letters.values() : [...new Set(filter.ids)].flatMap((id) => letters.get(id) ?? []);
+    return [...named].filter((letter) => matchesFilter(letter, filter)).sort(byPlace);
+  };
 
   return {
     get items() {

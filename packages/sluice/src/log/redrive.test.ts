@@ -149,6 +149,17 @@ describe('redriveLetters', () => {
     await world.drained(bystander);
   });
 
+  it('sends the letters that are named, in whatever order they are named, in the order of their offsets', async () => {
+    const world = await deadWorld();
+    const ids = (await world.log.letters.page()).letters.map(({ id }) => id).reverse();
+    const job = redriveLetters(world.log, { filter: { ids: [...ids, ids[0]!] }, batchItems: 1, env: world.env });
+    await world.env.clock.advance(1_000);
+    expect(await job.done).toEqual({ state: 'done', matched: 5, redriven: 5, duplicates: 0, left: 0 });
+    const again = [...world.again()].sort((a, b) => a.offset - b.offset);
+    expect(again.map((record) => record.id)).toEqual(even(10));
+    await world.drained(world.consumer);
+  });
+
   it('R-97: goes to another stream when it is told', async () => {
     const world = await deadWorld();
     const job = redriveLetters(world.log, { target: 'mended', env: world.env });

@@ -83,9 +83,15 @@ export function exerciseLetters({ name, describe, expect, test, testRestart }: L
         (await page(again, { code: 'ODD', partition: 1 })).every(({ code, record }) => code === 'ODD' && record.partition === 1),
       ).toBe(true);
       expect((await page(again, { class: 'transient' })).length).toBe(0);
-      expect((await page(again, { ids: [seen[5]!, 'g/s/0/99999', 'nonsense', seen[2]!] })).map(({ id }) => id)).toEqual([
-        seen[5],
-        seen[2],
+      const ids = [seen[5]!, 'g/s/0/99999', 'nonsense', seen[2]!, seen[7]!, seen[5]!];
+      expect((await page(again, { ids })).map(({ id }) => id)).toEqual([seen[2], seen[5], seen[7]]);
+      const first = await again.letters.page({ filter: { ids }, limit: 1 });
+      const second = await again.letters.page({ filter: { ids }, limit: 1, after: first.next! });
+      const third = await again.letters.page({ filter: { ids }, limit: 1, after: second.next! });
+      expect([first, second, third].map(({ letters, next }) => [letters[0]!.id, next])).toEqual([
+        [seen[2], seen[2]],
+        [seen[5], seen[5]],
+        [seen[7], undefined],
       ]);
       const last = await again.letters.page({ filter: { stream: 's' }, limit: 40 });
       expect(last.next).toBe(undefined);
