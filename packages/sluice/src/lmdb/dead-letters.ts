@@ -73,7 +73,7 @@ export function createLetters(store: Store, clock: Clock, guard: LetterGuard): S
     const doomed: Buffer[] = [];
     for await (const { key } of matching(filter)) if (doomed.push(key) >= limit) break;
     if (doomed.length === 0) return 0;
-    const removed = await store.write(() => removeKeys(trees, doomed));
+    const removed = await store.write(() => removeKeys(trees, doomed, filter));
     changed();
     return removed;
   }
@@ -174,12 +174,13 @@ function deliveredKeys(
     .map(copy);
 }
 
-function removeKeys(trees: Trees, keys: readonly Buffer[]): number {
+/** What was parked anew since it was found, or marked, may not be meant any more. */
+function removeKeys(trees: Trees, keys: readonly Buffer[], { ids: _, ...filter }: DeadLetterFilter): number {
   let { items, bytes }: LetterTotals = readTotals(trees);
   let removed = 0;
   for (const key of keys) {
     const row = trees.letters.getBinary(key);
-    if (row === undefined) continue;
+    if (row === undefined || !matchesFilter(decodeLetter(row), filter)) continue;
     trees.letters.remove(key);
     items--;
     bytes -= row.length;

@@ -209,6 +209,19 @@ export function exerciseLetters({ name, describe, expect, test, testRestart }: L
       },
     );
 
+    test('a purge spares what is parked anew while it looks', async (log) => {
+      await append(log, 's', many('a', 2));
+      const records = await log.read('s', 0, 0, all);
+      const claim = await log.claim('g', 's', 0);
+      await log.settle(claim, { dead: records.map((record) => dead(record, 'X')) });
+      await log.letters.markRedriven(['g/s/0/0', 'g/s/0/1'], 1_234);
+      const settled = log.settle(claim, { dead: [dead(records[1]!, 'X')] });
+      const purged = log.letters.purge({ state: 'redriven' });
+      await settled;
+      expect(await purged).toBe(1);
+      expect((await page(log, {})).map(({ id, state }) => [id, state])).toEqual([['g/s/0/1', 'parked']]);
+    });
+
     test('stores at most twenty tries and cuts long messages, and tells names with slashes apart', async (log) => {
       await append(log, 'a/b', [event('x'), event('y')]);
       const [record] = await log.read('a/b', 0, 0, all);
