@@ -58,7 +58,7 @@ export function logModel(store: MemoryStore, stream: string, now: () => number):
   }
 
   function isFor(group: string, record: LogRecord): boolean {
-    return record.redrive === null || record.redrive.group === group;
+    return (record.redrive?.group ?? group) === group;
   }
 
   function isSettled(group: string, record: LogRecord): boolean {

@@ -28,7 +28,8 @@ export function encodeEvents(events: readonly NewEvent[]): EncodedEvents {
   // UTF-8 takes at most three bytes per UTF-16 unit: one guess from above, and no second pass over the strings.
   let most = 0;
   for (const { id, tenant, time, payload, key, trace, redrive } of events) {
-    const extras = (key?.length ?? 0) + (trace?.length ?? 0) + (redrive == null ? 0 : redrive.id.length + redrive.group.length);
+    const extras =
+      (key?.length ?? 0) + (trace?.length ?? 0) + (redrive == null ? 0 : redrive.id.length + (redrive.group?.length ?? 0));
     most += headerBytes + 8 + (id.length + tenant.length + (time?.length ?? 0) + extras) * 3 + payload.length;
   }
   const bytes = Buffer.allocUnsafe(most);
@@ -97,7 +98,7 @@ function writeRecord(bytes: Buffer, at: number, event: NewEvent): number {
   }
   if (redrive != null) {
     extras |= hasRedrive;
-    next = writeText(bytes, writeText(bytes, next, redrive.id), redrive.group);
+    next = writeText(bytes, writeText(bytes, next, redrive.id), redrive.group ?? '');
   }
   bytes.set(payload, next);
   bytes.writeUInt32BE(payload.length, at);
@@ -146,7 +147,7 @@ function readExtras(bytes: Buffer, from: number, extras: number): Extras {
   };
   const key = extras & hasKey ? next() : null;
   const trace = extras & hasTrace ? next() : null;
-  const redrive = extras & hasRedrive ? { id: next(), group: next() } : null;
+  const redrive = extras & hasRedrive ? { id: next(), group: next() || null } : null;
   return { key, trace, redrive, bytes: at - from };
 }
 

@@ -54,7 +54,7 @@ function checkEvent(event: NewEvent): void {
   if (trace !== undefined && trace !== null) checkText('trace', trace, maxTraceBytes);
   if (redrive !== undefined && redrive !== null) {
     checkText('redrive.id', redrive.id, maxKeyBytes);
-    checkName('group', redrive.group);
+    if (redrive.group !== null) checkName('group', redrive.group);
   }
   if (!(event.receivedAt >= 0 && event.receivedAt <= Number.MAX_SAFE_INTEGER / 64)) {
     throw invalid(`receivedAt must be epoch milliseconds, got ${shorten(event.receivedAt)}`);

@@ -154,7 +154,8 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
       ahead.add(record);
       if (settler!.watermark.isSettled(offset)) continue;
       // A redrive is for the group whose letter it was; the others have had the record.
-      if (record.redrive !== null && record.redrive.group !== group) {
+      const addressee = record.redrive?.group ?? group;
+      if (addressee !== group) {
         settler!.pass({ first: offset, last: offset });
         continue;
       }

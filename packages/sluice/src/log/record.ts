@@ -26,8 +26,8 @@ export interface NewEvent {
 export interface Redrive {
   /** Names this redrive of this letter: the same again is a duplicate. 1 to 512 bytes of UTF-8. */
   readonly id: string;
-  /** The group whose letter it was; others may pass it over. */
-  readonly group: string;
+  /** The group whose letter it was; others may pass it over. `null`: it was a letter of another stream, whose groups are no groups of this one. */
+  readonly group: string | null;
 }
 
 /** A record of the log. */

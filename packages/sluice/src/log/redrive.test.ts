@@ -171,6 +171,24 @@ describe('redriveLetters', () => {
     await world.drained(world.consumer);
   });
 
+  it('R-97: in another stream every group gets it, whatever its name is', async () => {
+    const world = await deadWorld();
+    const mender = scriptedSink<LogRecord, undefined>({ idempotent: true, answer: () => undefined });
+    const other = await world.start({ stream: 'mended', group: 'mender', sink: mender });
+    const job = redriveLetters(world.log, { target: 'mended', env: world.env });
+    await world.env.clock.advance(1_000);
+    await job.done;
+    await world.env.clock.advance(1_000);
+    expect(
+      mender.calls
+        .flatMap((call) => call.items)
+        .map((record) => record.id)
+        .sort(),
+    ).toEqual(even(10));
+    await world.drained(other);
+    await world.drained(world.consumer);
+  });
+
   it('says what the log fails with; the letters stay, and the same redrive may be started again', async () => {
     const world = await deadWorld();
     const full = Object.assign(Object.create(world.log), {

@@ -57,7 +57,8 @@ export interface RedriveJob {
 /**
  * Appends dead letters to a stream again, by stream, partition and offset, so that those of a key keep their order among each other. Each is
  * appended durably before it is marked: a crash in between sends it again, and the window of ids knows it by (id, redrive id). The event keeps
- * its id, key, tenant, times and payload, and names the group whose letter it was: other groups of the stream pass it over.
+ * its id, key, tenant, times and payload, and names the group whose letter it was: other groups of the stream pass it over. In another stream
+ * all groups get it.
  *
  * @throws SluiceError `INVALID_OPTION`
  */
@@ -113,7 +114,8 @@ export function redriveLetters(log: Log, options: RedriveLettersOptions = {}): R
 
   async function sendPage(letters: readonly DeadLetter[]): Promise<void> {
     for (const [stream, its] of byTarget(letters, options.target)) {
-      const appended = await appendWhenThereIsRoom(log, stream, its.map(eventOf), clock, stop.signal);
+      const events = its.map((letter) => eventOf(letter, stream));
+      const appended = await appendWhenThereIsRoom(log, stream, events, clock, stop.signal);
       if (appended === undefined) return;
       // First on disk, then marked: the other way round, a crash in between would lose the letter.
       await log.letters.markRedriven(
@@ -144,9 +146,11 @@ function byTarget(letters: readonly DeadLetter[], target: string | undefined): M
   return targets;
 }
 
-function eventOf(letter: DeadLetter): NewEvent {
+/** In another stream it is for everybody: the groups there have not had it, and a namesake of the letter's group may not be among them. */
+function eventOf(letter: DeadLetter, stream: string): NewEvent {
   const { id, tenant, key, time, receivedAt, trace, payload } = letter.record;
-  return { id, tenant, key, time, receivedAt, trace, payload, redrive: { id: redriveIdOf(letter), group: letter.group } };
+  const group = stream === letter.record.stream ? letter.group : null;
+  return { id, tenant, key, time, receivedAt, trace, payload, redrive: { id: redriveIdOf(letter), group } };
 }
 
 /**

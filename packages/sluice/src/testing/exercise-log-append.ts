@@ -12,9 +12,10 @@ export function exerciseAppend({ name, describe, expect, test, testRestart }: Lo
         event('ключ-ё-🦊', { tenant: 'ténant' }),
         event('c', { key: 'ключ', trace: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' }),
         event('d', { redrive: { id: 'g/s/0/1', group: 'g' }, time: '2026-01-02', key: 'k', trace: 't' }),
+        event('e', { redrive: { id: 'g/s/0/1', group: null }, payload: new Uint8Array([7]) }),
       ];
       expect(await append(log, 's', events)).toEqual(
-        [0, 1, 2, 3, 4].map((offset) => ({ partition: 0, offset, duplicate: false })),
+        [0, 1, 2, 3, 4, 5].map((offset) => ({ partition: 0, offset, duplicate: false })),
       );
       const records = await log.read('s', 0, 0, all);
       expect(records.map(plain)).toEqual(events.map((e, offset) => plain(recordOf(e, 's', 0, offset))));
