@@ -68,6 +68,26 @@ describe.skipIf(skip)('a full disk: needs root, to mount a small one', () => {
     await log.close();
   });
 
+  it('flushed never resolves while what was offered before it is in memory alone', async () => {
+    const { path } = disk(6);
+    const log = openLmdbLog({ path: join(path, 'log'), reserveBytes: 0 });
+    await log.append('s', [event('a', 100)]);
+    writeFileSync(join(path, 'other'), Buffer.alloc((5 << 20) + (512 << 10)));
+    expect(log.offer('s', [event('b', 800_000)])).toBe('accepted');
+    const told: Promise<unknown>[] = [];
+    // Before the group of the offer is cut, while it is committed, and after that has failed.
+    for (let turn = 0; turn < 40; turn++) {
+      const nextOffset = async () => (await log.streams())[0]!.nextOffset;
+      told.push(log.flushed().then(nextOffset, (error) => error.code));
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    rmSync(join(path, 'other'));
+    await log.flushed();
+    expect((await log.streams())[0]!.nextOffset).toBe(2);
+    expect([...new Set(await Promise.all(told))].filter((one) => one !== 'LOG_FULL' && one !== 2)).toEqual([]);
+    await log.close();
+  });
+
   it('says so when the disk is full before there is a store', async () => {
     const { path } = disk(1);
     writeFileSync(join(path, 'other'), Buffer.alloc((1 << 20) - 8_192));

@@ -89,6 +89,8 @@ export function createAppends(
   /** How much more may be taken before the disk is asked again. */
   let roomBytes = 0;
   let committing: Promise<void> = Promise.resolve();
+  /** How often a commit has failed with what was merely offered. */
+  let timesHeldAgain = 0;
 
   return {
     offer(stream, events) {
@@ -111,9 +113,14 @@ export function createAppends(
         else enqueue(append);
       });
     },
-    flushed() {
-      if (held.length === 0) return committing;
-      return new Promise((resolve, reject) => enqueue({ ...nothing, waiter: { resolve: () => resolve(), reject } }));
+    async flushed() {
+      let before: number;
+      do {
+        before = timesHeldAgain;
+        if (heldItems === 0) await committing;
+        else await new Promise<void>((resolve, reject) => enqueue({ ...nothing, waiter: { resolve: () => resolve(), reject } }));
+        // A commit that failed meanwhile has put behind this what came before it.
+      } while (timesHeldAgain !== before);
     },
     get memoryOnly() {
       return heldItems;
@@ -221,6 +228,7 @@ export function createAppends(
     const offered = group.filter((append) => append.waiter === undefined);
     release(waited);
     for (const append of waited) append.waiter!.reject(error);
+    if (offered.length > 0) timesHeldAgain++;
     held = [...offered, ...held];
     if (held.length === 0 || store.stoppedBy !== undefined || state === 'closing' || next !== 'none') return;
     next = 'waits for the disk';
