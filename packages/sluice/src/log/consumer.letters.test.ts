@@ -132,6 +132,45 @@ describe('dead letters of a consumer', () => {
     expect(await world.drained(consumer)).toMatchObject({ ok: 20, dead: 20, leftInLog: 0 });
   });
 
+  it('a disk that is full stops the reading, raises one alarm, and is tried again: with room again all goes on, and nothing is called twice', async () => {
+    const world = await consumerWorld({
+      answer: (records) => records.map((record) => (record.id === 'e1' ? failure('bad row') : undefined)),
+      maxItems: 2,
+      maxAhead: 10,
+    });
+    let isFull = true;
+    const { settle } = world.log;
+    world.log.settle = (owner, move) => {
+      if (isFull) return Promise.reject(failure('the disk is full', { code: 'LOG_FULL', class: 'rejected' }));
+      return settle(owner, move);
+    };
+    await world.append(0, 40);
+    const consumer = await world.start();
+    await world.env.clock.advance(60_000);
+    const full = consumer.status();
+    expect(full).toMatchObject({ state: 'running', broken: undefined, problem: { code: 'LOG_FULL' } });
+    expect(world.env.eventsOf('alarm').map(({ code }) => code)).toEqual(['LOG_FULL']);
+    expect(world.calls().flat().length).toBeLessThan(20);
+    expect((await world.log.position('g', 'events', 0))!.cursor).toBe(0);
+    isFull = false;
+    await world.env.clock.advance(60_000);
+    expect(consumer.status().problem).toBeUndefined();
+    expect(await consumer.lag()).toMatchObject({ items: 0 });
+    expect(world.calls().flat()).toHaveLength(40);
+    expect(await world.drained(consumer)).toMatchObject({ ok: 39, dead: 1, leftInLog: 0 });
+    expect(world.env.clock.timers).toBe(0);
+  });
+
+  it('a drain on a full disk ends, and says what stays in the log', async () => {
+    const world = await consumerWorld();
+    world.log.settle = () => Promise.reject(failure('the disk is full', { code: 'LOG_FULL', class: 'rejected' }));
+    await world.append(0, 3);
+    const consumer = await world.start();
+    await world.env.clock.advance(1_000);
+    expect(await world.drained(consumer, 2_000)).toMatchObject({ ok: 0, dead: 0, leftInLog: 3 });
+    expect(world.env.clock.timers).toBe(0);
+  });
+
   it('a drain that finds no room for them says that their records stay in the log', async () => {
     const world = await consumerWorld({
       answer: (records) => records.map(() => failure('bad row')),

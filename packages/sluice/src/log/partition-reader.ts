@@ -89,7 +89,7 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
     claim = await log.claim(group, stream, partition);
     settler = createSettler(log, claim, clock, waiters, {
       written: readers.written,
-      letterRoomChanged,
+      roomChanged,
       refused: (refusal) => (refusal.code === 'FENCED' ? fenced(refusal) : breakDown(refusal)),
     });
     inFlight = createInFlight(log, claim, clock, (thrown) => {
@@ -227,7 +227,7 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
     giveBack();
   }
 
-  function letterRoomChanged(): void {
+  function roomChanged(): void {
     const { full } = settler!;
     if (full !== undefined) trouble(full);
     else {

@@ -18,7 +18,7 @@ export interface Settler {
   readonly watermark: Watermark;
   /** Records settled that the log does not know of yet. */
   readonly unwritten: number;
-  /** The log has no room for dead letters: those that there are here are held, and nothing more must be read. */
+  /** The log has no room for dead letters, or its disk is full: what cannot be written is held here, and nothing more must be read. */
   readonly full: SluiceError | undefined;
   ok(offset: number): void;
   dead(letter: NewDeadLetter): void;
@@ -36,8 +36,8 @@ export interface Settler {
 export interface SettlerEvents {
   /** Written: so many were taken by the sink, and so many parked. */
   written(ok: number, dead: number): void;
-  /** The log has no room for letters, or has some again. */
-  letterRoomChanged(): void;
+  /** The log has no room for letters, or its disk has none for anything; or there is some again. */
+  roomChanged(): void;
   /** The log refused for another reason; nothing more is written. */
   refused(problem: SluiceError): void;
 }
@@ -45,7 +45,7 @@ export interface SettlerEvents {
 /** How long settlements gather, in milliseconds. */
 const gatherMs = 25;
 
-/** How long after the log had no room for letters they are offered again, in milliseconds. */
+/** How long after the log had no room they are offered again, in milliseconds. */
 const probeMs = 1_000;
 
 /** A settler for what a claim has brought. */
@@ -91,9 +91,9 @@ export function createSettler(log: Log, claim: Claim, clock: Clock, waiters: Set
       watermark.settle(offset);
       waiters.tell(partition, offset, 'dead');
     }
-    if (full !== undefined && letters.size > 0) {
+    if (full !== undefined && (letters.size > 0 || full.code === 'LOG_FULL')) {
       full = undefined;
-      events.letterRoomChanged();
+      events.roomChanged();
     }
     rest();
     events.written(countOf(ranges), letters.size);
@@ -103,6 +103,15 @@ export function createSettler(log: Log, claim: Claim, clock: Clock, waiters: Set
     writing = undefined;
     delivered = [...batch.delivered, ...delivered];
     for (const [offset, letter] of batch.dying) dying.set(offset, letter);
+    if (problem.code === 'LOG_FULL') {
+      // The disk: the log goes on when there is room, and so does this.
+      moved = true;
+      state = 'idle';
+      tellWritten();
+      hold(problem);
+      gather(probeMs);
+      return;
+    }
     if (problem.code !== 'DEAD_LETTERS_FULL') {
       state = 'broken';
       tellWritten();
@@ -114,11 +123,15 @@ export function createSettler(log: Log, claim: Claim, clock: Clock, waiters: Set
       write(fewer);
       return;
     }
-    const isNews = full === undefined;
-    full = problem;
-    if (isNews) events.letterRoomChanged();
+    hold(problem);
     if (delivered.length > 0) write(0);
     else rest();
+  }
+
+  function hold(problem: SluiceError): void {
+    const isNews = full === undefined;
+    full = problem;
+    if (isNews) events.roomChanged();
   }
 
   /** After a write: goes on gathering when there is something, and tells those who wait when there is nothing more that can be written. */
