@@ -16,6 +16,27 @@ const bad = (id: string) => (records: readonly LogRecord[]) =>
   records.map((record) => (record.id === id ? failure('bad row', { code: 'PG_22P02' }) : undefined));
 
 describe('dead letters of a consumer', () => {
+  it('once all that the sink refused is parked, the consumer has no problem: nothing waits for the sink any more', async () => {
+    const down: Sink<LogRecord, undefined> = {
+      idempotent: true,
+      write: () => Promise.reject(failure('no connection', { class: 'transient', code: 'UNREACHABLE' })),
+    };
+    const world = await consumerWorld({ sink: down, retry: { maxAttempts: 3, baseMs: 1_000 } });
+    await world.append(0, 2);
+    const consumer = await world.start();
+    await world.env.clock.advance(500);
+    expect(consumer.status().problem).toMatchObject({ code: 'UNREACHABLE' });
+    await world.env.clock.advance(60_000);
+    expect(world.log.letters.items).toBe(2);
+    expect(consumer.status().problem).toBeUndefined();
+    const since = world.env.clock.wall();
+    await world.append(2, 1);
+    await world.env.clock.advance(500);
+    expect(consumer.status().problem!.since).toBeGreaterThanOrEqual(since);
+    await world.env.clock.advance(60_000);
+    await world.drained(consumer);
+  });
+
   it('R-117, R-189: hold every attempt, times, time-outs apart, and the record byte for byte, key, trace and tenant included', async () => {
     let call = 0;
     const sink: Sink<LogRecord, undefined> = {

@@ -47,7 +47,10 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
 
   const engine: ConsumerEngine = consumerEngine(options, settings, env, {
     settle: (item, outcome) => (item.owner as PartitionReader).ended(item, outcome),
-    settled: wakeAll,
+    settled() {
+      forgetOldProblem();
+      wakeAll();
+    },
     observe: watchSink,
   });
   const alone = createAlone(() => engine.flush(), clock, settings.timeoutMs, wakeAll);
@@ -132,6 +135,13 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
       observe({ type: 'alarm', name, partition: undefined, code, failureClass, message });
     }
     sinkProblem = { code, class: failureClass, message, since: sinkProblem?.since ?? clock.wall() };
+  }
+
+  /** A sink that nothing waits for any more, since retry has given all of it up, keeps nobody from delivering. */
+  function forgetOldProblem(): void {
+    if (sinkProblem === undefined) return;
+    const { held, inFlight } = engine.tally();
+    if (held + inFlight === 0) sinkProblem = undefined;
   }
 
   function breakDown(problem: SluiceError): void {
