@@ -123,6 +123,14 @@ describeOnEachPostgres('values', 1, (world) => {
     );
   });
 
+  test('an array of unequal arrays is refused, by binary COPY too: nothing of it is left out', async () => {
+    await world.observer.query('CREATE TABLE uneven (n int, v int[])');
+    const sink = world.sink<{ n: number; v: unknown }>({ table: 'uneven', columns: ['n', 'v'] as never });
+    const items = Array.from({ length: 150 }, (_, n) => ({ n, v: n === 3 ? [[], [1]] : n === 4 ? [] : [[n]] }));
+    expect(Object.keys(failed(await sink.write(items, context())))).toEqual(['3']);
+    expect(await world.rows('SELECT v::text FROM uneven WHERE n IN (3, 4)')).toEqual([{ v: '{}' }]);
+  });
+
   test('inferred from the table: each column without a default, snake case from camel case too', async () => {
     await world.observer.query(`CREATE TABLE events (id bigint GENERATED ALWAYS AS IDENTITY, name text NOT NULL, received_at timestamptz,
       tags text[], made timestamptz DEFAULT now(), twice text GENERATED ALWAYS AS (name || name) STORED)`);

@@ -205,6 +205,8 @@ function writeArray(out: Bytes, value: unknown, element: { readonly kind: Kind; 
   const lengthAt = out.at;
   out.int32(0);
   const count = dimensions.reduce((product, length) => product * length, 1);
+  // The first is empty, the others need not be: what an array of arrays is then, the server says.
+  if (count === 0 && dimensions.length > 1) return false;
   out.int32(count === 0 ? 0 : dimensions.length);
   out.int32(1);
   out.int32(element.oid | 0);
