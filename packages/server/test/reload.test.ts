@@ -156,6 +156,32 @@ it('refuses events with 503 at log.maxBytes, and takes them again when the pipel
   await expect.poll(() => push(10), { timeout: 10_000, interval: 200 }).toEqual([200, null]);
 });
 
+describe('a pipeline that is paused', () => {
+  const stateOf = async () => {
+    const { state, lag } = (await control('/v1/pipelines/p')).body;
+    return [state, lag.items];
+  };
+
+  it('by the configuration starts without delivering, until somebody resumes it', async () => {
+    await start(`pipelines: { p: ${pipeline(', paused: true')} }`);
+    await post([1, 2, 3]);
+    expect(await stateOf()).toEqual(['paused', 3]);
+    await control('/v1/pipelines/p/resume', 'POST');
+    await expect.poll(async () => (await stateOf())[1]).toBe(0);
+  });
+
+  it('by an operator stays so over a reload that changes something else of it', async () => {
+    await start(`pipelines: { p: ${pipeline()} }`);
+    await control('/v1/pipelines/p/pause', 'POST');
+    write(`pipelines: { p: ${pipeline(', maxItems: 7')} }`);
+    expect((await control('/v1/config/reload', 'POST')).status).toBe(200);
+    await post([1, 2, 3]);
+    expect(await stateOf()).toEqual(['paused', 3]);
+    await control('/v1/pipelines/p/resume', 'POST');
+    await expect.poll(async () => (await stateOf())[1]).toBe(0);
+  });
+});
+
 describe('the control plane', () => {
   it('pauses, resumes and replays a pipeline', async () => {
     await start(`streams: { events: { retention: { maxAgeMs: 3600000 } } }\npipelines: { p: ${pipeline()} }`);

@@ -83,7 +83,6 @@ export async function startPipeline(name: string, config: PipelineConfig, parts:
     ...(config.rate === undefined ? {} : { rate: config.rate }),
     ...(config.strict === false ? {} : { strict: config.strict }),
   });
-  if (config.paused) await consumer.pause();
   return {
     ...{ name, stream, group, config, consumer },
     problem: () => problemOf(consumer, preparations),

@@ -41,8 +41,10 @@ export async function startPipelines(
   const ended = { delivered: 0, dead: 0 };
   let streams = parts.streams;
 
-  async function start(name: string, config: PipelineConfig): Promise<void> {
+  async function start(name: string, config: PipelineConfig, paused = config.paused): Promise<void> {
     const pipeline = await startPipeline(name, config, { ...parts, streams });
+    // In the turn in which its consumer came: nothing has been read yet.
+    if (paused) await pipeline.consumer.pause();
     running.set(name, pipeline);
     onStarted(pipeline);
   }
@@ -83,10 +85,13 @@ export async function startPipelines(
         const same =
           isDeepStrictEqual(config, pipeline.config) && schemasOf(before, pipeline) === schemasOf(nextStreams, pipeline);
         if (same) continue;
+        const isPaused = pipeline.consumer.status().state === 'paused';
         await stop(pipeline);
         if (config === undefined) continue;
-        await start(pipeline.name, config).catch(async (error: unknown) => {
-          await start(pipeline.name, pipeline.config);
+        // What an operator said stands, unless the configuration says something new about it.
+        const paused = config.paused === pipeline.config.paused ? isPaused : config.paused;
+        await start(pipeline.name, config, paused).catch(async (error: unknown) => {
+          await start(pipeline.name, pipeline.config, isPaused);
           throw error;
         });
       }
