@@ -156,6 +156,31 @@ it('refuses events with 503 at log.maxBytes, and takes them again when the pipel
   await expect.poll(() => push(10), { timeout: 10_000, interval: 200 }).toEqual([200, null]);
 });
 
+describe('a stop in the middle of a reload', () => {
+  it('waits for the calls of the pipeline that is being changed, and reports what it leaves', async () => {
+    const handler = (maxItems: number) =>
+      `pipelines: { p: { stream: events, maxItems: ${maxItems}, maxInFlight: 1, window: { maxDelayMs: 5 }, sink: { type: module, handler: './slow.mjs#slow' } } }`;
+    const slow = { started: 0, ended: 0, end: () => {} };
+    (globalThis as { slow?: object }).slow = slow;
+    writeFileSync(
+      join(folder, 'slow.mjs'),
+      'export async function slow(events) { const { slow } = globalThis; slow.started += events.length; await new Promise((resolve) => { slow.end = resolve; }); slow.ended += events.length; }',
+    );
+    await start(handler(5));
+    await post([1, 2, 3, 4, 5, 6, 7]);
+    await expect.poll(() => slow.started).toBe(5);
+    write(handler(6));
+    const reload = control('/v1/config/reload', 'POST').catch(() => {});
+    await expect.poll(async () => (await control('/v1/pipelines')).body.pipelines).toEqual([]);
+    const report = service!.stop(5_000);
+    await expect.poll(() => post([8]).catch(() => 0)).not.toBe(200);
+    slow.end();
+    expect(await report).toMatchObject({ delivered: 5, leftInLog: 2, unread: 0, lost: 0 });
+    expect(slow).toMatchObject({ started: 5, ended: 5 });
+    await reload;
+  });
+});
+
 describe('a pipeline that is paused', () => {
   const stateOf = async () => {
     const { state, lag } = (await control('/v1/pipelines/p')).body;

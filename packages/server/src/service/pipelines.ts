@@ -2,9 +2,11 @@
 
 import { setMaxListeners } from 'node:events';
 import { isDeepStrictEqual } from 'node:util';
+import { SluiceError } from 'sluice';
 import type { Config, PipelineConfig } from '../config/config.js';
 import type { Settled } from '../gateway/receive.js';
 import { type Pipeline, type PipelineParts, startPipeline } from '../pipelines/pipeline.js';
+import { settledWithin } from './settled-within.js';
 
 /** The pipelines of a service. */
 export interface Pipelines {
@@ -38,8 +40,14 @@ export async function startPipelines(
   onStarted: (pipeline: Pipeline) => void,
 ): Promise<Pipelines> {
   const running = new Map<string, Pipeline>();
+  /** Those that a change is stopping. */
+  const leaving = new Set<Pipeline>();
   const ended = { delivered: 0, dead: 0 };
+  let changing: Promise<unknown> = Promise.resolve();
+  let isEnding = false;
   let streams = parts.streams;
+  const { clock } = parts.env;
+  const all = () => [...running.values()];
 
   async function start(name: string, config: PipelineConfig, paused = config.paused): Promise<void> {
     const pipeline = await startPipeline(name, config, { ...parts, streams });
@@ -51,12 +59,49 @@ export async function startPipelines(
 
   async function stop(pipeline: Pipeline): Promise<void> {
     running.delete(pipeline.name);
+    leaving.add(pipeline);
     // What has not left yet stays in the log; what has is settled.
     await pipeline.consumer.pause();
     const { ok, dead } = await pipeline.consumer.drain({ deadlineMs: 0 });
+    leaving.delete(pipeline);
+    // A drain that began meanwhile has taken it back, and reports and closes it.
+    if (running.get(pipeline.name) === pipeline) return;
     ended.delivered += ok;
     ended.dead += dead;
     await pipeline.close();
+  }
+
+  async function change(next: Config['pipelines'], nextStreams: Config['streams']): Promise<void> {
+    const schemasOf = (of: Config['streams'], { stream }: Pipeline) => of[stream]?.schemas;
+    const before = streams;
+    streams = nextStreams;
+    for (const pipeline of all()) {
+      const config = next[pipeline.name];
+      const same = isDeepStrictEqual(config, pipeline.config) && schemasOf(before, pipeline) === schemasOf(nextStreams, pipeline);
+      if (same) continue;
+      goOn();
+      const isPaused = pipeline.consumer.status().state === 'paused';
+      await stop(pipeline);
+      goOn();
+      if (config === undefined) continue;
+      // What an operator said stands, unless the configuration says something new about it.
+      const paused = config.paused === pipeline.config.paused ? isPaused : config.paused;
+      await start(pipeline.name, config, paused).catch(async (error: unknown) => {
+        goOn();
+        await start(pipeline.name, pipeline.config, isPaused);
+        throw error;
+      });
+    }
+    for (const [name, config] of Object.entries(next)) {
+      if (running.has(name)) continue;
+      goOn();
+      await start(name, config);
+    }
+  }
+
+  /** Nothing is stopped or started once all are to end. */
+  function goOn(): void {
+    if (isEnding) throw new SluiceError('the service is stopping.', { code: 'CLOSED', class: 'rejected' });
   }
 
   const started = await Promise.allSettled(Object.entries(configs).map(([name, config]) => start(name, config)));
@@ -65,7 +110,6 @@ export async function startPipelines(
     await Promise.all([...running.values()].map(stop));
     throw failed.reason;
   }
-  const all = () => [...running.values()];
   return {
     get all() {
       return all();
@@ -76,29 +120,23 @@ export async function startPipelines(
         const problem = pipeline.problem();
         return problem === undefined ? [] : [`the pipeline ${pipeline.name} does not deliver: ${problem}`];
       }),
-    async change(next, nextStreams) {
-      const schemasOf = (of: Config['streams'], { stream }: Pipeline) => of[stream]?.schemas;
-      const before = streams;
-      streams = nextStreams;
-      for (const pipeline of all()) {
-        const config = next[pipeline.name];
-        const same =
-          isDeepStrictEqual(config, pipeline.config) && schemasOf(before, pipeline) === schemasOf(nextStreams, pipeline);
-        if (same) continue;
-        const isPaused = pipeline.consumer.status().state === 'paused';
-        await stop(pipeline);
-        if (config === undefined) continue;
-        // What an operator said stands, unless the configuration says something new about it.
-        const paused = config.paused === pipeline.config.paused ? isPaused : config.paused;
-        await start(pipeline.name, config, paused).catch(async (error: unknown) => {
-          await start(pipeline.name, pipeline.config, isPaused);
-          throw error;
-        });
-      }
-      for (const [name, config] of Object.entries(next)) if (!running.has(name)) await start(name, config);
+    change(next, nextStreams) {
+      const changed = change(next, nextStreams);
+      changing = changed.catch(() => {});
+      return changed;
     },
     async drain(deadlineMs) {
-      const reports = await Promise.all(all().map(({ consumer }) => consumer.drain({ deadlineMs })));
+      isEnding = true;
+      const deadlineAt = clock.now() + deadlineMs;
+      for (const pipeline of leaving) running.set(pipeline.name, pipeline);
+      const first = all();
+      const firstReports = first.map(({ consumer }) => consumer.drain({ deadlineMs }));
+      await settledWithin(parts.env, deadlineMs, changing);
+      // What was on its way to start has started.
+      const late = all().filter((pipeline) => !first.includes(pipeline));
+      const left = Math.max(0, deadlineAt - clock.now());
+      const lateReports = late.map(({ consumer }) => consumer.drain({ deadlineMs: left }));
+      const reports = await Promise.all([...firstReports, ...lateReports]);
       const sum = (name: 'ok' | 'dead' | 'leftInLog') => reports.reduce((total, report) => total + report[name], 0);
       return { delivered: ended.delivered + sum('ok'), dead: ended.dead + sum('dead'), leftInLog: sum('leftInLog') };
     },

@@ -5,6 +5,7 @@ import type { Log } from 'sluice/log';
 import type { Database } from './database.js';
 import type { Pipelines } from './pipelines.js';
 import type { Planes } from './planes.js';
+import { settledWithin } from './settled-within.js';
 
 /** What a stop reports. */
 export interface StopReport {
@@ -86,16 +87,4 @@ function brokenOf({ all }: Pipelines): string | undefined {
     return error === undefined ? [] : [`${name}: ${error.message}`];
   });
   return broken.length === 0 ? undefined : broken.join('; ');
-}
-
-/** Waits for work that may hang, and no longer than that; what it fails with does not stop the stop. */
-function settledWithin(env: Env, ms: number, work: Promise<unknown>): Promise<void> {
-  return new Promise((resolve) => {
-    const cancel = env.clock.after(ms, resolve);
-    const done = () => {
-      cancel();
-      resolve();
-    };
-    work.then(done, done);
-  });
 }
