@@ -272,6 +272,50 @@ describe.each([
       expect(sink.stats().mergeProblem).toBeUndefined();
     });
 
+    test('what lies before the first range stays open: a group that began at the end can still be put back', async () => {
+      let cursor = 1_000;
+      const sink = sinkOf({ mergeEvery: 1, cursor: async () => cursor });
+      await write(sink, rows(1_000, 1_008));
+      cursor = 1_010;
+      await write(sink, rows(1_010, 1_019));
+      cursor = 1_020;
+      await vi.waitFor(async () => expect((await ledger())[0]).toEqual([1_000, expect.any(Number)]));
+      await write(sink, rows(0, 9));
+      expect(await stored()).toEqual([...numbers(0, 9), ...numbers(1_000, 1_008), ...numbers(1_010, 1_019)]);
+    });
+
+    test('a merge that finds no range does nothing', async () => {
+      await pool.query('ALTER TABLE events ADD CHECK (n < 0)');
+      const sink = sinkOf({ mergeEvery: 1, cursor: async () => 50 });
+      await write(sink, rows(50, 52));
+      await sink.close();
+      expect(sink.stats().mergeProblem).toBeUndefined();
+      expect(await ledger()).toEqual([]);
+    });
+
+    test('starts while somebody reads the view, and where the role may not make tables but all are there', async () => {
+      await sinkOf().prepare();
+      const reader = await pool.connect();
+      await reader.query('BEGIN');
+      await reader.query('SELECT FROM sluice_ledger_view');
+      try {
+        await sinkOf().prepare();
+      } finally {
+        await reader.query('COMMIT');
+        reader.release();
+      }
+      await pool.query(`DROP ROLE IF EXISTS writer; CREATE ROLE writer LOGIN PASSWORD 'x'; REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+        GRANT USAGE ON SCHEMA public TO writer; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO writer`);
+      const url = new URL(connectionString);
+      url.username = 'writer';
+      url.password = 'x';
+      const sink = sinkOf({}, { connectionString: url.href, pool: undefined as never });
+      await write(sink, rows(0, 2));
+      expect(await stored()).toEqual([0, 1, 2]);
+      await sink.close();
+      await pool.query('DROP OWNED BY writer; DROP ROLE writer');
+    });
+
     test(`random overlapping batches of several sinks, merged on the way: each row is there once (SLUICE_SEED=${seed})`, async () => {
       const random = seededRandom(seed);
       const draw = (least: number, most: number) => least + Math.floor(random.next() * (most - least + 1));

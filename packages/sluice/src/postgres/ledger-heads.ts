@@ -6,6 +6,7 @@ import type { Env } from '../env/env.js';
 import { classifyPostgresError } from './classify.js';
 import { onConnection } from './connection.js';
 import {
+  hasSchemaStatement,
   headStatements,
   type LedgerTables,
   ledgerSchema,
@@ -111,7 +112,11 @@ export function ledgerHeads(pool: Pool, tables: LedgerTables, owner: LedgerOwner
   }
 
   return {
-    prepare: (signal) => run(signal, async (client) => void (await client.query(ledgerSchema(tables)))),
+    prepare: (signal) =>
+      run(signal, async (client) => {
+        const { rows } = await client.query<{ complete: boolean }>(hasSchemaStatement(tables));
+        if (rows[0]?.complete !== true) await client.query(ledgerSchema(tables));
+      }),
     head(stream, partition, epoch, signal) {
       const key = JSON.stringify([stream, partition]);
       const known = heads.get(key);

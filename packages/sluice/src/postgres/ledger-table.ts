@@ -85,6 +85,15 @@ END
 $sluice$`;
 }
 
+/**
+ * Whether all of it is there: then nothing is made, because that takes rights which a writer need not have, and a lock on the view that waits
+ * for everybody who reads it, such as a dump.
+ */
+export function hasSchemaStatement({ ranges, heads, view, settle }: LedgerTables): string {
+  const tables = [ranges, heads, view].map((name) => `to_regclass('${name}') IS NOT NULL`).join(' AND ');
+  return `SELECT ${tables} AND to_regprocedure('${settle}(int, bigint, bigint[], bigint[])') IS NOT NULL AS complete`;
+}
+
 /** Finds or makes a head. Parameters: source, group, stream, partition. */
 export function headStatements({ heads }: LedgerTables): { readonly make: string; readonly find: string } {
   return {
@@ -123,16 +132,19 @@ export function settleText({ settle }: LedgerTables, head: number, epoch: number
 }
 
 /**
- * Puts the ranges of a head together, with all offsets below `cursor`, which will not be delivered again: one transaction, which leaves the work
- * to another one that is at it.
+ * Puts the ranges of a head together, with all offsets between the first of them and `cursor`: what of these is not there was refused, and will not be
+ * delivered again. What lies before the first was never delivered here, as by a group that began at the end: a seek may yet bring it. One
+ * transaction, which leaves the work to another one that is at it.
  */
 export function mergeText({ ranges }: LedgerTables, head: number, cursor: number): string {
-  const below = cursor === 0 ? '' : `UNION ALL SELECT ${spanOf(head, { first: 0, last: cursor - 1 })}`;
+  const base = `(${head}::bigint << ${offsetBits})`;
+  const below = cursor === 0 ? '' : `UNION ALL SELECT int8range(f.first, greatest(f.first, ${base} + ${cursor})) FROM f`;
   return `DO $sluice$ BEGIN
   IF NOT pg_try_advisory_xact_lock(${lockClass + 1}, ${head}) THEN RETURN; END IF;
-  WITH gone AS (DELETE FROM ${ranges} WHERE span && ${wholeSpan(head)} RETURNING span, epoch)
+  WITH gone AS (DELETE FROM ${ranges} WHERE span && ${wholeSpan(head)} RETURNING span, epoch),
+  f AS (SELECT min(lower(span)) AS first, max(epoch) AS epoch FROM gone HAVING count(*) > 0)
   INSERT INTO ${ranges} (head, epoch, span)
-  SELECT ${head}, (SELECT max(epoch) FROM gone), unnest(range_agg(span)) FROM (SELECT span FROM gone ${below}) r;
+  SELECT ${head}, (SELECT epoch FROM f), unnest(range_agg(span)) FROM (SELECT span FROM gone ${below}) r;
 END $sluice$`;
 }
 
