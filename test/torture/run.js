@@ -4,28 +4,22 @@
  * `npm run torture -- postgres [--seed N] [--count N]`: 200 kills of a pipeline and its database, then a death at each step.
  */
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { rolldown } from 'rolldown';
-
-const root = fileURLToPath(new URL('../../', import.meta.url));
-const library = join(root, 'packages/sluice/src');
+import { loadSource, root } from '../load-source.js';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { seed: { type: 'string' }, from: { type: 'string' }, count: { type: 'string' } },
 });
 if (positionals[0] === 'postgres') {
-  const { torturePostgres } = await loaded('postgres/campaign.ts');
+  const { torturePostgres } = await loadSource('test/torture/postgres/campaign.ts');
   const seed = wholeNumber('seed', values.seed) ?? Date.now() % 1_000_000;
   const problems = await torturePostgres(root, seed, wholeNumber('count', values.count) ?? 200, console.log);
   if (problems.length > 0) fail(`${problems.join('\n')}\nonce more: npm run torture -- postgres --seed ${seed}`, 1);
   console.log('no promise was broken');
   process.exit(0);
 }
-const { campaign, players } = await loaded('campaign.ts');
+const { campaign, players } = await loadSource('test/torture/campaign.ts');
 const crashes = ['kill', 'power'];
 const all = [...Object.keys(players), ...crashes];
 const asked = positionals.length > 0 ? positionals : all;
@@ -59,7 +53,7 @@ console.log('no promise was broken');
 
 /** One store, crashed again and again. */
 async function crash(name) {
-  const { crashAgain, openWorkshop } = await loaded('crash/index.ts');
+  const { crashAgain, openWorkshop } = await loadSource('test/torture/crash/index.ts');
   const seed = wholeNumber('seed', values.seed) ?? Math.floor(Math.random() * 1_000_000);
   const count = wholeNumber('count', values.count) ?? 1_000;
   const workshop = openWorkshop(root);
@@ -87,28 +81,6 @@ async function crash(name) {
   }
   workshop.remove();
   console.log(`${name}: after ${report.compared} starts all was there that had been promised`);
-}
-
-/** The sources, not the build: what is tortured is what is on the screen. */
-async function loaded(file) {
-  const alias = Object.fromEntries(
-    ['layers', 'log', 'simulate', 'testing'].map((name) => [`sluice/${name}`, join(library, name, 'index.ts')]),
-  );
-  const build = await rolldown({
-    input: fileURLToPath(new URL(file, import.meta.url)),
-    external: [/^node:/, /^(pg|lmdb|rolldown)$/],
-    resolve: { alias: { ...alias, sluice: join(library, 'index.ts') } },
-  });
-  const folder = mkdtempSync(join(root, 'node_modules/.torture-'));
-  try {
-    const { output } = await build.generate({ format: 'esm' });
-    const path = join(folder, 'torture.mjs');
-    writeFileSync(path, output[0].code);
-    return await import(pathToFileURL(path).href);
-  } finally {
-    await build.close();
-    rmSync(folder, { recursive: true, force: true });
-  }
 }
 
 function wholeNumber(name, text) {
