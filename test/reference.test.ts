@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { configOptions, configurationPage } from './reference/configuration-page.js';
 import { declaredCodes, describedCodes } from './reference/errors-page.js';
 import { exportsOf, moduleAt } from './reference/exported.js';
 import { isOptions, optionsOf } from './reference/options-table.js';
@@ -47,6 +48,25 @@ describe('docs/reference/api', () => {
       const page = made.get(`${name.replace('sluice/', '')}.md`)!;
       expect(exportsOf(path).filter((exported) => !page.includes(`[\`${exported.name}\`](`))).toEqual([]);
     }
+  });
+});
+
+describe('docs/reference/configuration.md', () => {
+  const page = configurationPage();
+
+  it('is up to date; else: npm run reference', async () => {
+    await expect(page).toMatchFileSnapshot(join(folder, '../configuration.md'));
+  });
+
+  it('is made from options that each have a comment', () => {
+    expect(configOptions().length).toBeGreaterThan(90);
+    const silent = configOptions().filter(({ path, comment }) => comment === '' && !path.endsWith('.type'));
+    expect(silent.map(({ path }) => path)).toEqual([]);
+  });
+
+  it('names every option that the schema knows', () => {
+    for (const { path } of configOptions())
+      expect(page).toContain(`| \`${path.split('.').at(-1)}\` |`.replace('| `type` |', 'type: '));
   });
 });
 

@@ -19,9 +19,13 @@ export const configSchema = z.strictObject({
     .optional(),
   /** How long a stop may take, in milliseconds. Default 30,000. */
   drainDeadlineMs: milliseconds(0).default(30_000),
+  /** The data plane. */
   gateway: gatewaySchema.prefault({}),
+  /** The control plane. */
   control: controlSchema.prefault({}),
+  /** `GET /read`. */
   reads: readsSchema.prefault({}),
+  /** The durable log. */
   log: logSchema.prefault({}),
   /** API keys. Default none: everyone who can connect may write and read. */
   keys: z.array(keySchema).max(100_000).default([]),

@@ -20,7 +20,7 @@ const fixed = [
   /^dataDir$/,
   /^database$/,
   /^gateway\.(host|port|requestTimeoutMs|maxConnections)$/,
-  /^control(\.|$)/,
+  /^(control|reads)(\.|$)/,
   /^log\./,
   /^streams\.[^.]+\.partitions$/,
 ];
@@ -30,6 +30,11 @@ export function diffConfig(from: Config, to: Config): Change[] {
   const changes: Change[] = [];
   compare(from, to, [], changes);
   return changes;
+}
+
+/** Whether a running service leaves the option at a path such as `gateway.port` as it is until it is started again. */
+export function needsRestart(path: string): boolean {
+  return fixed.some((pattern) => pattern.test(path));
 }
 
 /** A change as a line for people; addresses lose their passwords. */
@@ -51,10 +56,10 @@ function compare(from: unknown, to: unknown, path: Path, changes: Change[]): voi
     return;
   }
   const text = pathText(path);
-  const needsRestart = fixed.some((pattern) => pattern.test(text));
-  if (from === undefined) changes.push({ path: text, kind: 'added', to, needsRestart });
-  else if (to === undefined) changes.push({ path: text, kind: 'removed', from, needsRestart });
-  else changes.push({ path: text, kind: 'changed', from, to, needsRestart });
+  const change = { path: text, needsRestart: needsRestart(text) };
+  if (from === undefined) changes.push({ ...change, kind: 'added', to });
+  else if (to === undefined) changes.push({ ...change, kind: 'removed', from });
+  else changes.push({ ...change, kind: 'changed', from, to });
 }
 
 function isPlain(value: unknown): value is Record<string, unknown> {

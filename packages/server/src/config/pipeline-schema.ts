@@ -65,12 +65,15 @@ const postgresSink = z.strictObject({
 
 const httpSink = z.strictObject({
   type: z.literal('http'),
+  /** Where batches are sent, each with an `Idempotency-Key`. */
   url: z.url({ protocol: /^https?$/ }),
   /** Default POST. */
   method: z.enum(['POST', 'PUT', 'PATCH']).default('POST'),
+  /** Headers of each request, such as `authorization`. Default none. */
   headers: headers.default({}),
   /** `json`: an array of payloads. `ndjson`: a line each. `cloudevents`: a CloudEvents batch. Default json. */
   format: z.enum(['json', 'ndjson', 'cloudevents']).default('json'),
+  /** Sends bodies gzipped. Default false. */
   gzip: z.boolean().default(false),
   /** The receiver takes the same batch twice without harm (each request has an `Idempotency-Key`): a lost reply is tried again. Default false. */
   idempotent: z.boolean().default(false),
@@ -84,6 +87,7 @@ const fileSink = z.strictObject({
   maxBytes: bytes(1).default(mebibytes(64)),
   /** A file is closed after this time, in milliseconds. Default 60,000. */
   maxAgeMs: milliseconds(100).default(60_000),
+  /** Gzips a file when it is complete. Default false. */
   gzip: z.boolean().default(false),
 });
 
@@ -129,6 +133,7 @@ export const pipelineSchema = z.strictObject({
   group: name.optional(),
   /** Where a new group begins. Default start. */
   from: z.enum(['start', 'end']).default('start'),
+  /** Where its events go. */
   sink: sinkSchema,
   /** Only events for which it returns true go on; the others are settled. */
   filter: userFunction<(event: PipelineEvent) => boolean>().optional(),
@@ -136,6 +141,7 @@ export const pipelineSchema = z.strictObject({
   map: userFunction<(event: PipelineEvent) => unknown>().optional(),
   /** Names the sink of `branches` for an event; `undefined`: `sink`. */
   branch: userFunction<(event: PipelineEvent) => string | undefined>().optional(),
+  /** Other sinks, by the names that `branch` gives. Default none. */
   branches: z.record(name, sinkSchema).default({}),
   /** When a batch is due. Default `{ maxDelayMs: 50 }`. */
   window: window.default({ maxDelayMs: 50 }),
@@ -158,6 +164,7 @@ export const pipelineSchema = z.strictObject({
    * failed for good it is parked and the others go on, or everything stops in front of it. Default false.
    */
   strict: z.union([z.literal(false), z.enum(['deadLetter', 'halt'])]).default(false),
+  /** How a batch that failed is tried again. */
   retry: retry.prefault({}),
   /** Stops calling a sink that fails, and probes it. Default: after 5 failures in a row, for 10 s. `false`: never. */
   breaker: z
@@ -166,8 +173,11 @@ export const pipelineSchema = z.strictObject({
   /** Most calls or events a second. Default: no bound. */
   rate: z
     .strictObject({
+      /** How many a second. */
       perSecond: z.number().positive(),
+      /** How many may come at once after a pause. Default 1. */
       burst: whole(1).default(1),
+      /** What is counted. Default calls. */
       by: z.enum(['calls', 'items']).default('calls'),
     })
     .optional(),

@@ -21,6 +21,7 @@ export const streamSchema = z.strictObject({
   partitions: whole(1, 1_024).default(1),
   /** The field that keeps order: items with the same value go to the same partition, in order. Default: the id. */
   key: z.string().min(1).optional(),
+  /** How long records stay that every pipeline has read. Default: they are removed as soon as all have. */
   retention: z
     .strictObject({
       /** Records are kept this long, in milliseconds. Default: no bound. */
@@ -57,9 +58,9 @@ export const logSchema = z.strictObject({
   /** Bounds of the dead letters of all pipelines. At a bound a pipeline that would park one more stops until some are gone: none is dropped. */
   deadLetters: z
     .strictObject({
-      /** Default 1,000,000. */
+      /** How many are kept. Default 1,000,000. */
       maxItems: whole(1).default(1_000_000),
-      /** Default 1 GiB. */
+      /** Their bytes. Default 1 GiB. */
       maxBytes: bytes(1).default(mebibytes(1_024)),
       /** They are removed, and counted, after this time. Default: kept. */
       maxAgeMs: milliseconds(1_000, 10 * year).optional(),
