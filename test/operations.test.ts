@@ -11,6 +11,12 @@ const guide = readFileSync(new URL('../docs/guide/operations.md', import.meta.ur
 const part = (heading: string) => guide.split(`\n## ${heading}\n`)[1]!.split('\n## ')[0]!;
 
 describe('docs/guide/operations.md', () => {
+  it('R-229: says of everything that holds payloads or ids how long it is kept, by options that exist', () => {
+    const kept = [...part('What is kept, and how long').matchAll(/`((?:streams|log)\.[\w.]+)`/g)].map(([, path]) => path!);
+    expect(kept.length).toBeGreaterThan(2);
+    expect(kept.filter((path) => !configOptions().some((option) => option.path === path))).toEqual([]);
+  });
+
   it('R-99: has a section for every alert, and an alert for every section', () => {
     const rules = readFileSync(`${server}alerts/sluice.rules.yml`, 'utf8');
     const alerts = [...rules.matchAll(/- alert: (\w+)/g)].map(([, name]) => name);
@@ -24,7 +30,7 @@ describe('docs/guide/operations.md', () => {
     expect(sections.filter((section) => section.length < 150).map((section) => section.split('\n')[0])).toEqual([]);
   });
 
-  it('lists every bound of the configuration, and no other', () => {
+  it('R-220: lists every bound of the configuration, and no other', () => {
     const listed = [...part('Every bound').matchAll(/^\| `([^`]+)` \|/gm)].map(([, path]) => path!);
     const options = configOptions().map(({ path }) => path);
     expect(listed.filter((path) => !options.includes(path))).toEqual([]);

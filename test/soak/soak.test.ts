@@ -6,7 +6,7 @@ import { soak } from './soak.js';
 
 const seed = Number(process.env.SLUICE_SEED ?? Date.now() % 1_000_000);
 
-it(`keeps what it acknowledged through sinks that stop, a full disk, clients that vanish, reloads, SIGTERM and kill -9 (SLUICE_SEED=${seed})`, async () => {
+it(`R-122: keeps what it acknowledged through sinks that stop, a full disk, clients that vanish, reloads, SIGTERM and kill -9 (SLUICE_SEED=${seed})`, async () => {
   const told: string[] = [];
   const report = await soak({
     root: fileURLToPath(new URL('../../', import.meta.url)),
