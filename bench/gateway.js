@@ -1,34 +1,11 @@
 /** The whole service over HTTP on loopback: events a second and p99 of a request, at each ack level. Client, gateway and PostgreSQL share the cores. */
 
-import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Pool } from 'undici';
-import { startEmbeddedPostgres } from '../packages/server/dist/embedded/postgres.js';
+import { idle, withService } from './service-process.js';
 import { heading, median, percentile } from './support.js';
 
-const program = fileURLToPath(new URL('../packages/server/bin/sluice.js', import.meta.url));
 const passes = 3;
 const passMs = 3_000;
-
-async function startService(dataDir) {
-  const child = spawn(process.execPath, [program, 'up', '--data', dataDir, '--port', '0', '--control-port', '0'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, DATABASE_URL: '' },
-  });
-  const ended = new Promise((resolve) => child.on('close', resolve));
-  const printed = await new Promise((resolve, reject) => {
-    let text = '';
-    child.stdout.on('data', (chunk) => {
-      text += chunk;
-      if (text.includes('Stop with Ctrl-C')) resolve(text);
-    });
-    void ended.then(() => reject(new Error(`the service ended:\n${text}`)));
-  });
-  return { child, ended, url: /data plane +(\S+)/.exec(printed)[1], controlUrl: /control plane +(\S+)/.exec(printed)[1] };
-}
 
 let nextId = 0;
 
@@ -77,19 +54,9 @@ async function pass(url, { ack, connections, events }) {
   return { perSecond: acknowledged / seconds, p99: percentile(latencies, 0.99), refused };
 }
 
-async function idle(controlUrl) {
-  for (;;) {
-    const { pipelines } = await (await fetch(`${controlUrl}/v1/pipelines`)).json();
-    if (pipelines[0].lag.items === 0) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
 export async function benchGateway() {
   heading('Gateway, one process, loopback, closed loop; each pass starts with an empty backlog');
-  const dataDir = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
-  const service = await startService(dataDir);
-  try {
+  await withService([], async (service) => {
     for (const [label, shape] of [
       ['1 event a request, 64 connections', { events: 1, connections: 64 }],
       ['100 events a request, 16 connections', { events: 100, connections: 16 }],
@@ -112,14 +79,5 @@ export async function benchGateway() {
         );
       }
     }
-    service.child.kill('SIGTERM');
-    await service.ended;
-  } finally {
-    if (service.child.exitCode === null) service.child.kill('SIGKILL');
-    await service.ended;
-    const server = await startEmbeddedPostgres({ dataDir });
-    await server.stop({ deadlineMs: 0 });
-    await rm(dirname(server.directory), { recursive: true, force: true });
-    await rm(dataDir, { recursive: true, force: true });
-  }
+  });
 }

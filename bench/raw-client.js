@@ -1,0 +1,69 @@
+/**
+ * Raw client: HTTP/1.1 over sockets, with as little work as a request and its answer can be. It shares the cores with what it measures:
+ * a full client would cost more than the server does.
+ */
+
+import { connect } from 'node:net';
+
+/** Opens connections; `request(text)` resolves with the status, in turn where all are busy. The servers must send Content-Length. */
+export async function openClient(url, connections) {
+  const { hostname, port } = new URL(url);
+  const free = [];
+  const waiting = [];
+  const all = await Promise.all(Array.from({ length: connections }, () => openConnection(hostname, Number(port))));
+  free.push(...all);
+
+  async function request(text) {
+    const connection = free.pop() ?? (await new Promise((resolve) => waiting.push(resolve)));
+    const answer = await connection.send(text);
+    const next = waiting.shift();
+    if (next === undefined) free.push(connection);
+    else next(connection);
+    return answer;
+  }
+  return {
+    request,
+    close() {
+      for (const connection of all) connection.close();
+    },
+  };
+}
+
+/** The text of a request. */
+export function requestText(method, path, body, contentType = 'application/json') {
+  const head = `${method} ${path} HTTP/1.1\r\nhost: bench\r\n`;
+  if (body === undefined) return `${head}\r\n`;
+  return `${head}content-type: ${contentType}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+}
+
+async function openConnection(host, port) {
+  const socket = connect({ host, port, noDelay: true });
+  await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject));
+  let settle;
+  let text = '';
+  socket.setEncoding('latin1');
+  socket.on('data', (chunk) => {
+    text += chunk;
+    const end = text.indexOf('\r\n\r\n');
+    if (end === -1) return;
+    const length = /\r\ncontent-length: (\d+)/i.exec(text)?.[1];
+    if (length === undefined || text.length < end + 4 + Number(length)) return;
+    const answer = { status: Number(text.slice(9, 12)), body: text.slice(end + 4) };
+    text = '';
+    settle?.resolve(answer);
+  });
+  const fail = (error) => settle?.reject(error);
+  socket.on('error', fail);
+  socket.on('close', () => fail(new Error('the server closed the connection')));
+  return {
+    send: (request) =>
+      new Promise((resolve, reject) => {
+        settle = { resolve, reject };
+        socket.write(request);
+      }),
+    close() {
+      settle = undefined;
+      socket.destroy();
+    },
+  };
+}
