@@ -54,11 +54,16 @@ export async function startProcess(args, ready) {
   return { child, ended, printed };
 }
 
+/** How long a backlog may take. */
+const idleMs = 120_000;
+
 /** Resolves when everything in the log is in PostgreSQL. */
 export async function idle(controlUrl) {
+  const until = performance.now() + idleMs;
   for (;;) {
     const { pipelines } = await (await fetch(`${controlUrl}/v1/pipelines`)).json();
     if (pipelines[0].lag.items === 0) return;
+    if (performance.now() > until) throw new Error(`the pipeline does not catch up: ${JSON.stringify(pipelines[0])}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

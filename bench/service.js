@@ -16,6 +16,8 @@ const { values, positionals } = parseArgs({
   options: { seconds: { type: 'string', default: '60' }, quick: { type: 'boolean', default: false } },
 });
 const openLoopSeconds = Number(values.seconds);
+/** How long after the last request of an open loop its answer is waited for. */
+const unansweredMs = 30_000;
 const passMs = values.quick ? 1_000 : 4_000;
 const passes = values.quick ? 1 : 5;
 const fields = '"path":"/a/b/c","status":200,"bytes":12345,"agent":"Mozilla/5.0 (X11; Linux x86_64)"}';
@@ -186,7 +188,9 @@ async function openLoop(url, ack, seconds) {
     }
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
-  await Promise.all(answers);
+  await Promise.race([Promise.all(answers), new Promise((resolve) => setTimeout(resolve, unansweredMs))]);
+  const unanswered = total - [...statuses.values()].reduce((sum, count) => sum + count, 0);
+  if (unanswered > 0) statuses.set('none', unanswered);
   const tookSeconds = (performance.now() - startedAt) / 1000;
   client.close();
   const p = (share) => (latencies.length === 0 ? '–' : `${percentile(latencies, share).toFixed(1)} ms`);

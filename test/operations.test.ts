@@ -59,9 +59,8 @@ describe('docs/guide/operations.md', () => {
   });
 });
 
-/** Sizes and ages of what is written, pauses, and what the log does not bound by itself: no bound of the running service. */
+/** Sizes and ages of what is written, and pauses: no bound of the running service. */
 const notOfTheService = [
-  'log.maxBytes',
   'log.deadLetters.maxAgeMs',
   'pipelines.NAME.retry.maxDelayMs',
   'pipelines.NAME.sink.maxBytes',
