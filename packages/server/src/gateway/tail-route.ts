@@ -50,7 +50,8 @@ export function addTailRoute(app: FastifyInstance, { log, callers, maxTails }: T
       reply.hijack();
       // The headers leave at once: a client knows that it is heard before the first event comes.
       reply.raw.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store' });
-      reply.raw.flushHeaders();
+      // And where it stands: it goes on from there, though it may lose us before the first event comes.
+      reply.raw.write(`id: ${idOf(positions)}\n\n`);
       try {
         await tail(log, stream, positions, visibleTo(caller), reply.raw, signal);
       } finally {
@@ -77,13 +78,13 @@ function startOf(
   lastEventId: string | string[] | undefined,
   infos: readonly { readonly partition: number; readonly firstOffset: number; readonly nextOffset: number }[],
 ): Positions {
-  if (typeof lastEventId === 'string' && /^\d+:\d+(,\d+:\d+)*$/.test(lastEventId)) {
-    const seen = new Map(lastEventId.split(',').map((pair) => pair.split(':').map(Number) as [number, number]));
-    return new Map(infos.map((info) => [info.partition, seen.get(info.partition) ?? info.firstOffset]));
-  }
   const wanted = partition === undefined ? infos : infos.filter((info) => String(info.partition) === partition);
   if (wanted.length === 0)
     throw new HttpError(400, 'INVALID_PARTITION', `expected partition to be from 0 to ${infos.length - 1}`);
+  if (typeof lastEventId === 'string' && /^\d+:\d+(,\d+:\d+)*$/.test(lastEventId)) {
+    const seen = new Map(lastEventId.split(',').map((pair) => pair.split(':').map(Number) as [number, number]));
+    return new Map(wanted.map((info) => [info.partition, seen.get(info.partition) ?? info.firstOffset]));
+  }
   if (from === 'start') return new Map(wanted.map((info) => [info.partition, info.firstOffset]));
   if (from === 'end') return new Map(wanted.map((info) => [info.partition, info.nextOffset]));
   if (/^\d{1,15}$/.test(from)) return new Map(wanted.map((info) => [info.partition, Number(from)]));
@@ -136,11 +137,15 @@ function drained(response: ServerResponse, signal: AbortSignal): Promise<unknown
 
 /** Every line of the payload is a line of `data` (HTML standard, section 9.2.6). */
 function eventText({ payload }: LogRecord, positions: Positions): string {
-  const id = [...positions].map(([partition, offset]) => `${partition}:${offset}`).join(',');
   const data = Buffer.from(payload)
     .toString('utf8')
     .split(/\r\n|\r|\n/)
     .map((line) => `data: ${line}\n`)
     .join('');
-  return `id: ${id}\n${data}\n`;
+  return `id: ${idOf(positions)}\n${data}\n`;
+}
+
+/** The next offset of each partition. */
+function idOf(positions: Positions): string {
+  return [...positions].map(([partition, offset]) => `${partition}:${offset}`).join(',');
 }

@@ -15,7 +15,7 @@ async function tail({ origin }: World, count: number, query = '', headers: Recor
     text
       .split('\n\n')
       .slice(0, -1)
-      .filter((event) => !event.startsWith(':'));
+      .filter((event) => event.includes('\ndata: '));
   return {
     status: response.statusCode as number,
     async events() {
@@ -59,6 +59,26 @@ test('a client that comes back goes on behind what it has seen, in every partiti
   const ids = [...first, ...rest].map(({ data }) => JSON.parse(data).id as string);
   expect(new Set(ids).size).toBe(30);
   expect(ids).toHaveLength(30);
+});
+
+test('a client that comes back before it has seen an event, and one of a single partition, go on where they were', async () => {
+  const log = createMemoryLog();
+  await log.defineStream('events', { partitions: 2 });
+  const world = await start({ log, streams: () => ({ keyField: 'k' }) });
+  const send = (from: number) =>
+    world.post(JSON.stringify(Array.from({ length: 20 }, (_, i) => ({ id: String(from + i), k: `k${i}` }))), body);
+  await send(0);
+  const call = request(`${world.origin}/v1/streams/events/events?partition=1`);
+  call.end();
+  const [response] = await once(call, 'response');
+  const [first] = await once(response, 'data');
+  call.destroy();
+  const where = /^id: (1:\d+)\n\n$/.exec(String(first))![1]!;
+  await send(100);
+  const [, count] = /^1:(\d+)$/.exec(where)!;
+  const rest = await (await tail(world, Number(count), '?partition=1', { 'last-event-id': where })).events();
+  expect(rest.map(({ id }) => id)).toEqual(rest.map((_, i) => `1:${Number(count) + i + 1}`));
+  expect(rest.every(({ data }) => Number(JSON.parse(data).id) >= 100)).toBe(true);
 });
 
 test('from an offset of a partition', async () => {
