@@ -12,7 +12,13 @@ async function sluice(...args: string[]) {
   return { code, text: io.printed.all };
 }
 
-test.each([['--help'], ['up', '--help'], ['push', '--help'], ['backend', '--help']])(
+const commands = [
+  ...['', 'up', 'check', 'key', 'push', 'tail', 'streams', 'lag', 'reload', 'drain', 'backend', 'pipelines', 'dlq', 'log'],
+  ...['ls', 'show', 'pause', 'resume', 'seek', 'skip-damage'].map((name) => `pipelines ${name}`),
+  ...['ls', 'groups', 'show', 'redrive', 'purge'].map((name) => `dlq ${name}`),
+];
+
+test.each(commands.map((command) => [...command.split(' ').filter((word) => word !== ''), '--help']))(
   'sluice %s shows examples and exit codes',
   async (...args) => {
     const { code, text } = await sluice(...args);

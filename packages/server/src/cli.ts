@@ -1,9 +1,14 @@
-/** The command line: `sluice up`, `check`, `key`, `push`, `log` and `backend`. Each command is loaded when it is called, so that `--help` is quick. */
+/** The command line: each command is loaded when it is called, so that `--help` is quick. */
 
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { decimal, exitCodes, whole } from './commands/arguments.js';
 import { type CommandIo, processIo, sentence, UsageError } from './commands/command-io.js';
+import { addDlq } from './commands/dlq/commands.js';
+import { interruptible } from './commands/interrupt.js';
 import { addLog } from './commands/log/commands.js';
+import { addService } from './commands/service/commands.js';
+import { keyOption } from './commands/service-flags.js';
+import { addTail } from './commands/tail/commands.js';
 import type { Overrides } from './config/override.js';
 import type { AckLevel } from './gateway/receipt.js';
 import { version } from './version.js';
@@ -61,14 +66,17 @@ Examples:
   sluice up
   zcat access.log.gz | sluice push events --lines
   sluice push events orders.ndjson --id orderId --ack committed
-  sluice log verify
-  sluice backend --port 9000 --data '{"foo":12,"bar":100}'
+  sluice lag
+  sluice dlq groups
 ${exitCodes}`,
     );
   addUp(program, done);
   addCheck(program, io, done);
   addKey(program, io);
   addPush(program, io, done);
+  addTail(program, io, done);
+  addService(program, io, done);
+  addDlq(program, io, done);
   addLog(program, io, done);
   addBackend(program, io, done);
   return program;
@@ -200,6 +208,7 @@ function addPush(program: Command, io: CommandIo, done: (code: number) => void):
     .argument('<stream>', 'name of the stream')
     .argument('[file]', 'NDJSON, or text with --lines; - is standard input; gzip is inflated', '-')
     .option('--url <url>', 'the gateway', 'http://127.0.0.1:8080')
+    .addOption(keyOption())
     .addOption(
       new Option('--ack <level>', 'wait until events are').choices(['accepted', 'durable', 'committed']).default('durable'),
     )
@@ -224,21 +233,13 @@ ${exitCodes}`,
     )
     .action(async (stream: string, file: string, flags: PushFlags) => {
       const { push } = await import('./commands/push.js');
-      const interrupt = new AbortController();
-      const onSignal = (): void => interrupt.abort();
-      process.once('SIGINT', onSignal);
-      process.once('SIGTERM', onSignal);
-      try {
-        done(await push({ stream, file, ...flags, signal: interrupt.signal, io }));
-      } finally {
-        process.removeListener('SIGINT', onSignal);
-        process.removeListener('SIGTERM', onSignal);
-      }
+      done(await interruptible((signal) => push({ stream, file, ...flags, signal, io })));
     });
 }
 
 interface PushFlags {
   readonly url: string;
+  readonly key?: string;
   readonly ack: AckLevel;
   readonly id?: string;
   readonly lines?: boolean;

@@ -14,6 +14,7 @@ import { createProgress } from './push/progress.js';
 import { type PushProblem, printResult } from './push/result.js';
 import { createRetryNotes } from './push/retry-notes.js';
 import { wrapLines } from './push/wrap.js';
+import { keyHeaders } from './service-flags.js';
 
 /** Options of {@link push}. */
 export interface PushOptions {
@@ -22,6 +23,8 @@ export interface PushOptions {
   readonly file?: string;
   /** The gateway. Default `http://127.0.0.1:8080`. */
   readonly url?: string;
+  /** API key. Default: none. */
+  readonly key?: string;
   /** Default `'durable'`. */
   readonly ack?: AckLevel;
   /**
@@ -109,6 +112,7 @@ async function run(options: PushOptions, { url, path, ledger, input, stop, progr
   const delivery = createDelivery({
     url,
     path,
+    headers: keyHeaders(options.key),
     concurrency,
     retries,
     repeatable: (items) => options.lines === true || !items.some(({ json }) => lacksId(ids, json)),

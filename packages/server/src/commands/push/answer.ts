@@ -1,6 +1,7 @@
 /** Answer: what a reply to one request means, or the lack of one. */
 
 import { failure, type SluiceError } from 'sluice';
+import { connectionFailure } from '../connection.js';
 import type { PartReceipt } from './ledger.js';
 
 /** What became of one request. */
@@ -51,32 +52,8 @@ export function readReply({ status, headers, text }: Reply, address: string): An
 
 /** Reads why a request to `address` has no reply. */
 export function readLoss(error: unknown, address: string): Answer {
-  const { code = '', message } = (error instanceof AggregateError ? (error.errors[0] ?? error) : error) as Error & {
-    code?: string;
-  };
-  const host = new URL(address).hostname;
-  const unreachable = (sentence: string, again: 'transient' | 'permanent'): Answer =>
-    failed(sentence, { code: 'UNREACHABLE', class: again, cause: error });
-  if (code === 'ENOTFOUND') return unreachable(`there is no host ${host}; check --url`, 'permanent');
-  if (code === 'EAI_AGAIN') return unreachable(`the name of the host ${host} cannot be resolved now`, 'transient');
-  if (neverConnected.has(code))
-    return unreachable(
-      `nothing answers at ${address}; start \`sluice up\` there, or give another address with --url`,
-      'transient',
-    );
-  if (code === 'EPROTO' || code.startsWith('ERR_SSL_')) {
-    const plain = address.replace('https:', 'http:');
-    return unreachable(`there is no secure connection to ${address}; if it speaks plain http, give --url ${plain}`, 'permanent');
-  }
-  if (/^(ERR_TLS_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/.test(code))
-    return unreachable(`the certificate of ${address} is not accepted: ${message}`, 'permanent');
-  if (code.startsWith('HPE_')) return unreachable(`${address} does not speak HTTP; check --url`, 'permanent');
-  const late = code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT';
-  const sentence = late ? `${address} did not answer in time` : `the connection to ${address} was lost`;
-  return failed(sentence, { code: 'REPLY_LOST', class: 'unknown', cause: error });
+  return { kind: 'failed', failure: connectionFailure(error, { address, option: '--url' }) };
 }
-
-const neverConnected = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT']);
 
 function failed(message: string, options: Parameters<typeof failure>[1]): Answer {
   return { kind: 'failed', failure: failure(message, options) };

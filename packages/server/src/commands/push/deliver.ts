@@ -12,6 +12,8 @@ export interface DeliverOptions {
   readonly url: URL;
   /** Path and query of the events. */
   readonly path: string;
+  /** Sent with each request, besides its type. Default: none. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** Requests in flight at once. */
   readonly concurrency: number;
   /** How many times a request is sent again before the push gives up. */
@@ -99,10 +101,15 @@ export function createDelivery(options: DeliverOptions): Delivery {
 
 const newline = Buffer.from('\n');
 
-async function request(pool: Pool, { path, url }: DeliverOptions, items: readonly PushItem[]): Promise<Answer> {
+async function request(pool: Pool, { path, url, headers: own }: DeliverOptions, items: readonly PushItem[]): Promise<Answer> {
   const body = Buffer.concat(items.flatMap(({ json }) => [json, newline]));
   try {
-    const response = await pool.request({ method: 'POST', path, headers: { 'content-type': 'application/x-ndjson' }, body });
+    const response = await pool.request({
+      method: 'POST',
+      path,
+      headers: { 'content-type': 'application/x-ndjson', ...own },
+      body,
+    });
     const { statusCode: status, headers } = response;
     return readReply({ status, headers, text: await response.body.text() }, url.origin);
   } catch (error) {

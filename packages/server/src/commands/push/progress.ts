@@ -1,17 +1,12 @@
-/** Progress: a bar on a terminal, a line now and then elsewhere, nothing when quiet. */
+/** Progress of a push: what was acknowledged, how fast, and how much of the input was read. */
 
 import type { Output } from '../command-io.js';
+import { createProgressLine, type ProgressLine } from '../progress-line.js';
 
 /** Shows how far a push is. */
-export interface Progress {
+export interface Progress extends Pick<ProgressLine, 'note' | 'end'> {
   update(state: { readonly settled: number; readonly bytesRead: number }): void;
-  /** Prints a line without spoiling the bar. */
-  note(text: string): void;
-  /** Takes the bar away. */
-  end(): void;
 }
-
-const barCells = 30;
 
 /**
  * Shows progress on `output`.
@@ -23,36 +18,17 @@ export function createProgress(
   totalBytes: number | undefined,
   now: () => number = () => performance.now(),
 ): Progress {
-  const terminal = output.isTTY === true;
-  const everyMs = terminal ? 100 : 5_000;
   const startedAt = now();
-  let shownAt = terminal ? Number.NEGATIVE_INFINITY : startedAt;
-  let drawn = false;
-
-  const clear = (): void => {
-    if (drawn) output.write('\r\u001b[K');
-    drawn = false;
-  };
+  const { update, note, end } = createProgressLine(output, 'sluice push', now);
   return {
-    update({ settled, bytesRead }) {
-      const at = now();
-      if (at - shownAt < everyMs) return;
-      shownAt = at;
-      const rate = Math.round((settled * 1_000) / Math.max(1, at - startedAt));
-      const share = totalBytes === undefined || totalBytes === 0 ? undefined : Math.min(1, bytesRead / totalBytes);
-      const text = `${settled} items acknowledged, ${rate}/s${share === undefined ? '' : `, ${Math.floor(share * 100)} % read`}`;
-      if (!terminal) {
-        output.write(`sluice push: ${text}\n`);
-        return;
-      }
-      const cells = share === undefined ? '' : `[${'#'.repeat(Math.round(share * barCells)).padEnd(barCells, '.')}] `;
-      output.write(`\r\u001b[K${cells}${text}`);
-      drawn = true;
-    },
-    note(text) {
-      clear();
-      output.write(`sluice push: ${text}\n`);
-    },
-    end: clear,
+    update: ({ settled, bytesRead }) =>
+      update(() => {
+        const rate = Math.round((settled * 1_000) / Math.max(1, now() - startedAt));
+        const share = totalBytes === undefined || totalBytes === 0 ? undefined : Math.min(1, bytesRead / totalBytes);
+        const read = share === undefined ? '' : `, ${Math.floor(share * 100)} % read`;
+        return { text: `${settled} items acknowledged, ${rate}/s${read}`, share };
+      }),
+    note,
+    end,
   };
 }

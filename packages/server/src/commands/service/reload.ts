@@ -1,0 +1,58 @@
+/** `sluice reload`: what has changed in the configuration, shown first, then applied; or the way back. */
+
+import { type CommandIo, UsageError } from '../command-io.js';
+import { type ControlClient, withControl } from '../control-client.js';
+import { type Ink, inkFor } from '../ink.js';
+import { counted, plain } from '../log/print.js';
+import type { ControlFlags } from '../service-flags.js';
+
+/** Options of {@link reload}. */
+export interface ReloadOptions extends ControlFlags {
+  /** Shows only. Default false. */
+  readonly dryRun?: boolean;
+  /** Goes back to the configuration before the last reload. Default false. */
+  readonly undo?: boolean;
+  readonly io: CommandIo;
+}
+
+interface Changes {
+  readonly applied: boolean;
+  readonly changes: readonly { readonly kind: string; readonly needsRestart: boolean; readonly text: string }[];
+}
+
+/** Reloads; resolves with the exit code: 1 when the configuration cannot be used, and nothing has changed. */
+export function reload({ io, dryRun = false, undo = false, ...flags }: ReloadOptions): Promise<number> {
+  if (dryRun && undo) throw new UsageError('--undo cannot be tried with --dry-run; leave one of them away');
+  return withControl(flags, async (control) => {
+    const print = (text: string): void => void (flags.json || io.stdout.write(text));
+    const ink = inkFor(io.stdout);
+    const shown = undo ? undefined : await ask(control, '/v1/config/reload', { dry: 'true' });
+    print(shown === undefined ? '' : diffText(shown, ink));
+    // An empty diff is applied all the same: a module or a schema beside the configuration may be another now.
+    const done = dryRun ? shown! : await ask(control, undo ? '/v1/config/undo' : '/v1/config/reload');
+    // Between the two questions somebody may have saved the file again.
+    const other = shown !== undefined && JSON.stringify(done.changes) !== JSON.stringify(shown.changes);
+    if (undo || (other && !dryRun)) print(`${other ? 'The file has changed meanwhile:\n' : ''}${diffText(done, ink)}`);
+    print(closing(done, dryRun));
+    if (flags.json) io.stdout.write(`${JSON.stringify(done)}\n`);
+    return 0;
+  });
+}
+
+function ask(control: ControlClient, path: string, query: Readonly<Record<string, string>> = {}): Promise<Changes> {
+  return control.ask<Changes>('POST', path, 'changes', query);
+}
+
+function diffText({ changes }: Changes, ink: Ink): string {
+  const colours: Readonly<Record<string, (text: string) => string>> = { added: ink.good, removed: ink.bad, changed: ink.worth };
+  return changes.map(({ kind, text }) => `${(colours[kind] ?? String)(plain(text))}\n`).join('');
+}
+
+function closing({ changes }: Changes, dryRun: boolean): string {
+  if (changes.length === 0) return 'No option has changed.\n';
+  const later = changes.filter(({ needsRestart }) => needsRestart).length;
+  const restart = later === 0 ? '' : `; ${later} of them only after a restart`;
+  return dryRun
+    ? `${counted(changes.length, 'change')}${restart}. Nothing was applied.\n`
+    : `Applied ${counted(changes.length, 'change')}${restart}.\n`;
+}

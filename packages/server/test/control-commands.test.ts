@@ -1,0 +1,198 @@
+/** `sluice streams`, `lag`, `pipelines`, `reload` and `drain` against a service in this process. */
+
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, expect, it, vi } from 'vitest';
+import { makeKey } from '../src/gateway/caller.js';
+import { sluice, useRunning } from './support/running.js';
+
+const world = useRunning();
+const kept = 'streams: { events: { retention: { maxAgeMs: 3600000 } } }';
+const pipeline = '{ stream: events, sink: { type: file, dir: out }, window: { maxDelayMs: 5 } }';
+const lines = (text: string) => text.trimEnd().split('\n');
+
+async function delivered(): Promise<void> {
+  await expect.poll(async () => JSON.parse((await world.control('pipelines', 'show', 'p', '--json')).out).lag.items).toBe(0);
+}
+
+describe('streams and lag', () => {
+  it('are aligned tables, and one JSON document with --json', async () => {
+    await world.start(`${kept}\npipelines: { p: ${pipeline} }`);
+    expect((await world.control('streams')).out).toMatch(/^STREAM .*\nevents +0 +0 +0 +0 /);
+    await world.post([1, 2, 3]);
+    await delivered();
+    const streams = await world.control('streams');
+    expect([streams.code, streams.err]).toEqual([0, '']);
+    expect(lines(streams.out)).toEqual([
+      expect.stringMatching(/^STREAM +PARTITION +RECORDS +FIRST +NEXT +STORED +OLDEST$/),
+      expect.stringMatching(/^events +0 +3 +0 +3 +\d+ bytes +\d+ ms$/),
+    ]);
+    expect(JSON.parse((await world.control('streams', '--json')).out).streams).toMatchObject([
+      { stream: 'events', nextOffset: 3 },
+    ]);
+    const lag = await world.control('lag', '--stream', 'events');
+    expect(lines(lag.out)[1]).toMatch(/^p +events +0 +0 +0 bytes +- +3 +0 +yes$/);
+  });
+
+  it('the lag of a paused pipeline is told, and is a failure above --most', async () => {
+    await world.start(`pipelines: { p: ${pipeline} }`);
+    await world.control('pipelines', 'pause', 'p');
+    await world.post([1, 2, 3]);
+    const { code, out, err } = await world.control('lag', '--most', '2', '--json');
+    expect([code, err]).toEqual([1, 'sluice lag: the group p of events is 3 records behind, more than 2.\n']);
+    expect(JSON.parse(out).groups).toMatchObject([{ group: 'p', lag: { items: 3 } }]);
+    expect((await world.control('lag', '--most', '3')).code).toBe(0);
+  });
+});
+
+describe('pipelines', () => {
+  it('R-218: are listed, paused, resumed and replayed', async () => {
+    await world.start(`${kept}\npipelines: { p: ${pipeline} }`);
+    await world.post([1, 2]);
+    await delivered();
+    expect(lines((await world.control('pipelines', 'ls')).out)[1]).toMatch(/^p +events +running +0 +- +2 +0$/);
+    expect((await world.control('pipelines', 'pause', 'p')).out).toMatch(/^state +paused$/m);
+    await world.control('pipelines', 'seek', 'p', '--to', 'start', '--partition', '0');
+    expect((await world.control('pipelines', 'show', 'p')).out).toMatch(/^behind +2 records \(\d+ bytes, the oldest \d+ m?s\)$/m);
+    expect(JSON.parse((await world.control('pipelines', 'resume', 'p', '--json')).out)).toMatchObject({
+      name: 'p',
+      state: 'running',
+    });
+    await delivered();
+    expect(JSON.parse((await world.control('pipelines', 'ls', '--json')).out).pipelines[0].tally.ok).toBe(4);
+    expect((await world.control('pipelines', 'skip-damage', 'p')).out).toBe('No partition is damaged; nothing was skipped.\n');
+  });
+
+  it('an unknown one is a failure with what there is; a place that is none is a wrong call', async () => {
+    await world.start(`pipelines: { p: ${pipeline} }`);
+    expect(await world.control('pipelines', 'pause', 'x/../y')).toEqual({
+      code: 1,
+      out: '',
+      err: 'sluice pipelines: there is no pipeline of this name; there is p.\n',
+    });
+    expect((await world.control('pipelines', 'seek', 'p', '--to', 'yesterday')).code).toBe(2);
+    expect((await world.control('pipelines', 'seek', 'p')).code).toBe(2);
+  });
+});
+
+describe('reload', () => {
+  it('shows the diff, applies it, and takes it back', async () => {
+    await world.start(`pipelines: { p: ${pipeline} }`);
+    expect((await world.control('reload')).out).toBe('No option has changed.\n');
+    world.write('sluice.config.yaml', `gateway: { maxItems: 2 }\nlog: { maxHeldItems: 5 }\npipelines: { p: ${pipeline} }`);
+    const diff = '~ gateway.maxItems: 10000 → 2\n~ log.maxHeldItems: 100000 → 5   (after a restart)\n';
+    const counts = '2 changes; 1 of them only after a restart';
+    expect((await world.control('reload', '--dry-run')).out).toBe(`${diff}${counts}. Nothing was applied.\n`);
+    await world.post([1, 2, 3]);
+    expect(await world.control('reload')).toEqual({ code: 0, out: `${diff}Applied ${counts}.\n`, err: '' });
+    await expect(world.post([4, 5, 6])).rejects.toThrow('413');
+    expect(JSON.parse((await world.control('reload', '--undo', '--json')).out)).toMatchObject({ applied: true });
+    await world.post([4, 5, 6]);
+  });
+
+  it('of a file that is wrong changes nothing, and says where it is wrong', async () => {
+    await world.start(`pipelines: { p: ${pipeline} }`);
+    world.write('sluice.config.yaml', 'pipelines: { p: { sink: { type: nonsense } } }');
+    const { code, err } = await world.control('reload');
+    expect([code, err]).toEqual([1, expect.stringContaining('sluice.config.yaml:1:27')]);
+    expect(await world.control('reload', '--undo')).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('nothing was changed'),
+    });
+    expect((await world.control('reload', '--undo', '--dry-run')).code).toBe(2);
+  });
+});
+
+describe('drain', () => {
+  it('asks the service to stop, and --wait returns when it has', async () => {
+    const service = await world.start(`pipelines: { p: ${pipeline} }`);
+    await world.post([1, 2, 3]);
+    const drained = world.control('drain', '--wait', '--json');
+    await service.drainWanted;
+    await service.stop(5_000);
+    expect(await drained).toEqual({ code: 0, out: '{"draining":true,"stopped":true}\n', err: '' });
+  });
+
+  it('without --wait it returns at once', async () => {
+    await world.start(`pipelines: { p: ${pipeline} }`);
+    const { code, out } = await world.control('drain');
+    expect([code, out]).toEqual([0, expect.stringMatching(/^The service at http:.* drains; its own output has the report/)]);
+  });
+});
+
+describe('a control plane', () => {
+  it('R-214: that does not answer is one sentence', async () => {
+    const { port } = await listening();
+    expect(await sluice('lag', '--control', `http://127.0.0.1:${port}`)).toEqual({
+      code: 1,
+      out: '',
+      err: `sluice lag: nothing answers at http://127.0.0.1:${port}; start \`sluice up\` there, or give another address with --control.\n`,
+    });
+  });
+
+  it('is told from a gateway, and from any other server', async () => {
+    const service = await world.start(`pipelines: { p: ${pipeline} }`);
+    const gateway = await sluice('streams', '--control', service.url);
+    expect([gateway.code, gateway.err]).toEqual([
+      1,
+      expect.stringContaining('is not a control plane of Sluice (it answered 404)'),
+    ]);
+    const { port, close } = await listening((_, response) => response.end('<html>'));
+    try {
+      const other = await sluice('streams', '--control', `http://127.0.0.1:${port}`);
+      expect(other.err).toContain('is not a control plane of Sluice (it answered 200)');
+    } finally {
+      await close();
+    }
+  });
+
+  it('behind a prefix is found there', async () => {
+    const seen: (string | undefined)[] = [];
+    const { port, close } = await listening((request, response) => {
+      seen.push(request.url);
+      response.end('{"streams":[]}');
+    });
+    try {
+      expect((await sluice('streams', '--control', `http://127.0.0.1:${port}/ops/`)).out).toMatch(/^There are no streams yet/);
+      expect(seen).toEqual(['/ops/v1/streams']);
+    } finally {
+      await close();
+    }
+  });
+
+  it('wants a key, by flag or SLUICE_KEY; nothing prints it', async () => {
+    const { key, hash } = makeKey('ops');
+    await world.start(`keys: [{ id: ops, tenant: ops, scopes: [admin], hash: "${hash}" }]\npipelines: { p: ${pipeline} }`);
+    const without = await world.control('streams');
+    expect(without).toMatchObject({ code: 1, err: expect.stringContaining('give it with --key, or in SLUICE_KEY') });
+    expect((await world.control('streams', '--key', key)).code).toBe(0);
+    vi.stubEnv('SLUICE_KEY', key);
+    try {
+      expect((await world.control('streams')).code).toBe(0);
+      expect((await world.control('streams', '--help')).out).not.toContain(key);
+      vi.stubEnv('SLUICE_KEY', 'not one\nkey');
+      const wrong = await world.control('streams');
+      expect([wrong.code, wrong.err]).toEqual([2, expect.stringContaining('without spaces')]);
+    } finally {
+      vi.unstubAllEnvs();
+    }
+  });
+
+  it.each(['ftp://x', 'localhost:8081', 'http://me:s3cret@host'])(
+    'at %s is a wrong call, without printing a password',
+    async (url) => {
+      const { code, err } = await sluice('streams', '--control', url);
+      expect([code, err]).toEqual([2, expect.stringContaining('Expected an http or https address')]);
+    },
+  );
+});
+
+/** A server on a free port; without a handler, the port of one that is gone. */
+async function listening(handler?: Parameters<typeof createServer>[1]) {
+  const server = createServer(handler ?? (() => {}));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const close = () => new Promise<void>((resolve) => server.close(() => resolve()));
+  if (handler === undefined) await close();
+  return { port, close };
+}
