@@ -13,7 +13,23 @@ async function sluice(...args: string[]) {
 }
 
 const commands = [
-  ...['', 'up', 'check', 'key', 'push', 'tail', 'streams', 'lag', 'reload', 'drain', 'backend', 'pipelines', 'dlq', 'log'],
+  ...[
+    '',
+    'up',
+    'check',
+    'key',
+    'push',
+    'tail',
+    'streams',
+    'lag',
+    'reload',
+    'drain',
+    'load',
+    'backend',
+    'pipelines',
+    'dlq',
+    'log',
+  ],
   ...['ls', 'show', 'pause', 'resume', 'seek', 'skip-damage'].map((name) => `pipelines ${name}`),
   ...['ls', 'groups', 'show', 'redrive', 'purge'].map((name) => `dlq ${name}`),
 ];

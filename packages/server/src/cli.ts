@@ -5,6 +5,7 @@ import { decimal, exitCodes, whole } from './commands/arguments.js';
 import { type CommandIo, processIo, sentence, UsageError } from './commands/command-io.js';
 import { addDlq } from './commands/dlq/commands.js';
 import { interruptible } from './commands/interrupt.js';
+import { addLoad } from './commands/load/commands.js';
 import { addLog } from './commands/log/commands.js';
 import { addService } from './commands/service/commands.js';
 import { keyOption } from './commands/service-flags.js';
@@ -68,6 +69,7 @@ Examples:
   sluice push events orders.ndjson --id orderId --ack committed
   sluice lag
   sluice dlq groups
+  sluice load --rate 5000
 ${exitCodes}`,
     );
   addUp(program, done);
@@ -78,6 +80,7 @@ ${exitCodes}`,
   addService(program, io, done);
   addDlq(program, io, done);
   addLog(program, io, done);
+  addLoad(program, io, done);
   addBackend(program, io, done);
   return program;
 }
