@@ -3,6 +3,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Config } from './config.js';
 import { pathText } from './problem.js';
+import { withoutSecrets } from './secrets.js';
 import type { Path } from './source.js';
 
 /** One change. */
@@ -19,7 +20,7 @@ export interface Change {
 const fixed = [
   /^dataDir$/,
   /^database$/,
-  /^gateway\.(host|port|requestTimeoutMs|maxConnections)$/,
+  /^gateway\.(host|port|requestTimeoutMs)$/,
   /^(control|reads)(\.|$)/,
   /^log\./,
   /^streams\.[^.]+\.partitions$/,
@@ -37,14 +38,14 @@ export function needsRestart(path: string): boolean {
   return fixed.some((pattern) => pattern.test(path));
 }
 
-/** A change as a line for people; addresses lose their passwords. */
+/** A change as a line for people; without secrets. */
 export function changeText({ path, kind, from, to, needsRestart }: Change): string {
   const text =
     kind === 'added'
-      ? `+ ${path}: ${shown(to)}`
+      ? `+ ${path}: ${shown(to, path)}`
       : kind === 'removed'
-        ? `- ${path}: ${shown(from)}`
-        : `~ ${path}: ${shown(from)} → ${shown(to)}`;
+        ? `- ${path}: ${shown(from, path)}`
+        : `~ ${path}: ${shown(from, path)} → ${shown(to, path)}`;
   return needsRestart ? `${text}   (after a restart)` : text;
 }
 
@@ -66,9 +67,6 @@ function isPlain(value: unknown): value is Record<string, unknown> {
   return value !== null && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype;
 }
 
-function shown(value: unknown): string {
-  if (typeof value === 'function') return `the function ${value.name || 'without a name'}`;
-  return (
-    JSON.stringify(value, (_name, member) => (typeof member === 'function' ? `function ${member.name}` : member)) ?? String(value)
-  ).replace(/:\/\/[^"\s]*@/g, '://…@');
+function shown(value: unknown, path: string): string {
+  return JSON.stringify(withoutSecrets(value, path)) ?? String(value);
 }

@@ -5,6 +5,7 @@ import { type Change, changeText } from '../config/diff.js';
 import type { Loaded } from '../config/load.js';
 import { ConfigError } from '../config/problem.js';
 import { reread } from '../config/reread.js';
+import { withoutSecrets } from '../config/secrets.js';
 import { HttpError } from '../gateway/http-error.js';
 import type { Live } from '../service/live.js';
 
@@ -54,17 +55,4 @@ function changesJson(changes: readonly Change[], applied: boolean): object {
       text: changeText(change),
     })),
   };
-}
-
-/** Addresses lose their passwords, keys their hashes, headers their values. */
-function withoutSecrets(config: object): unknown {
-  return JSON.parse(
-    JSON.stringify(config, (name, value: unknown) => {
-      if (typeof value === 'function') return `function ${value.name}`;
-      if (name === 'hash') return '…';
-      if (name === 'headers' && typeof value === 'object')
-        return Object.fromEntries(Object.keys(value as object).map((header) => [header, '…']));
-      return typeof value === 'string' ? value.replace(/:\/\/[^/\s]*@/g, '://…@') : value;
-    }),
-  );
 }

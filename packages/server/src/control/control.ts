@@ -1,17 +1,22 @@
 /** Control plane: health, metrics, and everything that an operator looks at and does. Apart from the data plane. */
 
 import type { AddressInfo } from 'node:net';
-import { type FastifyInstance, type FastifyRequest, fastify } from 'fastify';
+import { type FastifyInstance, fastify } from 'fastify';
 import { SluiceError } from 'sluice';
 import type { Log } from 'sluice/log';
 import type { Admission } from '../gateway/admission.js';
+import type { Callers } from '../gateway/caller.js';
+import { clientError } from '../gateway/client-error.js';
+import { whenGone } from '../gateway/departure.js';
 import type { Readiness } from '../gateway/gateway.js';
 import { HttpError, sendError } from '../gateway/http-error.js';
+import { defaultLimits } from '../gateway/limits.js';
 import { listenFailure } from '../gateway/listen-error.js';
-import { protocolOptions, refuseProtocolErrors } from '../gateway/protocol.js';
+import { protocolOptions, refuseProtocolErrors, timeouts } from '../gateway/protocol.js';
 import type { Pipeline } from '../pipelines/pipeline.js';
 import type { Live } from '../service/live.js';
 import { addConfigRoutes } from './config-routes.js';
+import { refuseForeignPage } from './foreign-page.js';
 import { addLetterRoutes } from './letter-routes.js';
 import { addPipelineRoutes } from './pipeline-routes.js';
 import { addRedriveRoutes } from './redrive-routes.js';
@@ -22,8 +27,8 @@ export interface ControlOptions {
   readonly log: Log;
   readonly pipelines: () => readonly Pipeline[];
   readonly ready: () => Readiness;
-  /** Who may look and act. Default: whoever can connect. */
-  readonly authorize?: (request: FastifyRequest) => void;
+  /** Those among whom somebody has the scope `admin`, which is asked for then. Default: none, and whoever can connect may look and act. */
+  readonly callers?: () => Callers | undefined;
   readonly metrics: { readonly contentType: string; text(): Promise<string> };
   readonly admission: Admission;
   /** The configuration, once the service has started. */
@@ -49,12 +54,16 @@ export interface Control {
  * @throws SluiceError `LISTEN_FAILED`
  */
 export async function createControl(options: ControlOptions): Promise<Control> {
-  const { host, port, authorize } = options;
-  const app = fastify({ forceCloseConnections: true, http: { ...protocolOptions } });
+  const { host, port } = options;
+  const app = createServer();
   refuseProtocolErrors(app);
   app.setErrorHandler((error: HttpError, request, reply) => sendError(refused(error), request, reply));
   app.addHook('onRequest', async (request) => {
-    if (!openRoutes.includes(request.url.split('?', 1)[0]!)) authorize?.(request);
+    if (openRoutes.includes(request.url.split('?', 1)[0]!)) return;
+    const { method, headers } = request;
+    const callers = options.callers?.();
+    refuseForeignPage({ method, headers, hasKey: callers !== undefined }, host);
+    callers?.of(headers, 'admin');
   });
   addHealth(app, options);
   addStreamRoutes(app, options);
@@ -82,6 +91,26 @@ export async function createControl(options: ControlOptions): Promise<Control> {
       await app.close();
     },
   };
+}
+
+/** Operators and scrapers are few. */
+const maxConnections = 1_000;
+
+function createServer(): FastifyInstance {
+  const { requestTimeout, ...others } = timeouts(defaultLimits.requestTimeoutMs);
+  const onClientError = clientError(defaultLimits);
+  const app = fastify({
+    forceCloseConnections: true,
+    requestTimeout,
+    http: { ...protocolOptions, ...others },
+    clientErrorHandler: (error, socket) => onClientError(error, socket),
+    // The id of a dead letter has two names of up to 128 characters in it.
+    routerOptions: { maxParamLength: 1_024 },
+    frameworkErrors: (error, request, reply) => void sendError(error, request, reply),
+  });
+  app.server.maxConnections = maxConnections;
+  app.addHook('onRequest', async (_request, reply) => whenGone(reply.raw, () => {}));
+  return app;
 }
 
 /** What the library refuses is the request's fault, and says why. */

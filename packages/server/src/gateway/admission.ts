@@ -70,7 +70,8 @@ export function createAdmission({ tenants: configs, maxHeldItems, targetMs = 50,
   const known = new Map<string, Tenant>();
   const refused = new Map<Refused['reason'], number>();
   let bounds = configs;
-  const boundsOf = (name: string) => bounds[name] ?? bounds['*'] ?? noBounds;
+  // A tenant may be called constructor.
+  const boundsOf = (name: string) => (Object.hasOwn(bounds, name) ? bounds[name]! : (bounds['*'] ?? noBounds));
   const tenantOf = (name: string): Tenant => {
     const tenant = known.get(name) ?? new Tenant(name, boundsOf(name), clock);
     known.set(name, tenant);

@@ -22,7 +22,7 @@ function* pieces(body: Buffer, bytes: number): Generator<Buffer> {
 }
 
 test('a body in chunks of one byte is held in one block, no larger than twice the body, and all of that is charged', async () => {
-  const allowance = createBodyAllowance(mebibyte);
+  const allowance = createBodyAllowance(() => mebibyte);
   const body = Buffer.from(Array.from({ length: 100_001 }, (_, i) => i % 251));
   await withBody(request(pieces(body, 1)), false, defaultLimits, allowance, async (read) => {
     expect(read.equals(body)).toBe(true);
@@ -35,8 +35,12 @@ test('a body in chunks of one byte is held in one block, no larger than twice th
 test('no chunk is kept: each is copied as it comes', async () => {
   const stream = Object.assign(new PassThrough(), { headers: {} });
   const chunks = ['first ', 'second ', 'third'].map((text) => Buffer.concat([Buffer.from(text)]));
-  const body = withBody(stream as unknown as IncomingMessage, false, defaultLimits, createBodyAllowance(mebibyte), async (read) =>
-    String(read),
+  const body = withBody(
+    stream as unknown as IncomingMessage,
+    false,
+    defaultLimits,
+    createBodyAllowance(() => mebibyte),
+    async (read) => String(read),
   );
   for (const chunk of chunks) stream.write(chunk);
   while (stream.readableLength > 0) await new Promise(setImmediate);
@@ -46,7 +50,7 @@ test('no chunk is kept: each is copied as it comes', async () => {
 });
 
 test.each([1, 7, 1_000, 65_536, 200_000])('a body of a known length in chunks of %i bytes costs just that', async (bytes) => {
-  const allowance = createBodyAllowance(mebibyte);
+  const allowance = createBodyAllowance(() => mebibyte);
   const body = Buffer.from(Array.from({ length: 150_000 }, (_, i) => i % 251));
   const headers = { 'content-length': String(body.length) };
   await withBody(request(pieces(body, bytes), headers), false, defaultLimits, allowance, async (read) => {
@@ -57,7 +61,7 @@ test.each([1, 7, 1_000, 65_536, 200_000])('a body of a known length in chunks of
 });
 
 test('a chunk that is a slice of a larger buffer does not keep that alive', async () => {
-  const allowance = createBodyAllowance(mebibyte);
+  const allowance = createBodyAllowance(() => mebibyte);
   const slice = Buffer.alloc(mebibyte, 'x').subarray(0, 3);
   await withBody(request([slice]), false, defaultLimits, allowance, async (read) => {
     expect([String(read), read.buffer.byteLength]).toEqual(['xxx', 3]);
@@ -65,7 +69,7 @@ test('a chunk that is a slice of a larger buffer does not keep that alive', asyn
 });
 
 test('what the block has grown to is refused where there is no room for it', async () => {
-  const allowance = createBodyAllowance(1_000);
+  const allowance = createBodyAllowance(() => 1_000);
   const use = () => expect.unreachable();
   await expect(withBody(request(pieces(Buffer.alloc(700), 1)), false, defaultLimits, allowance, use)).rejects.toMatchObject({
     status: 503,

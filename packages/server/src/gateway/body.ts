@@ -15,15 +15,15 @@ export interface BodyAllowance {
   give(bytes: number): void;
 }
 
-/** An allowance of `maxBytes`. */
-export function createBodyAllowance(maxBytes: number): BodyAllowance {
+/** An allowance of what `maxBytes` answers when it is asked. */
+export function createBodyAllowance(maxBytes: () => number): BodyAllowance {
   let held = 0;
   return {
     get heldBytes() {
       return held;
     },
     take(bytes) {
-      if (held + bytes > maxBytes) return false;
+      if (held + bytes > maxBytes()) return false;
       held += bytes;
       return true;
     },
@@ -92,6 +92,12 @@ function read(request: IncomingMessage, gzip: boolean, limits: GatewayLimits, ta
     gunzip.on('error', () =>
       stop(new HttpError(400, 'INVALID_GZIP', 'content-encoding says gzip, but the body is not a whole gzip stream')),
     );
+    // Empty members of gzip inflate to nothing: only what arrives bounds them.
+    let arrived = 0;
+    request.on('data', (chunk: Buffer) => {
+      arrived += chunk.length;
+      if (arrived > limits.maxBodyBytes && !gunzip.destroyed) stop(tooLarge(limits));
+    });
     request.pipe(gunzip);
   });
 }
@@ -134,6 +140,6 @@ function tooLarge(limits: GatewayLimits): HttpError {
   return new HttpError(
     413,
     'BODY_TOO_LARGE',
-    `expected a body of at most ${limits.maxBodyBytes} bytes after inflation; send the items in several requests`,
+    `expected a body of at most ${limits.maxBodyBytes} bytes, before and after inflation; send the items in several requests`,
   );
 }

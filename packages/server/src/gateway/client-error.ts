@@ -1,28 +1,50 @@
 /** What the HTTP parser refuses before there is a request, answered as JSON like everything else. */
 
 import type { Socket } from 'node:net';
+import { lastResponseOn, responsesOn, whenGone } from './departure.js';
 import { errorBody } from './http-error.js';
 import type { GatewayLimits } from './limits.js';
 
-/** The handler of a server's `clientError`. */
-export function clientError(limits: GatewayLimits): (error: Error, socket: Socket) => void {
+type KnownLimits = Pick<GatewayLimits, 'maxUrlBytes' | 'requestTimeoutMs'>;
+
+/**
+ * The handler of a server's `clientError`. The refusal comes behind the answers to the good requests before it: in their place a client
+ * would take it for the answer to one of them.
+ */
+export function clientError(limits: KnownLimits): (error: Error, socket: Socket) => void {
+  const refused = new WeakSet<Socket>();
   return (thrown, socket) => {
     const error: ParserError = thrown;
-    // After a reset there is nobody to answer; the parser may also fail while an answer is being written.
-    if (error.code === 'ECONNRESET' || socket.destroyed) return;
-    const { status, code, message } = problem(error, limits);
-    const body = errorBody(code, message);
-    if (socket.writable) {
-      const head = `HTTP/1.1 ${status}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}`;
-      socket.write(`${head}\r\nConnection: close\r\n\r\n${body}`);
-    }
-    socket.destroySoon();
+    // After a reset there is nobody to answer; what follows a refusal is refused with it.
+    if (error.code === 'ECONNRESET' || socket.destroyed || refused.has(socket)) return;
+    refused.add(socket);
+    const last = lastResponseOn(socket);
+    const cut = last?.req.complete === false ? last : undefined;
+    const ahead = responsesOn(socket).filter((response) => response !== cut);
+    // An endless answer is not waited for, nor is anything put into the middle of it.
+    if (ahead.some((response) => response.headersSent && !response.writableEnded)) return void socket.destroy();
+    let left = ahead.length + 1;
+    const answered = (): void => {
+      if (--left > 0 || socket.destroyed) return;
+      // A request that was refused before its body had arrived has its answer.
+      if (socket.writable && cut?.headersSent !== true) socket.write(refusal(error, limits));
+      socket.destroySoon();
+    };
+    for (const response of ahead) whenGone(response, answered);
+    answered();
   };
+}
+
+function refusal(error: ParserError, limits: KnownLimits): string {
+  const { status, code, message } = problem(error, limits);
+  const body = errorBody(code, message);
+  const head = `HTTP/1.1 ${status}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}`;
+  return `${head}\r\nConnection: close\r\n\r\n${body}`;
 }
 
 type ParserError = Error & { readonly code?: string; readonly rawPacket?: Buffer };
 
-function problem(error: ParserError, limits: GatewayLimits): { status: string; code: string; message: string } {
+function problem(error: ParserError, limits: KnownLimits): { status: string; code: string; message: string } {
   if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
     return {
       status: '408 Request Timeout',

@@ -16,11 +16,12 @@ export function whenGone(response: ServerResponse, fn: () => void): void {
     return;
   }
   const waiting = waitersOf(socket);
+  lastOn.set(socket, response);
   const once = (): void => {
     response.removeListener('close', once);
     if (waiting.delete(once)) fn();
   };
-  waiting.add(once);
+  waiting.set(once, response);
   response.once('close', once);
 }
 
@@ -33,16 +34,28 @@ export function signalOf(response: ServerResponse): AbortSignal {
   return controller.signal;
 }
 
-/** One listener a connection, however many requests are pipelined on it. */
-const waiters = new WeakMap<Socket, Set<() => void>>();
+/** The responses of a connection that are not complete, in the order of their requests. */
+export function responsesOn(socket: Socket): readonly ServerResponse[] {
+  return [...new Set(waiters.get(socket)?.values())];
+}
 
-function waitersOf(socket: Socket): Set<() => void> {
+/** The response to the newest request of a connection, complete or not. */
+export function lastResponseOn(socket: Socket): ServerResponse | undefined {
+  return lastOn.get(socket);
+}
+
+const lastOn = new WeakMap<Socket, ServerResponse>();
+
+/** One listener a connection, however many requests are pipelined on it. */
+const waiters = new WeakMap<Socket, Map<() => void, ServerResponse>>();
+
+function waitersOf(socket: Socket): Map<() => void, ServerResponse> {
   const known = waiters.get(socket);
   if (known !== undefined) return known;
-  const waiting = new Set<() => void>();
+  const waiting = new Map<() => void, ServerResponse>();
   waiters.set(socket, waiting);
   socket.once('close', () => {
-    for (const gone of [...waiting]) gone();
+    for (const gone of [...waiting.keys()]) gone();
   });
   return waiting;
 }

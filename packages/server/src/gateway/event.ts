@@ -80,7 +80,7 @@ export function readEvent(json: Buffer, index: number, options: EventOptions): R
   const fields = value as Readonly<Record<string, unknown>>;
   const wrong = options.cloudEvents === true ? cloudEventProblem(fields) : undefined;
   if (wrong !== undefined) return refuse('INVALID_CLOUDEVENT', wrong);
-  const misfit = options.schema?.problemOf(fields);
+  const misfit = options.schema?.problemOf(fields, options.cloudEvents);
   if (misfit !== undefined)
     return refuse('INVALID_SCHEMA', `the item does not fit the schema of its stream: ${misfit.slice(0, 200)}`);
   const found = idOf(fields, json, index, options);

@@ -6,7 +6,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Log } from 'sluice/log';
 import type { Admission, Entry, Refused } from './admission.js';
-import { createBodyAllowance, withBody } from './body.js';
+import { type BodyAllowance, withBody } from './body.js';
 import type { Callers } from './caller.js';
 import { envelopeOf, isBinaryCloudEvent } from './cloud-event.js';
 import { signalOf, whenGone } from './departure.js';
@@ -27,6 +27,7 @@ export interface EventsRouteParts {
   /** What is known of a stream. Default: nothing. */
   readonly streams?: ((stream: string) => StreamRules | undefined) | undefined;
   readonly limits: GatewayLimits;
+  readonly allowance: BodyAllowance;
   readonly ackTimeoutMs: () => number;
   readonly callers: Callers;
   readonly admission: Admission;
@@ -62,8 +63,7 @@ export function isEventsRequest({ method, url = '' }: IncomingMessage): boolean 
 export function createEventsRoute(
   parts: EventsRouteParts,
 ): (request: IncomingMessage, response: ServerResponse) => Promise<Answer> {
-  const { log, settled, streams, limits, ackTimeoutMs, callers, admission } = parts;
-  const allowance = createBodyAllowance(limits.maxHeldBodyBytes);
+  const { log, settled, streams, limits, allowance, ackTimeoutMs, callers, admission } = parts;
   return async (request, response) => {
     const { headers } = request;
     const { tenant } = callers.of(headers, 'write');
@@ -92,7 +92,7 @@ export function createEventsRoute(
       idempotencyKey: idempotencyKey(headers['idempotency-key']),
     };
     const receipt = await withBody(request, gzip, limits, allowance, (body) => {
-      const items = binary ? [envelopeOf(headers, body)] : splitItems(body, format, limits.maxItems);
+      const items = binary ? [envelopeOf(headers, body, limits)] : splitItems(body, format, limits.maxItems);
       refuseIf(entry.take(items.length), tenant);
       return receive(items, {
         ...{ log, stream, ack, settled: wait, ackTimeoutMs: ackTimeoutMs(), event },
@@ -134,11 +134,12 @@ function streamOf(url: string): string | undefined {
 
 function target(url: string): { readonly stream: string; readonly ack: AckLevel; readonly id: string | undefined } {
   const stream = decoded(streamOf(url)!);
-  if (!/^[A-Za-z0-9_.-]{1,128}$/.test(stream)) {
+  // URL libraries take `.` and `..` out of a path: such a stream could be written and never found again.
+  if (!/^(?!\.{1,2}$)[A-Za-z0-9_.-]{1,128}$/.test(stream)) {
     throw new HttpError(
       400,
       'INVALID_STREAM',
-      'expected a stream name of 1 to 128 letters, digits, dots, hyphens and underscores',
+      'expected a stream name of 1 to 128 letters, digits, dots, hyphens and underscores, other than . and ..',
     );
   }
   const query = url.indexOf('?');

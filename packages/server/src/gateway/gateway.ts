@@ -3,12 +3,13 @@
  * through the batching client, `/healthz` and `/readyz` say how it is. Every error is JSON.
  */
 
-import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type FastifyInstance, type FastifyRequest, fastify } from 'fastify';
 import { systemEnv } from 'sluice';
 import type { Log } from 'sluice/log';
 import { type Admission, createAdmission } from './admission.js';
+import { createBodyAllowance } from './body.js';
 import { type Callers, createCallers } from './caller.js';
 import { clientError } from './client-error.js';
 import { type Answer, createEventsRoute, isEventsRequest, type StreamRules } from './events-route.js';
@@ -17,7 +18,7 @@ import { createIntake } from './intake.js';
 import { defaultLimits, type GatewayLimits } from './limits.js';
 import { listenFailure } from './listen-error.js';
 import { openApi } from './openapi.js';
-import { protocolOptions, protocolProblem, refuseProtocolErrors } from './protocol.js';
+import { protocolOptions, protocolProblem, refuseProtocolErrors, timeouts } from './protocol.js';
 import type { ReadKeys } from './read.js';
 import { addReadRoutes } from './read-routes.js';
 import type { Receipt } from './receipt.js';
@@ -60,6 +61,8 @@ export interface GatewayOptions {
   /** Port to listen on; 0 takes a free one. */
   readonly port: number;
   readonly limits?: Partial<GatewayLimits>;
+  /** Connections that may be open; one more is closed at once. Default 10,000. */
+  readonly maxConnections?: number;
   /** Who may do what. Default: everyone may do everything, as the tenant `_`. */
   readonly callers?: Callers;
   /** Who gets in when there is much to do. Default: no bounds by tenant, and at most 100,000 items under way. */
@@ -85,6 +88,8 @@ export interface GatewayCounters {
   readonly rejectedByCode: Map<string, number>;
   /** Requests answered with 503. */
   overloaded: number;
+  /** Connections closed because there were `maxConnections` already. */
+  refusedConnections: number;
   /** Requests of `/read`. */
   reads: number;
   /** Keys that `/read` left out because the backend's value is not a number. */
@@ -92,7 +97,7 @@ export interface GatewayCounters {
 }
 
 /** What of a gateway can change while it listens. */
-export type GatewaySettings = Pick<GatewayOptions, 'limits' | 'ackTimeoutMs'>;
+export type GatewaySettings = Pick<GatewayOptions, 'limits' | 'ackTimeoutMs' | 'maxConnections'>;
 
 /** A gateway that listens. */
 export interface Gateway {
@@ -100,6 +105,8 @@ export interface Gateway {
   readonly counters: Readonly<GatewayCounters>;
   /** Requests that have no answer yet. */
   readonly underWay: number;
+  /** Bytes of bodies that are held now. */
+  readonly heldBodyBytes: number;
   /** Takes other limits from now on; what is under way keeps those it began with, where it has read them. */
   configure(settings: GatewaySettings): void;
   /**
@@ -123,8 +130,6 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const admission = options.admission ?? createAdmission({ tenants: {}, maxHeldItems: 100_000, clock: systemEnv().clock });
   const host = options.host ?? '127.0.0.1';
   const route: { handle?: (request: IncomingMessage, response: ServerResponse) => void } = {};
-  const app = createServer(limits, route);
-  const intake = createIntake(app.server);
   const counters: GatewayCounters = {
     requests: 0,
     accepted: 0,
@@ -132,9 +137,20 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     rejected: 0,
     rejectedByCode: new Map(),
     overloaded: 0,
+    refusedConnections: 0,
     reads: 0,
     readInvalid: 0,
   };
+  const servers: Server[] = [];
+  const limitConnections = (most = defaultMaxConnections) => {
+    for (const server of servers) server.maxConnections = most;
+  };
+  const app = createServer(limits, route, (server) => {
+    servers.push(server.on('drop', () => counters.refusedConnections++));
+    limitConnections(options.maxConnections);
+  });
+  const intake = createIntake(app.server);
+  const allowance = createBodyAllowance(() => limits.maxHeldBodyBytes);
 
   const guard = (request: IncomingMessage, response: ServerResponse) => {
     counters.requests++;
@@ -150,7 +166,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   route.handle = eventsHandler(
     createEventsRoute({
       isLogFull: options.isLogFull,
-      ...{ log: options.log, settled: options.settled, streams: options.streams, limits, callers, admission },
+      ...{ log: options.log, settled: options.settled, streams: options.streams, limits, allowance, callers, admission },
       ackTimeoutMs: () => ackTimeoutMs,
       onReceipt: (receipt) => count(counters, receipt),
     }),
@@ -159,7 +175,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     options.logger,
   );
   addReadRoutes(app, {
-    ...{ read: options.read, callers, limits, counters },
+    ...{ read: options.read, callers, limits, allowance, counters },
     maxKeys: options.maxReadKeys ?? 10_000,
   });
   const tails = addTailRoute(app, { log: options.log, callers, maxTails: options.maxTails ?? 100 });
@@ -181,7 +197,11 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     get underWay() {
       return intake.underWay;
     },
+    get heldBodyBytes() {
+      return allowance.heldBytes;
+    },
     configure(settings) {
+      limitConnections(settings.maxConnections);
       Object.assign(limits, defaultLimits, settings.limits);
       ackTimeoutMs = settings.ackTimeoutMs ?? defaultAckTimeoutMs;
     },
@@ -201,17 +221,25 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
 function createServer(
   limits: GatewayLimits,
   route: { handle?: (request: IncomingMessage, response: ServerResponse) => void },
+  onServer: (server: Server) => void,
 ): FastifyInstance {
+  const onClientError = clientError(limits);
   const app = fastify({
     logger: false,
-    serverFactory: (handler) =>
-      createHttpServer({ ...protocolOptions, maxHeaderSize, requestTimeout: limits.requestTimeoutMs }, (request, response) =>
-        isEventsRequest(request) ? route.handle!(request, response) : handler(request, response),
-      ).on('clientError', clientError(limits)),
+    serverFactory: (handler) => {
+      const server = createHttpServer(
+        { ...protocolOptions, maxHeaderSize, ...timeouts(limits.requestTimeoutMs) },
+        (request, response) => (isEventsRequest(request) ? route.handle!(request, response) : handler(request, response)),
+      );
+      onServer(server);
+      return server;
+    },
     routerOptions: {
       maxParamLength: limits.maxUrlBytes,
       querystringParser: (text) => Object.fromEntries(new URLSearchParams(text)),
     },
+    // In place of the framework's own, which would answer beside ours.
+    clientErrorHandler: (error, socket) => onClientError(error, socket),
     frameworkErrors: (error, request, reply) => void sendError(error, request, reply),
   });
   // The body is read by the route that wants it, within its bounds.
@@ -225,6 +253,8 @@ function createServer(
 
 /** Larger than the longest URL, so that a longer one is answered with 414 by us, not with 431 by the parser. */
 const maxHeaderSize = 64 * 1024;
+
+const defaultMaxConnections = 10_000;
 
 const defaultAckTimeoutMs = 10_000;
 

@@ -7,6 +7,18 @@ import { HttpError } from './http-error.js';
 /** Options of a server whose requests {@link refuseProtocolErrors} looks at. */
 export const protocolOptions = { requireHostHeader: false } as const;
 
+/**
+ * How long a request may take to arrive: its headers at most a minute. Node looks at its connections every 30 seconds unless told
+ * otherwise, so that a bound of one second would be one of half a minute.
+ */
+export function timeouts(requestTimeoutMs: number) {
+  return {
+    requestTimeout: requestTimeoutMs,
+    headersTimeout: Math.min(60_000, requestTimeoutMs),
+    connectionsCheckingInterval: Math.min(30_000, Math.max(50, requestTimeoutMs / 4)),
+  };
+}
+
 /** Refuses a request without `Host` with 400, and an unknown `Expect` with 417. The server needs {@link protocolOptions}. */
 export function refuseProtocolErrors(app: FastifyInstance): void {
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));

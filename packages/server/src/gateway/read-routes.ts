@@ -1,7 +1,7 @@
 /** Read routes: `GET /read?keys=…`, `POST /read` for long lists of keys, and `GET /key/:key`, over the batching client. */
 
 import type { FastifyInstance } from 'fastify';
-import { createBodyAllowance, withBody } from './body.js';
+import { type BodyAllowance, withBody } from './body.js';
 import type { Callers } from './caller.js';
 import { signalOf } from './departure.js';
 import { HttpError } from './http-error.js';
@@ -15,14 +15,17 @@ export interface ReadRoutesParts {
   readonly read: ReadKeys | undefined;
   readonly callers: Callers;
   readonly limits: GatewayLimits;
+  readonly allowance: BodyAllowance;
   /** Keys that one request may ask for. */
   readonly maxKeys: number;
   readonly counters: { reads: number; readInvalid: number };
 }
 
 /** Adds the routes. */
-export function addReadRoutes(app: FastifyInstance, { read, callers, limits, maxKeys, counters }: ReadRoutesParts): void {
-  const allowance = createBodyAllowance(limits.maxHeldBodyBytes);
+export function addReadRoutes(
+  app: FastifyInstance,
+  { read, callers, limits, allowance, maxKeys, counters }: ReadRoutesParts,
+): void {
   const known = (): ReadKeys => {
     if (read !== undefined) return read;
     throw new HttpError(404, 'READ_NOT_CONFIGURED', 'no key-value backend is configured; start with --read-upstream URL');

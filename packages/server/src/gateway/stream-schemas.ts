@@ -12,8 +12,12 @@ type Version = NonNullable<StreamConfig['schemas']>[number];
 export interface StreamSchema {
   /** The highest version. */
   readonly latest: number;
-  /** What is wrong with an item, without its values; `undefined` when nothing is. */
-  problemOf(item: Readonly<Record<string, unknown>>): string | undefined;
+  /**
+   * What is wrong with an item, without its values; `undefined` when nothing is.
+   *
+   * @param isCloudEvent its data is looked at, not the envelope. That the request says so: an item that merely looks like one is whole.
+   */
+  problemOf(item: Readonly<Record<string, unknown>>, isCloudEvent?: boolean): string | undefined;
 }
 
 /** The version that an item names: its member `schemaVersion`, or the number at the end of a CloudEvent's `dataschema`. */
@@ -21,8 +25,14 @@ export function versionOf(item: Readonly<Record<string, unknown>>): number | und
   const { schemaVersion, dataschema } = item;
   if (typeof schemaVersion === 'number') return schemaVersion;
   if (typeof dataschema !== 'string') return undefined;
-  const found = /(\d+)$/.exec(dataschema);
-  return found === null ? undefined : Number(found[1]);
+  // Not by a pattern: it would begin anew at each digit of a long text, which takes minutes.
+  let start = dataschema.length;
+  while (start > 0 && isDigit(dataschema.charCodeAt(start - 1))) start--;
+  return start === dataschema.length ? undefined : Number(dataschema.slice(start));
+}
+
+function isDigit(code: number): boolean {
+  return code >= 0x30 && code <= 0x39;
 }
 
 /**
@@ -40,11 +50,11 @@ export async function compileSchemas(stream: string, versions: readonly Version[
   const latest = Math.max(...checks.keys());
   return {
     latest,
-    problemOf(item) {
+    problemOf(item, isCloudEvent = false) {
       const version = versionOf(item) ?? latest;
       const check = checks.get(version);
       if (check === undefined) return `there is no schema of version ${version}; there is ${[...checks.keys()].join(', ')}`;
-      return check('specversion' in item ? item.data : item);
+      return check(isCloudEvent ? item.data : item);
     },
   };
 }
@@ -55,7 +65,7 @@ async function compile(what: string, schema: Version['schema'], folder: string):
   if (typeof schema === 'object' && 'safeParse' in schema) return zodCheck(schema as unknown as ZodLike);
   const [{ Ajv2020 }, formats] = await Promise.all([import('ajv/dist/2020.js'), import('ajv-formats')]);
   try {
-    const ajv = new Ajv2020({ strict: false, allErrors: false });
+    const ajv = new Ajv2020({ strict: false, allErrors: false, ownProperties: true });
     formats.default.default(ajv);
     const validate = ajv.compile(
       typeof schema === 'string' ? JSON.parse(await readFile(resolve(folder, schema), 'utf8')) : schema,

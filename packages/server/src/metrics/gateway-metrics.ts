@@ -21,6 +21,8 @@ export function gatewayMetrics(registry: Registry): (gateway: Gateway, admission
   const rejected = counter('rejected_items_total', 'Items refused by index, by code.', ['code']);
   const refused = counter('refused_requests_total', 'Requests that were not let in, by reason.', ['reason']);
   const overloaded = counter('overloaded_requests_total', 'Requests answered with 503.', []);
+  const refusedConnections = counter('refused_connections_total', 'Connections closed because there were too many already.', []);
+  const heldBody = gauge('held_body_bytes', 'Bytes of requests whose items are not in the log yet.', []);
   const reads = counter('reads_total', 'Requests for keys.', []);
   const readInvalid = counter('read_invalid_total', 'Keys left out because the backend gave no number.', []);
   const underWay = gauge('requests_under_way', 'Requests that have no answer yet.', []);
@@ -39,7 +41,7 @@ export function gatewayMetrics(registry: Registry): (gateway: Gateway, admission
     ['tenant'],
   );
 
-  return ({ counters, underWay: now }, admission) => {
+  return ({ counters, underWay: now, heldBodyBytes }, admission) => {
     setCounter(requests, {}, counters.requests);
     setCounter(offered, {}, counters.accepted + counters.duplicates + counters.rejected);
     for (const result of ['accepted', 'duplicates', 'rejected'] as const) setCounter(ingested, { result }, counters[result]);
@@ -48,7 +50,9 @@ export function gatewayMetrics(registry: Registry): (gateway: Gateway, admission
     setCounter(overloaded, {}, counters.overloaded);
     setCounter(reads, {}, counters.reads);
     setCounter(readInvalid, {}, counters.readInvalid);
+    setCounter(refusedConnections, {}, counters.refusedConnections);
     underWay.set(now);
+    heldBody.set(heldBodyBytes);
     admissionUsed.set(admission.limit === 0 ? 0 : admission.heldItems / admission.limit);
     admissionLimit.set(admission.limit);
     tenantItems.reset();

@@ -5,6 +5,7 @@ import { type Consumer, createConsumer, type Log } from 'sluice/log';
 import type { Config, PipelineConfig } from '../config/config.js';
 import { openSink } from './open-sink.js';
 import type { PipelineSink } from './pipeline-sink.js';
+import { plainMessage } from './plain-message.js';
 import { type Preparation, prepareSink } from './preparation.js';
 import { transformingSink } from './transform.js';
 import { upcastOf } from './upcast.js';
@@ -114,9 +115,9 @@ async function openSinks(
 
 function problemOf(consumer: Consumer, preparations: readonly Preparation[]): string | undefined {
   const { problem, state, broken } = consumer.status();
-  if (broken !== undefined) return `it has stopped (${broken.message})`;
+  if (broken !== undefined) return `it has stopped (${plainMessage(broken)})`;
   if (state !== 'running' && state !== 'idle') return `it is ${state}`;
-  if (problem !== undefined) return `its sink does not take events (${problem.code}: ${problem.message})`;
+  if (problem !== undefined) return `its sink does not take events (${problem.code}: ${plainMessage(problem)})`;
   const unprepared = preparations.find((preparation) => preparation.problem !== undefined)?.problem;
   return unprepared === undefined ? undefined : `its sink cannot be used yet (${unprepared})`;
 }

@@ -1,6 +1,7 @@
 /** Alarms: what an operator must see at once, in the service's own log: never a payload, at most one line of a kind in ten seconds. */
 
 import type { Clock, SluiceEvent } from 'sluice';
+import { plainMessage } from '../pipelines/plain-message.js';
 
 /** Where alarms go; a pino logger is one. */
 export interface AlarmLogger {
@@ -23,14 +24,14 @@ export function createAlarms(logger: AlarmLogger, clock: () => Clock): (pipeline
       const { code, failureClass, items, delayMs, batchId } = event;
       logger.warn(
         { pipeline, code, class: failureClass, items, batchId, retryInMs: Math.round(delayMs) },
-        `the sink of the pipeline ${pipeline} does not take events: ${event.message}. They are kept in the log and tried again.`,
+        `the sink of the pipeline ${pipeline} does not take events: ${plainMessage(event)}. They are kept in the log and tried again.`,
       );
     }
     if (event.type === 'alarm' && isNews(`${event.code} ${pipeline}`)) {
-      const { code, failureClass, partition, message } = event;
+      const { code, failureClass, partition } = event;
       logger.warn(
         { pipeline, code, class: failureClass, partition },
-        `the pipeline ${pipeline} holds its events until something is done: ${message}`,
+        `the pipeline ${pipeline} holds its events until something is done: ${plainMessage(event)}`,
       );
     }
     if (event.type === 'breaker' && isNews(`breaker ${event.state} ${pipeline}`)) {

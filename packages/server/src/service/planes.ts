@@ -87,9 +87,7 @@ export async function startPlanes(parts: PlaneParts): Promise<Planes> {
   try {
     const control = await createControl({
       ...{ log, ready, live: () => live, pipelines: all, admission, drain },
-      authorize: ({ headers }) => {
-        if (config.keys.some(({ scopes }) => scopes.includes('admin'))) callers.of(headers, 'admin');
-      },
+      callers: () => (config.keys.some(({ scopes }) => scopes.includes('admin')) ? callers : undefined),
       metrics: { contentType: metrics.contentType, text: () => metrics.text(sources()) },
       ...config.control,
     });
@@ -110,8 +108,8 @@ export async function startPlanes(parts: PlaneParts): Promise<Planes> {
 }
 
 function gatewaySettings({ gateway }: Config) {
-  const { host, port, ackTimeoutMs, publicWithoutKeys: _said, ...limits } = gateway;
-  return { host, port, ackTimeoutMs, limits };
+  const { host, port, ackTimeoutMs, maxConnections, publicWithoutKeys: _said, ...limits } = gateway;
+  return { host, port, ackTimeoutMs, maxConnections, limits };
 }
 
 /** How soon to look again. */

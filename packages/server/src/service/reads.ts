@@ -21,6 +21,7 @@ export function createReads(
     createKeyValueClient({
       ...{ url, windowMs, env, maxAttempts: 3, deadlineMs: timeoutMs },
       maxHeldWaiters: maxHeldItems,
+      fetch: withoutRedirects,
       name: upstreams.length === 1 ? 'reads' : `reads-${index}`,
     }),
   );
@@ -40,3 +41,6 @@ export function createReads(
     },
   };
 }
+
+/** A backend must not send this service, which stands inside the network, to an address of its choice. */
+const withoutRedirects: typeof fetch = (input, init) => fetch(input, { ...init, redirect: 'manual' });

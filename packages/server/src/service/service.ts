@@ -10,6 +10,7 @@ import { startBackend } from '../backend/backend.js';
 import type { Config } from '../config/config.js';
 import type { Loaded } from '../config/load.js';
 import { createMetrics } from '../metrics/metrics.js';
+import { plainMessage } from '../pipelines/plain-message.js';
 import { createAlarms } from './alarms.js';
 import { takeDataFolder } from './data-folder.js';
 import { type Database, startDatabase } from './database.js';
@@ -118,7 +119,10 @@ async function start(loaded: Loaded, undo: Undo): Promise<Service> {
   const parts = { log, databaseUrl: started.url, streams: config.streams, folder: base, env, observe };
   const pipelines = await startPipelines(config.pipelines, parts, ({ name, consumer }) => {
     void consumer.failed.then((error) =>
-      logger.error({ code: error.code }, `the pipeline ${name} has stopped: ${error.message} Events are still kept in the log.`),
+      logger.error(
+        { code: error.code },
+        `the pipeline ${name} has stopped: ${plainMessage(error)} Events are still kept in the log.`,
+      ),
     );
   });
   const live = createLive(loaded, { log, planes, pipelines });

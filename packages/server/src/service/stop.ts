@@ -2,6 +2,7 @@
 
 import type { Env } from 'sluice';
 import type { Log } from 'sluice/log';
+import { plainMessage } from '../pipelines/plain-message.js';
 import type { Database } from './database.js';
 import type { Pipelines } from './pipelines.js';
 import type { Planes } from './planes.js';
@@ -84,7 +85,7 @@ export async function stopService(running: Running, deadlineMs: number): Promise
 function brokenOf({ all }: Pipelines): string | undefined {
   const broken = all.flatMap(({ name, consumer }) => {
     const { broken: error } = consumer.status();
-    return error === undefined ? [] : [`${name}: ${error.message}`];
+    return error === undefined ? [] : [`${name}: ${plainMessage(error)}`];
   });
   return broken.length === 0 ? undefined : broken.join('; ');
 }

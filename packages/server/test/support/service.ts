@@ -130,7 +130,8 @@ export async function post(
   return { status: response.status, body: (await response.json()) as Record<string, unknown> };
 }
 
-function launch(args: readonly string[], { env = {}, cwd }: { readonly env?: NodeJS.ProcessEnv; readonly cwd?: string }) {
+/** Starts `sluice` with these arguments; `text` waits for a part of what it prints. The caller ends it. */
+export function launch(args: readonly string[], { env = {}, cwd }: { readonly env?: NodeJS.ProcessEnv; readonly cwd?: string }) {
   const child = spawn(process.execPath, [program, ...args], {
     env: { ...process.env, DATABASE_URL: '', ...env },
     stdio: 'pipe',
