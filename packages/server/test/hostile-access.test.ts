@@ -74,7 +74,7 @@ const keys = [
   { id: 'admin', hash: admin.hash, tenant: 'ops', scopes: ['admin'] },
 ];
 
-describe('R-217: keys', () => {
+describe('keys', () => {
   it('that are guessed are answered alike, whether their id exists or not, and compared in constant time', async () => {
     const { url } = await start({ keys });
     const guesses = [
@@ -121,7 +121,7 @@ describe('R-217: keys', () => {
   });
 });
 
-describe('R-229: a page of another site', () => {
+describe('a page of another site', () => {
   const port = () => new URL(service!.controlUrl).port;
 
   it('does not reach the control plane under a name of its own (DNS rebinding)', async () => {
@@ -267,7 +267,7 @@ describe('a backend', () => {
 });
 
 describe('the log of the service', () => {
-  it('R-249: has no payload, no key and no line of a stranger, at LOG_LEVEL=trace', async () => {
+  it('R-229: has no payload, no key and no line of a stranger, at LOG_LEVEL=trace', async () => {
     const marker = 'pay-load-7f3a';
     const sink = await serve(async (call, answer) => {
       let body = '';

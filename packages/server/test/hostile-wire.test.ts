@@ -58,7 +58,7 @@ async function watched(options: Partial<GatewayOptions> = {}) {
 }
 const nothing = { requests: 0, items: 0, tenants: 0, bytes: 0 };
 
-describe('R-229: request smuggling', () => {
+describe('request smuggling', () => {
   const smuggled = event('smuggled');
   it.each([
     [
@@ -165,7 +165,7 @@ describe('floods', () => {
     expect(statuses(await exchange(world, text))).toEqual([200]);
   });
 
-  it('R-222: connections beyond maxConnections are closed and counted, and the bound moves live', async () => {
+  it('R-220: connections beyond maxConnections are closed and counted, and the bound moves live', async () => {
     const world = await watched({ maxConnections: 3 });
     const open = await Promise.all([1, 2, 3].map(() => dial(world.gateway.port)));
     const { closed } = await dial(world.gateway.port);
@@ -213,7 +213,7 @@ describe('slow clients', () => {
   });
 });
 
-describe('R-219: clients that vanish', () => {
+describe('clients that vanish', () => {
   const body = JSON.stringify({ id: 'gone', text: 'x'.repeat(100_000) });
   const zipped = gzipSync(Buffer.from(body)).toString('latin1');
   const never = () => new Promise<never>(() => {});
