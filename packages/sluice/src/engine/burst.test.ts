@@ -42,6 +42,26 @@ function world(options: Partial<BatcherOptions<number>> = {}) {
 const upTo = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
 
 describe('a burst', () => {
+  it.each([3, 50, 97, 300])(
+    'that a sink has in its write is not forgotten by the one that filled its batch of %i',
+    async (maxItems) => {
+      let next = 0;
+      let calls = 0;
+      const written: number[] = [];
+      const write = async (items: readonly number[]) => {
+        written.push(...items);
+        if (calls++ < 5) for (let i = 0; i < 80; i++) batcher.offer(next++);
+      };
+      const { batcher, env } = world({ maxItems, maxInFlight: 2, sink: { write } });
+      for (let i = 0; i < 1_000; i++) batcher.offer(next++);
+      expect(batcher.stats().offered).toBe(next);
+      await env.clock.advance(1_000);
+      expect(tallyImbalance(batcher.stats())).toBe(0);
+      expect(batcher.stats()).toMatchObject({ offered: next, ok: next, held: 0, inFlight: 0 });
+      expect(written.sort((a, b) => a - b)).toEqual(upTo(0, next));
+    },
+  );
+
   it('is counted whenever somebody looks', () => {
     const { batcher, offerAll } = world();
     for (let i = 0; i < 1000; i += 7) {

@@ -266,6 +266,8 @@ export class Engine<I, R, E extends EngineItem<I>> {
   }
 
   #beginBurst(lane: Lane<I>): void {
+    // What was let in before may have filled a batch, and the sink of that have offered: its burst must not be forgotten.
+    this.#countBurst();
     const most = Math.min(lane.roomInBatch, this.capacity.roomForItems);
     if (most > 0) this.#burst.begin(lane, Math.min(most, this.#arrivals.lend()));
   }
@@ -292,8 +294,9 @@ export class Engine<I, R, E extends EngineItem<I>> {
     }
     const held = item ?? value;
     // The lane once more: an observer of the drop may have called in, and it been forgotten meanwhile.
-    if (this.#drops.makeRoom(held, item === undefined ? 0 : item.bytes, lane))
-      this.#take(held, item, this.lanes.of(value) ?? lane);
+    const hasRoom = this.#drops.makeRoom(held, item === undefined ? 0 : item.bytes, lane);
+    this.#countBurst();
+    if (hasRoom) this.#take(held, item, this.lanes.of(value) ?? lane);
     return 'accepted';
   }
 
