@@ -262,9 +262,12 @@ describe('text that comes back', () => {
     await world.post('{"id":"a",\r"n":1,\n"text":"\\n\\nid: 9:9\\nevent: evil"}', body);
     const leaving = new AbortController();
     const response = await fetch(`${world.origin}/v1/streams/events/events?from=start`, { signal: leaving.signal });
-    const { value } = await response.body!.getReader().read();
+    const reader = response.body!.getReader();
+    let text = '';
+    // Where it begins is told first.
+    while (!text.includes('data: ')) text += Buffer.from((await reader.read()).value!).toString();
     leaving.abort();
-    expect(Buffer.from(value!).toString()).toBe(
+    expect(text.slice(text.indexOf('id: 0:1'))).toBe(
       'id: 0:1\ndata: {"id":"a",\ndata: "n":1,\ndata: "text":"\\n\\nid: 9:9\\nevent: evil"}\n\n',
     );
   });

@@ -231,6 +231,9 @@ describe('the control plane', () => {
     expect((await control('/v1/dead-letters?stat=parked')).status).toBe(400);
     expect((await control('/v1/dead-letters', 'DELETE')).status).toBe(400);
     expect((await control('/v1/redrives/9')).status).toBe(404);
+    expect((await control('/v1/redrives?target=nowhere', 'POST')).body.error.code).toBe('STREAM_NOT_FOUND');
+    await control('/v1/pipelines/p/pause', 'POST');
+    expect((await control('/readyz')).status).toBe(200);
   });
 
   it('shows the configuration without its secrets', async () => {

@@ -51,3 +51,11 @@ it('speaks JSON', async () => {
   expect(JSON.parse(bad.out)).toMatchObject({ ok: false, problems: [{ path: 'gateway.prot', place: { line: 1 } }] });
   expect(bad.code).toBe(1);
 });
+
+it('a module that is named and not there is a mistake', async () => {
+  const text = `${right}`.replace('sink: {', 'map: ./none.mjs#twice, sink: {');
+  expect(await check(text)).toMatchObject({
+    code: 1,
+    err: expect.stringMatching(/pipelines.a.map: there is no file .\/none.mjs/),
+  });
+});

@@ -1,8 +1,10 @@
 /** `sluice check`: says whether a configuration is right, and what in it is likely to be regretted. Starts nothing. */
 
-import { relative } from 'node:path';
+import { existsSync } from 'node:fs';
+import { relative, resolve } from 'node:path';
+import type { Config } from '../config/config.js';
 import { loadConfig } from '../config/load.js';
-import { ConfigError, problemText } from '../config/problem.js';
+import { ConfigError, type Problem, problemText } from '../config/problem.js';
 import { type Advice, review } from '../config/review.js';
 import type { CommandIo } from './command-io.js';
 
@@ -19,7 +21,9 @@ export interface CheckOptions {
 /** Checks a configuration. Exit code 0: it is right; 1: it is not, or `strict` and there is advice. */
 export async function check({ config: file, json = false, strict = false, io }: CheckOptions): Promise<number> {
   try {
-    const { config, file: found } = await loadConfig(file);
+    const { config, file: found, folder } = await loadConfig(file);
+    const missing = missingModules(config, folder);
+    if (missing.length > 0) throw new ConfigError(found ?? folder, missing);
     const advice = review(config);
     const failed = strict && advice.length > 0;
     if (json) io.stdout.write(`${JSON.stringify({ ok: true, file: found ?? null, problems: [], advice })}\n`);
@@ -32,6 +36,20 @@ export async function check({ config: file, json = false, strict = false, io }: 
     else io.stderr.write(`${problems.map((problem) => problemText(relative(process.cwd(), at) || at, problem)).join('\n')}\n`);
     return 1;
   }
+}
+
+/** Modules that are named and not there. They are not loaded: that would run them. */
+function missingModules({ pipelines }: Config, folder: string): Problem[] {
+  return Object.entries(pipelines).flatMap(([name, { filter, map, branch, sink, branches }]) => {
+    const handlers = Object.entries({ sink, ...branches }).map(([at, one]) => [
+      `${at}.handler`,
+      one.type === 'module' ? one.handler : undefined,
+    ]);
+    return [...Object.entries({ filter, map, branch }), ...handlers].flatMap(([what, given]) => {
+      if (typeof given !== 'string' || existsSync(resolve(folder, given.split('#')[0]!))) return [];
+      return [{ path: `pipelines.${name}.${what as string}`, message: `there is no file ${given.split('#')[0]}` }];
+    });
+  });
 }
 
 function adviceText(file: string | undefined, advice: readonly Advice[]): string {

@@ -31,6 +31,12 @@ export function addRedriveRoutes(app: FastifyInstance, { log }: { readonly log: 
     const others = ['dry', 'limit', 'perSecond', 'target'];
     const filter = letterFilter(query, others);
     const { dry, limit, perSecond, target } = query;
+    if (target !== undefined && !(await log.streams()).some(({ stream }) => stream === target))
+      throw new HttpError(
+        400,
+        'STREAM_NOT_FOUND',
+        'there is no stream of the name of target; letters that are sent there would be read by nobody',
+      );
     if (jobs.size >= maxJobs) forgetOne(jobs);
     const job = redriveLetters(log, {
       filter,

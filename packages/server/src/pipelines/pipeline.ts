@@ -51,18 +51,23 @@ export async function startPipeline(name: string, config: PipelineConfig, parts:
     observe: (event) => parts.observe(name, event),
   };
   const { stream = name, group = name } = config;
-  const sinks = await openSinks(name, config, parts);
-  const [main, ...others] = sinks.values();
-  const branches = new Map([...sinks.keys()].slice(1).map((branch, i) => [branch, others[i]!]));
   const named = <F extends (...args: never[]) => unknown>(given: string | F | undefined, what: string) =>
     given === undefined ? undefined : userFunction<F>(given, folder, `pipelines.${name}.${what}`);
+  // First what may fail and leaves nothing behind.
   const transform = {
     upcast: await upcastOf(stream, parts.streams, folder),
     filter: await named(config.filter, 'filter'),
     map: await named(config.map, 'map'),
     branch: await named(config.branch, 'branch'),
   };
+  const sinks = await openSinks(name, config, parts);
+  const [main, ...others] = sinks.values();
+  const branches = new Map([...sinks.keys()].slice(1).map((branch, i) => [branch, others[i]!]));
   const preparations = [...sinks.values()].map((sink) => prepareSink(sink, env));
+  const close = async () => {
+    for (const preparation of preparations) preparation.stop();
+    await Promise.all([...sinks.values()].map((sink) => sink.close()));
+  };
   await Promise.all(preparations.map(({ firstTry }) => firstTry));
   const consumer = await createConsumer({
     ...{ log, stream, group, env },
@@ -83,15 +88,11 @@ export async function startPipeline(name: string, config: PipelineConfig, parts:
     ...(config.breaker === false ? {} : { breaker: config.breaker }),
     ...(config.rate === undefined ? {} : { rate: config.rate }),
     ...(config.strict === false ? {} : { strict: config.strict }),
+  }).catch(async (error: unknown) => {
+    await close();
+    throw error;
   });
-  return {
-    ...{ name, stream, group, config, consumer },
-    problem: () => problemOf(consumer, preparations),
-    async close() {
-      for (const preparation of preparations) preparation.stop();
-      await Promise.all([...sinks.values()].map((sink) => sink.close()));
-    },
-  };
+  return { ...{ name, stream, group, config, consumer, close }, problem: () => problemOf(consumer, preparations) };
 }
 
 /** The main sink first, then those of the branches by their names. */
@@ -116,7 +117,8 @@ async function openSinks(
 function problemOf(consumer: Consumer, preparations: readonly Preparation[]): string | undefined {
   const { problem, state, broken } = consumer.status();
   if (broken !== undefined) return `it has stopped (${plainMessage(broken)})`;
-  if (state !== 'running' && state !== 'idle') return `it is ${state}`;
+  // Somebody has paused it, and knows: that says nothing against the service.
+  if (!['running', 'idle', 'paused'].includes(state)) return `it is ${state}`;
   if (problem !== undefined) return `its sink does not take events (${problem.code}: ${plainMessage(problem)})`;
   const unprepared = preparations.find((preparation) => preparation.problem !== undefined)?.problem;
   return unprepared === undefined ? undefined : `its sink cannot be used yet (${unprepared})`;

@@ -182,6 +182,23 @@ describe('dead letters of a consumer', () => {
     expect(world.env.clock.timers).toBe(0);
   });
 
+  it('a start on a full disk waits for room, and says so', async () => {
+    const world = await consumerWorld({ answer: () => {} });
+    await world.append(0, 3);
+    let isFull = true;
+    const { claim } = world.log;
+    world.log.claim = (...where) =>
+      isFull ? Promise.reject(failure('the disk is full', { code: 'LOG_FULL', class: 'rejected' })) : claim(...where);
+    const consumer = await world.start();
+    await world.env.clock.advance(10_000);
+    expect(consumer.status()).toMatchObject({ broken: undefined, problem: { code: 'LOG_FULL' } });
+    isFull = false;
+    await world.env.clock.advance(10_000);
+    expect(consumer.status().problem).toBeUndefined();
+    expect(await world.drained(consumer)).toMatchObject({ ok: 3, leftInLog: 0 });
+    expect(world.env.clock.timers).toBe(0);
+  });
+
   it('a drain on a full disk ends, and says what stays in the log', async () => {
     const world = await consumerWorld();
     world.log.settle = () => Promise.reject(failure('the disk is full', { code: 'LOG_FULL', class: 'rejected' }));

@@ -85,8 +85,24 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
     }
   }
 
+  /** A full disk takes no claim either: it is waited for, as settlements wait. */
+  async function claimed(): Promise<Claim> {
+    for (;;) {
+      try {
+        const taken = await log.claim(group, stream, partition);
+        if (problem?.code === 'LOG_FULL') problem = undefined;
+        return taken;
+      } catch (thrown) {
+        const refusal = asFailure(thrown, 'unknown');
+        if (refusal.code !== 'LOG_FULL' || state !== 'starting') throw refusal;
+        if (problem?.code !== 'LOG_FULL') trouble(refusal);
+        await sleep(reclaimMs);
+      }
+    }
+  }
+
   async function start(): Promise<void> {
-    claim = await log.claim(group, stream, partition);
+    claim = await claimed();
     settler = createSettler(log, claim, clock, waiters, {
       written: readers.written,
       roomChanged,
