@@ -1,7 +1,10 @@
 /** `sluice tail` against a service in this process, and against servers that fail in the ways that servers do. */
 
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
 import { afterEach, expect, test } from 'vitest';
 import { type TailOptions, tail } from '../src/commands/tail/tail.js';
 import { makeKey } from '../src/gateway/caller.js';
@@ -9,6 +12,7 @@ import { terminal } from './support/printed.js';
 import { sluice, useRunning } from './support/running.js';
 
 const world = useRunning();
+const program = fileURLToPath(new URL('../bin/sluice.js', import.meta.url));
 const pipeline =
   'streams: { events: { retention: { maxAgeMs: 3600000 } } }\npipelines: { p: { stream: events, sink: { type: file, dir: out } } }';
 const closing: (() => Promise<void>)[] = [];
@@ -98,6 +102,19 @@ test('one that is lost before the first event goes on from where it stood', asyn
   const { ended } = begin({ url, count: 1 });
   expect(await ended).toBe(0);
   expect(asked).toEqual([undefined, '0:7']);
+});
+
+test.each(['tail', 'log tail'])('%s ends when nobody reads it any more, as after | head', async (command) => {
+  const { url, dataDir } = await world.start(pipeline);
+  await world.post([1, 2, 3]);
+  const place = command === 'tail' ? ['--url', url] : ['--data', dataDir];
+  const child = `node ${program} ${command} events --from start ${place.join(' ')} | head -n 1`;
+  const shell = spawn('bash', ['-c', `set -o pipefail; ${child}`], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = once(shell, 'close');
+  // The pipe breaks at the next event after head has left.
+  const timer = setInterval(() => void world.post([Math.floor(Math.random() * 1e9)]).catch(() => {}), 50);
+  const [code] = await ended.finally(() => clearInterval(timer));
+  expect(code).toBe(0);
 });
 
 test('a refusal that lasts ends it', async () => {

@@ -32,6 +32,8 @@ export function tail({ io, stream, partition, from, payload = false, signal, ...
   process.once('SIGINT', onStop);
   process.once('SIGTERM', onStop);
   signal?.addEventListener('abort', onStop, { once: true });
+  // `| head`: nobody reads on.
+  io.stdout.once?.('error', onStop);
   return withStore(flags, async (reader) => {
     const places = new Map<number, number>();
     let begun = false;

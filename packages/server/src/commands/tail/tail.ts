@@ -30,31 +30,36 @@ export interface TailOptions extends GatewayFlags {
 /** The gateway sends something every 15 seconds: after three times that it is gone. */
 const silenceMs = 45_000;
 
-/** Prints events until SIGINT; resolves with the exit code. */
+/** Prints events until SIGINT, or until nobody reads them; resolves with the exit code. */
 export function tail({ signal, ...options }: TailOptions): Promise<number> {
   const { stream, url, io, reconnectMs = 200 } = options;
   if (!/^[A-Za-z0-9_.-]{1,128}$/.test(stream))
     throw new UsageError('expected a stream name of 1 to 128 letters, digits, dots, hyphens and underscores');
-  return interruptible(async (interrupted) => {
-    const client = new Client(new URL(url).origin, { connectTimeout: 10_000, headersTimeout: 30_000, bodyTimeout: silenceMs });
-    const onRetry = createRetryNotes((text) => io.stderr.write(`sluice tail: ${text}\n`));
-    const place: Place = { lastId: '', printed: 0, everHeard: false };
-    try {
-      for (let attempt = 0; !interrupted.aborted; attempt++) {
-        const heardBefore = place.printed;
-        const problem = await hear(client, options, place, interrupted);
-        if (problem === undefined) return 0;
-        if (problem.class === 'permanent' || !place.everHeard) throw problem;
-        if (place.printed > heardBefore) attempt = 0;
-        const delayMs = Math.max(Math.min(reconnectMs * 2 ** attempt, 5_000), problem.retryAfterMs ?? 0);
-        onRetry(problem.message, delayMs);
-        await pause(delayMs, undefined, { signal: interrupted }).catch(() => {});
+  const unread = new AbortController();
+  io.stdout.once?.('error', () => unread.abort());
+  return interruptible(
+    async (interrupted) => {
+      const client = new Client(new URL(url).origin, { connectTimeout: 10_000, headersTimeout: 30_000, bodyTimeout: silenceMs });
+      const onRetry = createRetryNotes((text) => io.stderr.write(`sluice tail: ${text}\n`));
+      const place: Place = { lastId: '', printed: 0, everHeard: false };
+      try {
+        for (let attempt = 0; !interrupted.aborted; attempt++) {
+          const heardBefore = place.printed;
+          const problem = await hear(client, options, place, interrupted);
+          if (problem === undefined) return 0;
+          if (problem.class === 'permanent' || !place.everHeard) throw problem;
+          if (place.printed > heardBefore) attempt = 0;
+          const delayMs = Math.max(Math.min(reconnectMs * 2 ** attempt, 5_000), problem.retryAfterMs ?? 0);
+          onRetry(problem.message, delayMs);
+          await pause(delayMs, undefined, { signal: interrupted }).catch(() => {});
+        }
+        return 0;
+      } finally {
+        await client.destroy();
       }
-      return 0;
-    } finally {
-      await client.destroy();
-    }
-  }, signal);
+    },
+    AbortSignal.any([unread.signal, ...(signal === undefined ? [] : [signal])]),
+  );
 }
 
 /** How far a tail is. */
