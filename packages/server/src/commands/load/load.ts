@@ -76,9 +76,9 @@ async function run(pool: Pool, plan: Plan, { recorder, io, signal }: Run): Promi
   const progress = createProgressLine(io.stderr, 'sluice load');
   const flight = createFlight(pool, plan, recorder, () => clock.now());
   const startedAt = clock.now();
-  const measuredAt = startedAt + plan.warmup * 1_000;
-  await pace({ clock, intervalMs: plan.intervalMs, count: plan.requests, signal }, (dueAt) => {
-    flight.send(dueAt, dueAt >= measuredAt);
+  const measuredAt = startedAt + plan.warmupRequests * plan.intervalMs;
+  await pace({ clock, intervalMs: plan.intervalMs, count: plan.requests, signal }, (dueAt, index) => {
+    flight.send(dueAt, index >= plan.warmupRequests);
     progress.update(() => ({ text: progressText(plan, recorder, flight.underWay, clock.now() - startedAt) }));
   });
   const sentUntil = clock.now();

@@ -19,7 +19,10 @@ const maxATurn = 500;
  * Calls `fire` for each, with the moment at which it was due; never before that, and after it only as far as timers (1 ms) and this process are
  * late. Resolves after the last one.
  */
-export function pace({ clock, intervalMs, count, signal }: PaceOptions, fire: (dueAt: number) => void): Promise<void> {
+export function pace(
+  { clock, intervalMs, count, signal }: PaceOptions,
+  fire: (dueAt: number, index: number) => void,
+): Promise<void> {
   return new Promise((resolve) => {
     const startedAt = clock.now();
     let next = 0;
@@ -33,8 +36,7 @@ export function pace({ clock, intervalMs, count, signal }: PaceOptions, fire: (d
       const now = clock.now();
       let dueAt = startedAt + next * intervalMs;
       for (let fired = 0; next < count && dueAt <= now && fired < maxATurn; fired++) {
-        fire(dueAt);
-        next++;
+        fire(dueAt, next++);
         dueAt = startedAt + next * intervalMs;
       }
       if (next === count) end();

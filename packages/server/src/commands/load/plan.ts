@@ -48,6 +48,8 @@ export interface Plan extends Omit<LoadFlags, 'format' | 'keys'> {
   readonly intervalMs: number;
   /** Requests in all, those of the warm-up included. */
   readonly requests: number;
+  /** The first of them, which are not measured. */
+  readonly warmupRequests: number;
   /** Requests without an answer at most: beyond, none is sent, and that is counted. */
   readonly maxOutstanding: number;
   /** First part of each id: another load has others. */
@@ -74,6 +76,8 @@ export async function planLoad({ format, keys, ...flags }: LoadFlags, stream: st
   const url = new URL(flags.url);
   const prefix = prefixOf(url);
   const intervalMs = (1_000 * flags.batch) / flags.rate;
+  const requestsIn = (seconds: number): number => Math.round((seconds * 1_000) / intervalMs);
+  const warmupRequests = requestsIn(flags.warmup);
   return {
     ...flags,
     stream,
@@ -83,7 +87,8 @@ export async function planLoad({ format, keys, ...flags }: LoadFlags, stream: st
     readPaths: Array.from({ length: flags.readKeys }, (_, i) => `${prefix}/read?keys=k${i}`),
     healthPath: `${prefix}/healthz`,
     intervalMs,
-    requests: Math.max(1, Math.round(((flags.duration + flags.warmup) * 1_000) / intervalMs)),
+    requests: warmupRequests + Math.max(1, requestsIn(flags.duration)),
+    warmupRequests,
     maxOutstanding: Math.max(1, Math.min(maxRequests, Math.floor(maxBodyBytes / (flags.batch * flags.bytes)))),
     run: randomBytes(4).toString('hex'),
     senders: await readSenders(keys, flags.key, flags.tenants),
