@@ -25,5 +25,6 @@ function shown(name: string, value: unknown): unknown {
 
 function address(text: string): string {
   if (!text.includes('://')) return text;
-  return text.replace(/:\/\/[^/\s]*@/g, `://${hidden}@`).replace(/([?&][^=&\s]*=)[^&#\s]+/g, `$1${hidden}`);
+  // To the last @: a password may hold a slash that should have been escaped.
+  return text.replace(/:\/\/\S*@/g, `://${hidden}@`).replace(/([?&][^=&\s]*=)[^&#\s]+/g, `$1${hidden}`);
 }
