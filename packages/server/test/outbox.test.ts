@@ -108,7 +108,7 @@ describe.each([
       expect(await lag()).toMatchObject({ items: 1, oldestMs: expect.any(Number) });
       relay();
       await delivered('early');
-      await vi.waitFor(async () => expect(await lag()).toEqual({ items: 0, oldestMs: 0 }));
+      await vi.waitFor(async () => expect(await lag()).toEqual({ items: 0, oldestMs: 0 }), 10_000);
     });
 
     describe('while a transaction stays open and later ones commit', () => {
@@ -132,7 +132,7 @@ describe.each([
         await scenario(async () => {
           running.wake();
           const before = seen.length;
-          await vi.waitFor(() => expect(got.length).toBeGreaterThan(before));
+          await vi.waitFor(() => expect(got.length).toBeGreaterThan(before), 10_000);
           if (before === 2) await deliveredCount(4);
           seen.push(got.map(text).sort());
         });
@@ -204,7 +204,8 @@ describe.each([
         const numbers = got.filter(({ key }) => key === `${account}`).map((record) => Number(text(record)));
         expect(numbers).toEqual(Array.from({ length: count }, (_, i) => i + 1));
       }
-      expect(all.reduce((sum, { stats }) => sum + stats().delivered, 0)).toBe(total);
+      // Counted once the cursor has moved, which is after the sink has them.
+      await expect.poll(() => all.reduce((sum, { stats }) => sum + stats().delivered, 0)).toBe(total);
       expect((await lag()).items).toBe(0);
     });
 
@@ -252,7 +253,7 @@ describe.each([
     describe('waking', () => {
       test('it is told of a commit: no poll is needed', async () => {
         const running = relay();
-        await vi.waitFor(() => expect(running.stats()).toMatchObject({ listening: true, shards: [0, 1, 2, 3] }));
+        await vi.waitFor(() => expect(running.stats()).toMatchObject({ listening: true, shards: [0, 1, 2, 3] }), 10_000);
         const before = performance.now();
         await enqueue('told');
         await delivered('told');
@@ -262,7 +263,7 @@ describe.each([
       test('without NOTIFY it polls', async () => {
         outbox = createOutbox({ shards: 4, notify: false });
         relay({ pollMs: 20 });
-        await vi.waitFor(() => expect(relays[0]!.stats().shards).toHaveLength(4));
+        await vi.waitFor(() => expect(relays[0]!.stats().shards).toHaveLength(4), 10_000);
         await enqueue('found');
         await delivered('found');
       });
@@ -303,7 +304,7 @@ describe.each([
 
       test('share the shards evenly, and one that ends hands over at once', async () => {
         relay();
-        await vi.waitFor(() => expect(ownedBy()).toEqual([[0, 1, 2, 3]]));
+        await vi.waitFor(() => expect(ownedBy()).toEqual([[0, 1, 2, 3]]), 10_000);
         relay();
         await vi.waitFor(() => expect(ownedBy().map((shards) => shards.length)).toEqual([2, 2]), 10_000);
         expect(ownedBy().flat().sort()).toEqual([0, 1, 2, 3]);
@@ -319,15 +320,15 @@ describe.each([
         });
         const stuck = relay({ leaseMs: 60_000, sink: { ...collector, write: () => held } });
         await enqueue('one', 'k');
-        await vi.waitFor(() => expect(stuck.stats().held).toBe(1));
+        await vi.waitFor(() => expect(stuck.stats().held).toBe(1), 10_000);
         // As if it had slept through its lease.
         await pool.query("UPDATE outbox_shards SET until = now() - interval '1 s'; DELETE FROM outbox_relays");
         const successor = relay({ leaseMs: 60_000 });
         await delivered('one');
-        await vi.waitFor(async () => expect((await lag()).items).toBe(0));
+        await vi.waitFor(async () => expect((await lag()).items).toBe(0), 10_000);
         const { rows } = await pool.query('SELECT shard, epoch, delivered::text, after_seq FROM outbox_shards ORDER BY shard');
         release();
-        await vi.waitFor(() => expect(stuck.stats().held).toBe(0));
+        await vi.waitFor(() => expect(stuck.stats().held).toBe(0), 10_000);
         expect(
           (await pool.query('SELECT shard, epoch, delivered::text, after_seq FROM outbox_shards ORDER BY shard')).rows,
         ).toEqual(rows);
@@ -430,7 +431,7 @@ describe.each([
       test('a close does not wait for a sink that hangs, and the events stay', async () => {
         const running = relay({ sink: { write: () => new Promise(() => {}) } });
         await enqueue('kept');
-        await vi.waitFor(() => expect(running.stats().held).toBe(1));
+        await vi.waitFor(() => expect(running.stats().held).toBe(1), 10_000);
         expect(await running.close({ deadlineMs: 50 })).toEqual({ delivered: 0, dead: 0, cutOff: 1 });
         expect((await lag()).items).toBe(1);
         relay();
@@ -484,8 +485,8 @@ describe.each([
           ['1', 'bad', '2'].map((payload) => ({ key: 'k', payload })),
         ),
       ); // prettier-ignore
-      await vi.waitFor(async () => expect((await outbox.deadLetters(pool)).map(({ code }) => code)).toEqual(['BAD']));
-      await vi.waitFor(() => expect(written).toEqual(['1', '2']));
+      await vi.waitFor(async () => expect((await outbox.deadLetters(pool)).map(({ code }) => code)).toEqual(['BAD']), 10_000);
+      await vi.waitFor(() => expect(written).toEqual(['1', '2']), 10_000);
     });
 
     describe('partitions', () => {

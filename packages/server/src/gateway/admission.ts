@@ -88,7 +88,8 @@ export function createAdmission({ tenants: configs, maxHeldItems, targetMs = 50,
     const { maxHeldItems: cap, share } = tenant.bounds;
     if (tenant.heldItems > 0 && tenant.heldItems + items > cap) return refuse(tenant, 'items', held.drainMs(tenant.heldItems));
     if (held.items >= held.limit) return refuse(tenant, 'full', held.drainMs(held.items - held.limit + items));
-    const room = share * (held.limit - held.items);
+    // Without keys everyone is the same tenant: there is nobody to leave room for.
+    const room = tenant.name === '_' ? Number.POSITIVE_INFINITY : share * (held.limit - held.items);
     if (tenant.heldItems > 0 && tenant.heldItems + items > room)
       return refuse(tenant, 'share', held.drainMs(tenant.heldItems + items - room));
     return undefined;

@@ -192,6 +192,6 @@ function refuseIf(refused: Refused | undefined, tenant: string): void {
   if (refused === undefined) return;
   const { reason, retryAfterMs } = refused;
   const rest = `${refusals[reason]}; nothing of this request was stored; send it again after Retry-After`;
-  if (reason === 'full' || (reason === 'share' && tenant === '_')) throw overloaded('OVERLOADED', rest, retryAfterMs);
+  if (reason === 'full') throw overloaded('OVERLOADED', rest, retryAfterMs);
   throw tooMany(`the tenant ${tenant}: ${rest}`, retryAfterMs);
 }

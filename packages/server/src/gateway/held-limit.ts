@@ -1,6 +1,6 @@
 /**
  * Held limit: how many items may be on their way into the log. It grows while they get there in time and is used, and shrinks while
- * even the fastest of an interval is late: a queue that stands, in the sense of CoDel (Nichols and Jacobson, 2012), not a burst.
+ * even the fastest of an interval is late, by the target and by what was best lately: a queue that stands, in the sense of CoDel (Nichols and Jacobson, 2012), not a burst.
  */
 
 import type { Clock } from 'sluice';
@@ -17,9 +17,14 @@ export interface HeldLimit {
 }
 
 const intervalMs = 100;
-const leastLimit = 200;
+/** As many as the command `push` sends at once: below it one sender alone would wait for itself. */
+const leastLimit = 2_000;
 const shrink = 0.8;
 const growth = 1.1;
+/** So many times the best is late, however slow the disk is by itself. */
+const late = 3;
+/** A disk that has become slow for good is known as such after some seconds. */
+const forgetting = 1.02;
 /** Weight of the last second in the rate of the drain. */
 const halfLifeMs = 1_000;
 
@@ -35,6 +40,8 @@ export function createHeldLimit(options: {
   let items = 0;
   let intervalEnds = clock.now() + intervalMs;
   let fastestMs = Number.POSITIVE_INFINITY;
+  /** The best of the last while: what the disk takes when nothing is in its way. */
+  let bestMs = Number.POSITIVE_INFINITY;
   let mostItems = 0;
   let perMs = 0;
   let given = 0;
@@ -44,7 +51,8 @@ export function createHeldLimit(options: {
     if (now < intervalEnds) return;
     intervalEnds = now + intervalMs;
     if (fastestMs !== Number.POSITIVE_INFINITY) {
-      if (fastestMs > targetMs) limit = Math.max(least, Math.floor(limit * shrink));
+      bestMs = Math.min(bestMs * forgetting, fastestMs);
+      if (fastestMs > Math.max(targetMs, late * bestMs)) limit = Math.max(least, Math.floor(limit * shrink));
       else if (mostItems > limit / 2) limit = Math.min(maxHeldItems, Math.ceil(limit * growth));
     }
     fastestMs = Number.POSITIVE_INFINITY;

@@ -22,12 +22,17 @@ export class HttpError extends Error {
 
 /** 503 with `Retry-After`: whole seconds, at least 1. `retryAfterMs` is what is known about when there is room again. */
 export function overloaded(code: string, message: string, retryAfterMs = 1_000, headers: AnswerHeaders = {}): HttpError {
-  return new HttpError(503, code, message, { 'retry-after': String(Math.max(1, Math.ceil(retryAfterMs / 1_000))), ...headers });
+  return new HttpError(503, code, message, { ...retryAfter(retryAfterMs), ...headers });
 }
 
 /** 429 with `Retry-After`: this caller has more under way, or sends more, than it may now. */
 export function tooMany(message: string, retryAfterMs: number): HttpError {
-  return new HttpError(429, 'TENANT_LIMIT', message, { 'retry-after': String(Math.max(1, Math.ceil(retryAfterMs / 1_000))) });
+  return new HttpError(429, 'TENANT_LIMIT', message, retryAfter(retryAfterMs));
+}
+
+/** `Retry-After` knows whole seconds only; `retry-after-ms` says the same to whoever can wait for less. */
+function retryAfter(ms: number): AnswerHeaders {
+  return { 'retry-after': String(Math.max(1, Math.ceil(ms / 1_000))), 'retry-after-ms': String(Math.max(1, Math.ceil(ms))) };
 }
 
 /** The JSON body of an error. */

@@ -34,7 +34,10 @@ export function readReply({ status, headers, text }: Reply, address: string): An
   const said = error?.message ?? `${address} answered ${status}, without saying why`;
   if (status === 413) return { kind: 'tooLarge', code, message: said };
   if (status === 429 || status === 503) {
-    const seconds = Math.min(Number(headers['retry-after'] ?? 0), 60);
+    const seconds = Math.min(
+      headers['retry-after-ms'] === undefined ? Number(headers['retry-after'] ?? 0) : Number(headers['retry-after-ms']) / 1_000,
+      60,
+    );
     const retryAfterMs = Number.isFinite(seconds) ? seconds * 1_000 : 0;
     return failed(said, { code, class: 'transient', retryAfterMs });
   }
