@@ -100,6 +100,11 @@ describe('dlq redrive', () => {
 
   it('into another stream leaves the first alone', async () => {
     await parked(2);
+    expect(await world.control('dlq', 'redrive', '--target', 'agian')).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('no stream of the name'),
+    });
+    await world.service.log.defineStream('again');
     await world.control('dlq', 'redrive', '--target', 'again');
     const { streams } = JSON.parse((await world.control('streams', '--json')).out);
     expect(streams).toMatchObject([
