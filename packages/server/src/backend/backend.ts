@@ -1,10 +1,9 @@
 /** The reference key-value backend: `GET /read?keys=k1,k2` over a fixed table, with latency and failures on demand, and a log of every hit. */
 
-import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fastify } from 'fastify';
 import { HttpError, sendError } from '../gateway/http-error.js';
-import { listenFailure } from '../gateway/listen-error.js';
+import { listen } from '../gateway/listen.js';
 import { protocolOptions, refuseProtocolErrors } from '../gateway/protocol.js';
 import { readQuery, toJsonObject } from '../gateway/read-query.js';
 
@@ -86,14 +85,9 @@ export async function startBackend(options: BackendOptions): Promise<Backend> {
   });
   app.get('/_log', async () => hits);
 
-  try {
-    await app.listen({ host, port: options.port });
-  } catch (error) {
-    await app.close();
-    throw listenFailure(error, host, options.port);
-  }
+  const listening = await listen(app, host, options.port);
   return {
-    port: (app.server.address() as AddressInfo).port,
+    port: listening,
     hits,
     async close() {
       closing.abort();

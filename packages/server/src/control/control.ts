@@ -1,6 +1,5 @@
 /** Control plane: health, metrics, and everything that an operator looks at and does. Apart from the data plane. */
 
-import type { AddressInfo } from 'node:net';
 import { type FastifyInstance, fastify } from 'fastify';
 import { SluiceError } from 'sluice';
 import type { Log } from 'sluice/log';
@@ -11,7 +10,7 @@ import { whenGone } from '../gateway/departure.js';
 import type { Readiness } from '../gateway/gateway.js';
 import { HttpError, sendError } from '../gateway/http-error.js';
 import { defaultLimits } from '../gateway/limits.js';
-import { listenFailure } from '../gateway/listen-error.js';
+import { listen } from '../gateway/listen.js';
 import { protocolOptions, refuseProtocolErrors, timeouts } from '../gateway/protocol.js';
 import type { Pipeline } from '../pipelines/pipeline.js';
 import type { Live } from '../service/live.js';
@@ -78,14 +77,9 @@ export async function createControl(options: ControlOptions): Promise<Control> {
   app.setNotFoundHandler((request) => {
     throw new HttpError(404, 'NOT_FOUND', `there is no ${request.method} ${request.url.split('?')[0]} here`);
   });
-  try {
-    await app.listen({ host, port });
-  } catch (error) {
-    await app.close();
-    throw listenFailure(error, host, port);
-  }
+  const listening = await listen(app, host, port);
   return {
-    port: (app.server.address() as AddressInfo).port,
+    port: listening,
     async close() {
       redrives.cancel();
       await app.close();

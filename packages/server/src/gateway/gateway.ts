@@ -4,7 +4,6 @@
  */
 
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { type FastifyInstance, type FastifyRequest, fastify } from 'fastify';
 import { systemEnv } from 'sluice';
 import type { Log } from 'sluice/log';
@@ -16,7 +15,7 @@ import { type Answer, createEventsRoute, isEventsRequest, type StreamRules } fro
 import { asHttpError, errorBody, HttpError, overloaded, sendError } from './http-error.js';
 import { createIntake } from './intake.js';
 import { defaultLimits, type GatewayLimits } from './limits.js';
-import { listenFailure } from './listen-error.js';
+import { listen } from './listen.js';
 import { openApi } from './openapi.js';
 import { protocolOptions, protocolProblem, refuseProtocolErrors, timeouts } from './protocol.js';
 import type { ReadKeys } from './read.js';
@@ -185,14 +184,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     intake.stopped ? { ok: false, reasons: ['the service is shutting down'] } : (options.ready?.() ?? { ok: true, reasons: [] }),
   );
 
-  try {
-    await app.listen({ host, port: options.port });
-  } catch (error) {
-    await app.close();
-    throw listenFailure(error, host, options.port);
-  }
+  const listening = await listen(app, host, options.port);
   return {
-    port: (app.server.address() as AddressInfo).port,
+    port: listening,
     counters,
     get underWay() {
       return intake.underWay;

@@ -3,6 +3,7 @@
 import type { Pool, PoolClient } from 'pg';
 import { failure, type SluiceError } from '../core/errors.js';
 import type { Env } from '../env/env.js';
+import { holds, mergeRanges } from '../log/ranges.js';
 import { classifyPostgresError } from './classify.js';
 import { onConnection } from './connection.js';
 import {
@@ -100,7 +101,7 @@ export function ledgerHeads(pool: Pool, tables: LedgerTables, owner: LedgerOwner
       isSettled: (offset) => holds(known, offset),
       async refresh(within, signal) {
         const found = await run(signal, (client) => readRanges(client, rangesStatement(tables, id, within)));
-        known = joined([...known, ...found]);
+        known = mergeRanges([...known, ...found]);
       },
       settleText: (ranges) => settleText(tables, id, epoch, ranges),
       async merge(cursor, signal) {
@@ -140,29 +141,7 @@ async function idOf(client: PoolClient, find: string, names: readonly unknown[])
 }
 
 async function readRanges(client: PoolClient, text: string): Promise<SettledRange[]> {
-  return joined((await client.query<{ first: number; last: number }>(text)).rows);
-}
-
-/** Ascending and disjoint. */
-function joined(ranges: readonly SettledRange[]): SettledRange[] {
-  const result: { first: number; last: number }[] = [];
-  for (const { first, last } of [...ranges].sort((a, b) => a.first - b.first)) {
-    const before = result.at(-1);
-    if (before !== undefined && first <= before.last + 1) before.last = Math.max(before.last, last);
-    else result.push({ first, last });
-  }
-  return result;
-}
-
-function holds(ranges: readonly SettledRange[], offset: number): boolean {
-  let low = 0;
-  let high = ranges.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (ranges[middle]!.last < offset) low = middle + 1;
-    else high = middle;
-  }
-  return low < ranges.length && ranges[low]!.first <= offset;
+  return mergeRanges((await client.query<{ first: number; last: number }>(text)).rows);
 }
 
 /** Another owner has the partition. */

@@ -1,9 +1,26 @@
-/** Why a server could not listen, as one sentence that says what to do. */
+/** Listening: a server on its port, or one sentence that says why not and what to do. */
 
+import type { AddressInfo } from 'node:net';
+import type { FastifyInstance } from 'fastify';
 import { failure, type SluiceError } from 'sluice';
 
-/** Turns the error of a `listen` into a `LISTEN_FAILED` that a person can act on. */
-export function listenFailure(error: unknown, host: string, port: number): SluiceError {
+/**
+ * Listens; the app is closed again when it cannot.
+ *
+ * @returns the port, which is a free one where 0 was asked for.
+ * @throws SluiceError `LISTEN_FAILED`
+ */
+export async function listen(app: FastifyInstance, host: string, port: number): Promise<number> {
+  try {
+    await app.listen({ host, port });
+  } catch (error) {
+    await app.close();
+    throw listenFailure(error, host, port);
+  }
+  return (app.server.address() as AddressInfo).port;
+}
+
+function listenFailure(error: unknown, host: string, port: number): SluiceError {
   return failure(sentence(error, host, port), { code: 'LISTEN_FAILED', class: 'permanent', cause: error });
 }
 
