@@ -1,10 +1,10 @@
 /** Dead letters in the store: parked and removed within the transaction of a settlement, listed a slice a turn. */
 
 import type { Clock } from '../env/env.js';
-import type { DeadLetter, DeadLetterFilter, DeadLetters, NewDeadLetter } from '../log/dead-letter.js';
+import type { DeadLetter, DeadLetterFilter, DeadLetters, NewDeadLetter, SentLetter } from '../log/dead-letter.js';
 import { readDeadLetterId } from '../log/dead-letter.js';
 import type { LetterGuard, LetterTotals } from '../log/letter-bounds.js';
-import { letterCounts, matchesFilter, pageLimit, storedLetter } from '../log/letter-filter.js';
+import { letterCounts, matchesFilter, pageLimit, redrivenLetter, storedLetter } from '../log/letter-filter.js';
 import type { OffsetRange } from '../log/position.js';
 import { holds } from '../log/ranges.js';
 import { afterPrefix, letterKey, partitionKey, readLetterGroup, readOffset } from './keys.js';
@@ -104,8 +104,8 @@ export function createLetters(store: Store, clock: Clock, guard: LetterGuard): S
       const row = key === undefined ? undefined : trees.letters.getBinary(key);
       return row === undefined ? undefined : decodeLetter(row);
     },
-    async markRedriven(ids, at) {
-      const marked = await store.write(() => markAll(trees, ids, at));
+    async markRedriven(sent, at) {
+      const marked = await store.write(() => markAll(trees, sent, at));
       changed();
       return marked;
     },
@@ -190,16 +190,17 @@ function removeKeys(trees: Trees, keys: readonly Buffer[], { ids: _, ...filter }
   return removed;
 }
 
-function markAll(trees: Trees, ids: readonly string[], at: number): number {
+function markAll(trees: Trees, sent: readonly SentLetter[], at: number): number {
   const { items, bytes } = readTotals(trees);
   let grown = 0;
   let marked = 0;
-  for (const id of ids) {
-    const key = keyOf(trees, id);
+  for (const each of sent) {
+    const key = keyOf(trees, each.id);
     const row = key === undefined ? undefined : trees.letters.getBinary(key);
     if (key === undefined || row === undefined) continue;
-    const letter = decodeLetter(row);
-    const next = encodeLetter({ ...letter, state: 'redriven', redrives: letter.redrives + 1, redrivenAt: at });
+    const redriven = redrivenLetter(decodeLetter(row), each, at);
+    if (redriven === undefined) continue;
+    const next = encodeLetter(redriven);
     grown += next.length - row.length;
     trees.letters.put(key, next);
     marked++;

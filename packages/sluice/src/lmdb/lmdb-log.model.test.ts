@@ -102,11 +102,13 @@ async function play(log: Log, claimed: Claim | undefined, step: Exclude<Act, { d
   if (step.do === 'claim') return log.claim(group, 's', partition);
   if (step.do === 'seek')
     return log.seek(group, 's', partition, { offset: Math.max(await slowest(log, partition), cursor - step.back) });
-  if (step.do === 'redriven')
+  if (step.do === 'redriven') {
+    const letters = await Promise.all(at(step.offsets).map((offset) => log.letters.get(`${group}/s/${partition}/${offset}`)));
     return log.letters.markRedriven(
-      at(step.offsets).map((offset) => `${group}/s/${partition}/${offset}`),
+      letters.flatMap((letter) => letter ?? []),
       5,
     );
+  }
   if (step.do === 'purge') return log.letters.purge({ group, partition, state: 'redriven' });
   if (claimed === undefined) return 'never claimed';
   if (step.do === 'release') return log.release(claimed);

@@ -90,6 +90,9 @@ export interface DeadLetterGroup {
   readonly sampleId: string;
 }
 
+/** What tells a letter that was sent again from one that took its place meanwhile. */
+export type SentLetter = Pick<DeadLetter, 'id' | 'parkedAt' | 'redrives'>;
+
 /** The dead letters of a log. */
 export interface DeadLetters {
   /** All letters: how many, and their bytes as stored. */
@@ -101,11 +104,13 @@ export interface DeadLetters {
   groups(filter?: DeadLetterFilter): Promise<readonly DeadLetterGroup[]>;
   get(id: string): Promise<DeadLetter | undefined>;
   /**
-   * Marks letters as sent again, durably. Append them first, then mark: never the other way round.
+   * Marks letters as sent again, durably. Append them first, then mark: never the other way round. A letter that was parked anew or marked
+   * by somebody else since it was read is not the one that was sent, and is left as it is.
    *
+   * @param at epoch milliseconds.
    * @returns how many were there to be marked.
    */
-  markRedriven(ids: readonly string[], at: number): Promise<number>;
+  markRedriven(sent: readonly SentLetter[], at: number): Promise<number>;
   /**
    * Removes letters for good, durably, at most `limit` (default 10,000) of them.
    *

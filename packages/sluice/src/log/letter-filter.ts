@@ -9,6 +9,7 @@ import {
   maxMessageChars,
   maxTries,
   type NewDeadLetter,
+  type SentLetter,
 } from './dead-letter.js';
 
 /** Whether a letter meets all conditions of a filter. */
@@ -53,6 +54,12 @@ export function storedLetter(group: string, letter: NewDeadLetter, now: number, 
     redrives: before?.redrives ?? 0,
     redrivenAt: before?.redrivenAt ?? null,
   };
+}
+
+/** A letter as it is stored once it was sent again; undefined where it is not the one that was sent. */
+export function redrivenLetter(letter: DeadLetter, sent: SentLetter, at: number): DeadLetter | undefined {
+  if (letter.parkedAt !== sent.parkedAt || letter.redrives !== sent.redrives) return undefined;
+  return { ...letter, state: 'redriven', redrives: letter.redrives + 1, redrivenAt: at };
 }
 
 /** Counts letters by what they failed with. */

@@ -3,7 +3,7 @@
 import type { Env } from '../env/env.js';
 import { type DeadLetter, type DeadLetterFilter, type DeadLetters, deadLetterId, type NewDeadLetter } from './dead-letter.js';
 import type { LetterGuard, LetterTotals } from './letter-bounds.js';
-import { letterCounts, matchesFilter, pageLimit, storedLetter } from './letter-filter.js';
+import { letterCounts, matchesFilter, pageLimit, redrivenLetter, storedLetter } from './letter-filter.js';
 import type { OffsetRange, Ownership } from './position.js';
 import { holds } from './ranges.js';
 
@@ -60,12 +60,13 @@ export function memoryLetters(letters: Map<string, DeadLetter>, env: Env, guard:
       return counts.result();
     },
     get: async (id) => letters.get(id),
-    async markRedriven(ids, at) {
+    async markRedriven(sent, at) {
       let marked = 0;
-      for (const id of ids) {
-        const letter = letters.get(id);
-        if (letter === undefined) continue;
-        put({ ...letter, state: 'redriven', redrives: letter.redrives + 1, redrivenAt: at });
+      for (const each of sent) {
+        const letter = letters.get(each.id);
+        const redriven = letter && redrivenLetter(letter, each, at);
+        if (redriven === undefined) continue;
+        put(redriven);
         marked++;
       }
       return marked;

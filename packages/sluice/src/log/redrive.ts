@@ -118,10 +118,7 @@ export function redriveLetters(log: Log, options: RedriveLettersOptions = {}): R
       const appended = await appendWhenThereIsRoom(log, stream, events, clock, stop.signal);
       if (appended === undefined) return;
       // First on disk, then marked: the other way round, a crash in between would lose the letter.
-      await log.letters.markRedriven(
-        its.map((letter) => letter.id),
-        clock.wall(),
-      );
+      await log.letters.markRedriven(its, clock.wall());
       const duplicates = appended.filter((one) => one.duplicate).length;
       progress.duplicates += duplicates;
       progress.redriven += its.length - duplicates;

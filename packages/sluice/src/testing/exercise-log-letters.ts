@@ -127,7 +127,8 @@ export function exerciseLetters({ name, describe, expect, test, testRestart }: L
       await log.settle(await log.claim('g', 's', 0), { dead: records.map((record) => dead(record, 'X')) });
       const bytes = log.letters.bytes;
       expect(log.letters.items === 5 && bytes > 5 * records[0]!.payload.length).toBe(true);
-      expect(await log.letters.markRedriven(['g/s/0/1', 'g/s/0/3', 'g/s/0/77'], 1_234)).toBe(2);
+      const all5 = await page(log);
+      expect(await log.letters.markRedriven([all5[1]!, all5[3]!, { ...all5[3]!, id: 'g/s/0/77' }], 1_234)).toBe(2);
       const again = await restarted();
       expect(
         (await page(again, { state: 'redriven' })).map(({ id, redrives, redrivenAt }) => [id, redrives, redrivenAt]),
@@ -209,12 +210,33 @@ export function exerciseLetters({ name, describe, expect, test, testRestart }: L
       },
     );
 
+    const reparked = testEnv();
+    test(
+      'a redrive marks only what it has sent, not what took its place, nor twice what two redrives sent',
+      async (log) => {
+        await append(log, 's', many('a', 2));
+        const records = await log.read('s', 0, 0, all);
+        const claim = await log.claim('g', 's', 0);
+        await log.settle(claim, { dead: records.map((record) => dead(record, 'X')) });
+        const sent = await page(log);
+        await log.settle(claim, { delivered: rangesOf([0]) });
+        await reparked.clock.advance(5);
+        await log.settle(claim, { dead: [dead(records[0]!, 'Y')] });
+        expect([await log.letters.markRedriven(sent, 1_234), await log.letters.markRedriven(sent, 1_235)]).toEqual([1, 0]);
+        expect((await page(log)).map(({ state, redrives, redrivenAt }) => [state, redrives, redrivenAt])).toEqual([
+          ['parked', 0, null],
+          ['redriven', 1, 1_234],
+        ]);
+      },
+      { env: reparked },
+    );
+
     test('a purge spares what is parked anew while it looks', async (log) => {
       await append(log, 's', many('a', 2));
       const records = await log.read('s', 0, 0, all);
       const claim = await log.claim('g', 's', 0);
       await log.settle(claim, { dead: records.map((record) => dead(record, 'X')) });
-      await log.letters.markRedriven(['g/s/0/0', 'g/s/0/1'], 1_234);
+      await log.letters.markRedriven(await page(log), 1_234);
       const settled = log.settle(claim, { dead: [dead(records[1]!, 'X')] });
       const purged = log.letters.purge({ state: 'redriven' });
       await settled;
