@@ -21,13 +21,23 @@ export function hostileSink<T extends { readonly n: number }>(
   again: () => void,
 ): Sink<T, number> {
   let echoes = 5;
+  const taken = new Set<number>();
   const answer = (items: readonly T[]): readonly (number | Error)[] => {
     const how = manners.fails ? draw.int(0, 9) : 9;
-    const whole = (['transient', 'permanent', 'unknown', 'blocked', 'rejected'] as const)[how];
+    // What a sink took that calls itself idempotent it takes again: it does not come to hold it for bad.
+    const known = manners.idempotent && items.every((item) => taken.has(item.n));
+    const whole = (['transient', known ? 'transient' : 'permanent', 'unknown', 'blocked', 'rejected'] as const)[how];
     if (whole !== undefined) throw failure('the whole batch', { class: whole });
-    if (how === 5) return items.slice(1).map((item) => item.n);
+    if (how === 5) {
+      for (const { n } of items) taken.add(n);
+      return items.slice(1).map((item) => item.n);
+    }
     const bad = manners.atomic || how > 7 ? () => false : () => draw.chance(0.3);
-    return items.map((item) => (bad() ? failure('this item', { class: draw.pick(['permanent', 'transient']) }) : item.n));
+    return items.map(({ n }) => {
+      if (bad()) return failure('this item', { class: draw.pick(['permanent', 'transient']) });
+      taken.add(n);
+      return n;
+    });
   };
   return {
     atomic: manners.atomic,

@@ -54,7 +54,7 @@ export type SinkAnswer<R> = void | readonly (R | Error)[];
  * error's own `class` is believed.
  */
 export interface Sink<T, R = void> {
-  /** Writing the same items again does no harm. Default false. */
+  /** Writing the same items again does no harm, and what was written once is not refused for good later. Default false. */
   readonly idempotent?: boolean;
   /** All of the batch is written, or nothing. Default false. */
   readonly atomic?: boolean;

@@ -23,7 +23,10 @@ export interface RetryCourse<R> {
   failures(indexes: readonly number[]): SluiceError[];
   /** Those of these items whose deadlines are later than `time`. */
   withTimeAfter(indexes: readonly number[], time: number): number[];
-  /** Those of these items that somebody still waits for; the others are settled as cancelled. */
+  /**
+   * Those of these items that are sent again: whom somebody still waits for, and beside them what may have been written. The others
+   * are settled as cancelled.
+   */
   staying(indexes: readonly number[]): number[];
   /** These are not tried again, for want of room or budget: their failures get this code, and keep their class. */
   giveUp(indexes: readonly number[], code: 'RETRY_OVERFLOW' | 'RETRY_BUDGET'): void;
@@ -45,6 +48,8 @@ export function retryCourse<R>(
   const settled = new Array<Outcome<R>>(items.length);
   const tries = new Array<number>(items.length).fill(0);
   const histories = new Array<History>(items.length).fill(noHistory);
+  /** Items that may have been written by an attempt whose reply was lost. */
+  const unsure = new Set<number>();
   let counted = 0;
 
   const mayTryAgain = (outcome: Outcome<R>, tried: number): boolean => {
@@ -62,6 +67,7 @@ export function retryCourse<R>(
       return indexes.filter((index, i) => {
         const outcome = outcomes[i]!;
         settled[index] = moreTelling(settled[index], outcome);
+        if (outcome.kind === 'failed' && outcome.failure.class === 'unknown') unsure.add(index);
         if (outcome.kind !== 'ok' && outcome.failure.class !== 'blocked') counted = Math.max(counted, ++tries[index]!);
         if (outcome.kind !== 'ok') histories[index] = add(histories[index]!, outcome.failure);
         return mayTryAgain(outcome, tries[index]!);
@@ -71,9 +77,12 @@ export function retryCourse<R>(
     withTimeAfter: (indexes, time) =>
       time >= context.deadlineAt ? [] : indexes.filter((index) => items[index]!.deadlineAt > time),
     staying(indexes) {
-      // Who left during the pause needs no further attempt.
-      for (const index of indexes) if (items[index]!.gone) settled[index] = failed(gone());
-      return indexes.filter((index) => !items[index]!.gone);
+      // Who left during the pause needs no further attempt, unless it may have been written together with others that are sent again.
+      // Those alone would be written over it, though they came before it, and under an id that the sink has not seen.
+      const awaited = indexes.some((index) => !items[index]!.gone);
+      const leaves = (index: number) => items[index]!.gone && !(awaited && unsure.has(index));
+      for (const index of indexes) if (leaves(index)) settled[index] = failed(gone());
+      return indexes.filter((index) => !leaves(index));
     },
     giveUp(indexes, code) {
       const once = new Map<SluiceError, Outcome<R>>();

@@ -198,6 +198,42 @@ describe('retry', () => {
     expect(sink.calls.map((call) => call.items)).toEqual([['a', 'b'], ['b']]);
   });
 
+  it('sends what may have been written once more beside the others, under the same id, though nobody waits for it any more', async () => {
+    const failures = [failure('lost', { class: 'unknown' }), transient()];
+    const sink = scriptedSink<string>({
+      answer: (_, call) => {
+        const problem = failures[call - 1];
+        if (problem !== undefined) throw problem;
+      },
+    });
+    const { env, run } = beneath(sink);
+    const batch = batchOf('a', 'b');
+    const ended = run(batch, { idempotent: true });
+    await env.clock.settle();
+    (batch.items[1] as { gone: boolean }).gone = true;
+    await env.clock.advance(1e6);
+    expect(await ended).toMatchObject([{ kind: 'ok' }, { kind: 'ok' }]);
+    expect(sink.calls.map(({ items, context }) => [context.batchId, ...items])).toEqual(
+      Array.from({ length: 3 }, () => [batch.id, 'a', 'b']),
+    );
+  });
+
+  it('gives up what may have been written once nobody waits for any of it', async () => {
+    const sink = scriptedSink<string>({
+      answer: () => {
+        throw failure('lost', { class: 'unknown' });
+      },
+    });
+    const { env, run } = beneath(sink);
+    const batch = batchOf('a', 'b');
+    const ended = run(batch, { idempotent: true });
+    await env.clock.settle();
+    for (const item of batch.items) (item as { gone: boolean }).gone = true;
+    await env.clock.advance(1e6);
+    expect(await ended).toMatchObject([{ failure: { code: 'CANCELLED' } }, { failure: { code: 'CANCELLED' } }]);
+    expect(sink.calls).toHaveLength(1);
+  });
+
   it('holds on to blocked items without counting attempts, while others come to their end', async () => {
     let open = false;
     const sink: Sink<string> & { calls: string[][] } = {

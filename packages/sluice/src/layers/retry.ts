@@ -43,7 +43,8 @@ export interface RetryOptions {
 /**
  * Tries transient failures again, and unknown ones where the sink is idempotent; the failed items only, under the id that this
  * subset got. `Retry-After` is a floor. There is no pause after the last attempt, nor one that would end past the deadline of the batch or of the item. Items
- * whose last waiter left are not tried again. Retries reorder batches, unless a lane has only one batch unsettled.
+ * whose last waiter left are not tried again, unless they may have been written, and others that were sent with them are tried again:
+ * those alone would be written over them, and under another id. Retries reorder batches, unless a lane has only one batch unsettled.
  *
  * Stands above limit: a batch that pauses holds no permit, and fresh batches pass it.
  *
