@@ -32,7 +32,7 @@ async function script(name: string, body: string): Promise<string> {
   return stdout.trim().replaceAll('\n', ' ');
 }
 
-it('R-246: a script with an open window does not end before its items are written, though nobody awaits them', async () => {
+it('R-246, D-41, W-6: a script with an open window does not end before its items are written, though nobody awaits them', async () => {
   expect(await script('offer', 'createBatcher({ sink, window: { maxDelayMs: 50 } }).offer(1);')).toBe('1 exit');
 });
 

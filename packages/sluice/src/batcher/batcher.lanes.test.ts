@@ -215,7 +215,7 @@ describe('isolation (R-105, R-106, R-107, R-108, R-109)', () => {
     expect(batcher.stats()).toMatchObject({ waiting: 0, held: 0, inFlight: 0, lanes: [] });
   });
 
-  it('bounds the lanes, and names that', async () => {
+  it('W-9: bounds the lanes, and names that', async () => {
     const { env, batcher } = world({ maxLanes: 3, window: { maxDelayMs: 1000 } });
     for (const tenant of 'ABC') batcher.offer(event(tenant));
     expect([batcher.offer(event('A')), batcher.offer(event('D'))]).toEqual(['accepted', 'full']);
@@ -225,7 +225,7 @@ describe('isolation (R-105, R-106, R-107, R-108, R-109)', () => {
     expect(batcher.stats()).toMatchObject({ offered: 6, rejected: 2 });
   });
 
-  it('forgets lanes that are idle, refused or cancelled, and keeps their counts; a cooldown keeps one', async () => {
+  it('W-9: forgets lanes that are idle, refused or cancelled, and keeps their counts; a cooldown keeps one', async () => {
     const { env, sink, batcher } = world({ window: 'whileBusy' });
     for (let i = 0; i < 100; i++) batcher.offer(event(`t${i}`));
     for (let i = 0; i < 100; i++) {

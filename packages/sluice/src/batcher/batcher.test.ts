@@ -83,7 +83,7 @@ describe('collecting (R-55 … R-64)', () => {
     expect(env.clock.timers).toBe(0);
   });
 
-  it('R-62: an empty batcher runs no timer and never calls its sink', async () => {
+  it('R-62, E-31, W-2: an empty batcher runs no timer and never calls its sink', async () => {
     const { env, sink, batcher } = world();
     await env.clock.advance(10_000);
     await batcher.flush();
@@ -126,7 +126,7 @@ describe('collecting (R-55 … R-64)', () => {
     expect([await at({ everyMs: 50 }), await at({ maxDelayMs: 50 })]).toEqual([[50], [99]]);
   });
 
-  it('R-77: after a full batch no stale timer cuts the next one early', async () => {
+  it('R-77, D-2: after a full batch no stale timer cuts the next one early', async () => {
     const { env, sink, batcher } = world({ maxItems: 2 });
     batcher.offer(0);
     await env.clock.advance(90);
@@ -138,7 +138,7 @@ describe('collecting (R-55 … R-64)', () => {
     expect(wrote(sink)).toEqual([[0, 1], [2]]);
   });
 
-  it('measures bytes: a batch stays within maxBytes, and an item that is larger leaves alone', async () => {
+  it('E-34: measures bytes: a batch stays within maxBytes, and an item that is larger leaves alone', async () => {
     const { env, sink, batcher } = world({ maxBytes: 10, bytesOf: (item) => item });
     for (const bytes of [4, 4, 4, 25, 1, 10]) batcher.offer(bytes);
     await env.clock.advance(100);
@@ -232,7 +232,7 @@ describe('bounds (R-78)', () => {
     ]);
   });
 
-  it('refuses what could never be held', async () => {
+  it('E-34: refuses what could never be held', async () => {
     const { batcher } = world({ maxHeldBytes: 100, bytesOf: (item) => item });
     expect(await Promise.all([code(batcher.push(101)), code(batcher.add(101))])).toEqual(['ITEM_TOO_LARGE', 'ITEM_TOO_LARGE']);
     expect(batcher.offer(101)).toBe('full');
@@ -272,7 +272,7 @@ describe('room', () => {
 });
 
 describe('close (R-65, R-66, R-67, R-79)', () => {
-  it('R-65: is idempotent, and closes the sink once', async () => {
+  it('R-65, D-8: is idempotent, and closes the sink once', async () => {
     let closed = 0;
     const { batcher } = world({ sink: { write: async () => {}, close: async () => void closed++ } });
     batcher.offer(1);
@@ -311,7 +311,7 @@ describe('close (R-65, R-66, R-67, R-79)', () => {
     expect(env.clock.timers).toBe(0);
   });
 
-  it('R-79: refuses those who wait for room, and loses none that was accepted', async () => {
+  it('R-79, D-9: refuses those who wait for room, and loses none that was accepted', async () => {
     const sink = scriptedSink<number>();
     const { env, batcher } = world({ sink, maxHeldItems: 2, maxItems: 2 });
     const adds = range(4).map((i) => code(batcher.add(i)));
@@ -503,7 +503,7 @@ describe('flush (R-171)', () => {
     expect(batcher.stats()).toMatchObject({ inFlight: 1, ok: 3 });
   });
 
-  it('is counted as manual, may overlap with others, and is over at once when there is nothing', async () => {
+  it('E-33: is counted as manual, may overlap with others, and is over at once when there is nothing', async () => {
     const { env, sink, batcher } = world();
     batcher.offer(1);
     const both = await Promise.all([batcher.flush(), batcher.flush()]);
@@ -525,7 +525,7 @@ describe('flush (R-171)', () => {
     expect(wrote(sink)).toEqual([[1], [2]]);
   });
 
-  it('does not reject for what failed', async () => {
+  it('E-29: does not reject for what failed', async () => {
     const { batcher } = world({ sink: { write: () => Promise.reject(new Error('down')) } });
     batcher.offer(1);
     expect(await batcher.flush()).toMatchObject({ ok: 0, failed: 1 });

@@ -72,7 +72,7 @@ describe('Deque', () => {
     }
   });
 
-  it('R-133: is linear in the whole, where Array.shift is not', () => {
+  it('R-133, D-39: is linear in the whole, where Array.shift is not', () => {
     const deque = new Deque<number>();
     let steps = 0;
     for (let i = 0; i < 200_000; i++) deque.push(i);

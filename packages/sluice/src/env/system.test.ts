@@ -112,7 +112,7 @@ describe('the system env under fake timers, without injection (R-245)', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('measures no interval on the wall clock (R-244)', async () => {
+  it('measures no interval on the wall clock (R-244, D-32)', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance', 'Date'] });
     const sink = scriptedSink<string>({ answer: () => undefined });
     const batcher = createBatcher<string>({ sink, window: { maxDelayMs: 100 } });

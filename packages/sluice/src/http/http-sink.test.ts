@@ -106,7 +106,7 @@ describe('a batch is one request', () => {
   });
 });
 
-describe('R-147: each item has its own outcome', () => {
+describe('R-147, W-12: each item has its own outcome', () => {
   it('from a list of errors: the others are done', async () => {
     const { url } = await receiver(() => ({
       status: 207,
@@ -145,7 +145,7 @@ describe('R-147: each item has its own outcome', () => {
   });
 });
 
-describe('413 halves the batch for this call only', () => {
+describe('W-10: 413 halves the batch for this call only', () => {
   it('until it fits; an item that is too large alone fails alone', async () => {
     const { url, calls } = await receiver(({ body }) => (body.length > 12 ? { status: 413 } : {}));
     expect(await sendAll(['aa', 'bb', 'x'.repeat(20), 'cc'], { url })).toEqual(['ok', 'ok', 'ITEM_TOO_LARGE permanent', 'ok']);

@@ -89,7 +89,7 @@ describe('adaptive', () => {
     expect(median).toBeLessThanOrEqual(32);
   });
 
-  it('goes down from fifty to a few calls for a sink that works on one at a time', async () => {
+  it('W-17: goes down from fifty to a few calls for a sink that works on one at a time', async () => {
     const { median } = await driven({ knee: 1, baseMs: 20 }, 3000, { initialLimit: 50 });
     expect(median).toBeLessThanOrEqual(5);
   });
@@ -116,7 +116,7 @@ describe('adaptive', () => {
     expect(env.eventsOf('limit').every((event) => event.limit <= 8)).toBe(true);
   });
 
-  it('beneath retry its samples hold no back-off', async () => {
+  it('W-16: beneath retry its samples hold no back-off', async () => {
     const env = testEnv();
     let call = 0;
     const sink: Sink<number> = {

@@ -120,7 +120,7 @@ describe('breaker', () => {
     expect(states()).toEqual(['open']);
   });
 
-  it('is opened at once by a blocked call', async () => {
+  it('W-11: is opened at once by a blocked call', async () => {
     const { env, call } = broken();
     await call('blocked');
     expect(env.eventsOf('breaker')).toEqual([{ type: 'breaker', lane: '', state: 'open', code: 'X' }]);

@@ -172,7 +172,7 @@ describe('deadLetter', () => {
     ['rejects', () => Promise.reject(new Error('disk full'))],
     ['never answers', () => new Promise(() => {})],
     ['gives too few ids', () => []],
-  ])('E-36: when the store %s, the item fails with its own failure, and that is counted', async (_, parkLetters) => {
+  ])('E-36, W-27: when the store %s, the item fails with its own failure, and that is counted', async (_, parkLetters) => {
     const env = env0();
     const store = { ...memoryDeadLetterStore<string>({ env }), park: parkLetters };
     const dispatcher = stack(

@@ -56,7 +56,7 @@ describe('retry', () => {
     expect(await pauses({ maxAttempts: 4 }, 1)).toHaveLength(3);
   });
 
-  it('pauses within [d, 2d), d = min(base·2^k, maxDelay) before retry k (R-81)', async () => {
+  it('pauses within [d, 2d), d = min(base·2^k, maxDelay) before retry k (R-81, W-18)', async () => {
     for (let seed = 1; seed <= 200; seed++) {
       const taken = await pauses({ maxAttempts: 6, baseMs: 100, maxDelayMs: 500 }, seed);
       for (const [k, delayMs] of taken.entries()) {
@@ -75,7 +75,7 @@ describe('retry', () => {
     expect(Math.max(...first)).toBeLessThan(200);
   });
 
-  it('stays within maxDelayMs after a thousand doublings, and takes a base of 0', async () => {
+  it('D-13: stays within maxDelayMs after a thousand doublings, and takes a base of 0', async () => {
     const taken = await pauses({ maxAttempts: 1100, baseMs: 1, maxDelayMs: 5 }, 1);
     expect(Math.max(...taken)).toBeLessThan(10);
     expect(await pauses({ maxAttempts: 3, baseMs: 0 }, 1)).toEqual([0, 0]);
@@ -116,7 +116,7 @@ describe('retry', () => {
     expect(often.calls).toHaveLength(3);
   });
 
-  it('sends only what failed again (R-147), under an id of its own that it keeps', async () => {
+  it('sends only what failed again (R-147, D-18, W-13), under an id of its own that it keeps', async () => {
     const sink = scriptedSink<string, string>({
       answer: (items, call) => items.map((item) => (item === 'b' && call < 4 ? transient() : item.toUpperCase())),
     });

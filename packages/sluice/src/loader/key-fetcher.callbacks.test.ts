@@ -31,7 +31,7 @@ it('R-233: no callback is called from within getKeyAsync, not even for an immedi
   expect(log).toEqual(['after full', 'called OVERLOADED', 'called 3', 'after empty', 'called INVALID_KEY']);
 });
 
-it('R-234: a callback that throws, or rejects, stops no other, is reported once and not called again (D-26, D-28)', async () => {
+it('R-234: a callback that throws, or rejects, stops no other, is reported once and not called again (D-26, D-28, E-27)', async () => {
   const reported: string[] = [];
   const onCallbackError = (error: unknown, key: string) => reported.push(`${key}: ${(error as Error).message}`);
   const { env, told, ask, fetcher } = world({ onCallbackError });
@@ -62,7 +62,7 @@ it('R-234: without onCallbackError the error is printed on standard error', asyn
   print.mockRestore();
 });
 
-it('R-236: the callbacks of a batch run in order of arrival, across keys', async () => {
+it('R-236 and E-26: the callbacks of a batch run in order of arrival, across keys', async () => {
   const { env, told, ask } = world();
   const cancel = ask('foo', 'gone');
   ['bar', 'foo', 'baz', 'bar', 'foo'].forEach((key, i) => {

@@ -14,7 +14,7 @@ function world(options: Partial<KeyFetcherOptions> = {}, answer?: (call: HttpCal
   return { env, http, fetcher, told, errors, ask, callback };
 }
 
-it('R-20 and R-240: a value that is no finite number fails its own key only, without coercion (E-7)', async () => {
+it('R-20, R-240 and D-37: a value that is no finite number fails its own key only, without coercion (E-7)', async () => {
   const body = '{"good":-0.5,"text":"12","bool":true,"huge":1e400,"object":{},"array":[1],"zero":0}';
   const { env, told, ask } = world({}, () => ({ body }));
   for (const key of ['good', 'text', 'bool', 'huge', 'object', 'array', 'zero']) ask(key);
@@ -30,7 +30,14 @@ it('R-20 and R-240: a value that is no finite number fails its own key only, wit
   ]);
 });
 
-it('R-237 and E-24: __proto__, constructor, toString and hasOwnProperty are ordinary keys; absent ones are KEY_NOT_FOUND', async () => {
+it('D-37: members of a reply in any order, or twice, come to the keys that they name; the last one counts', async () => {
+  const { env, told, ask } = world({}, () => ({ body: '{"b":1,"10":2,"2":3,"b":4}' }));
+  for (const key of ['b', '10', '2']) ask(key);
+  await env.clock.advance(100);
+  expect(told.map((line) => line.slice(4))).toEqual(['b=4', '10=2', '2=3']);
+});
+
+it('R-237, E-24 and D-36: __proto__, constructor, toString and hasOwnProperty are ordinary keys; absent ones are KEY_NOT_FOUND', async () => {
   const keys = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'then'];
   const bodies = ['{}', '{"__proto__":1,"constructor":2,"toString":3,"hasOwnProperty":4,"then":5}'];
   const { env, told, ask } = world({}, (_, index) => ({ body: bodies[index] }));

@@ -20,7 +20,7 @@ function world(cache: { maxItems?: number; ttlMs?: number; errorTtlMs?: number }
   return { env, calls, loader, answer };
 }
 
-it('R-12: nothing is cached, and nobody joins a call in flight, unless `cache` is given', async () => {
+it('R-12, E-4: nothing is cached, and nobody joins a call in flight, unless `cache` is given', async () => {
   const env = testEnv();
   const { calls, batchFn } = answered<string, string>();
   const loader = createLoader(batchFn, { env });

@@ -131,7 +131,7 @@ it('P6 f: a thousand keys, ten a batch, never run more than maxInFlight calls', 
   expect(most).toBe(4);
 });
 
-it('P7: equal keys are asked for once without a cache, and what is in flight is not joined', async () => {
+it('P7, P5 A: equal keys are asked for once without a cache, and what is in flight is not joined', async () => {
   const { calls, batchFn } = doubling();
   const loader = createLoader(batchFn);
   await Promise.all([loader.load(1), loader.load(1), loader.load(2)]);
