@@ -7,7 +7,7 @@ const packages = ['lmdb', 'pg'];
 /** How to bundle. */
 export interface BundleOptions {
   readonly minify?: boolean;
-  /** Files that stand in for a package. */
+  /** Files that stand in for a package or a module, by the words of the import. */
   readonly standIn?: Readonly<Record<string, string>>;
 }
 

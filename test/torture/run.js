@@ -59,8 +59,9 @@ async function crash(name) {
   const workshop = openWorkshop(root);
   const startedAt = performance.now();
   const said = (crashed, counts) => {
-    const seconds = ((performance.now() - startedAt) / 1000).toFixed(0);
-    console.log(`${name}: ${crashed} of ${count} in ${seconds} s: ${JSON.stringify(counts)}`);
+    const seconds = (performance.now() - startedAt) / 1000;
+    const rate = ((crashed / seconds) * 60).toFixed(0);
+    console.log(`${name}: ${crashed} of ${count} in ${seconds.toFixed(0)} s, ${rate} a minute: ${JSON.stringify(counts)}`);
   };
   console.log(`${name}: ${count} crashes on one store, seed ${seed}`);
   // A kill leaves its pages with the kernel: it needs no disk, and without syncs there are far more transactions to fall into.

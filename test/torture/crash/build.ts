@@ -6,8 +6,14 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { bundle } from '../../bundle.js';
 
-/** Bugs that can be planted in the program: a file of `canaries/` stands in for `lmdb`. */
-export type Canary = 'before-commit' | 'before-flush';
+/** Bugs that can be planted in the program: a file of `canaries/` stands in for what it imports. */
+export type Canary = keyof typeof places;
+
+const places = {
+  'before-commit': 'lmdb',
+  'before-flush': 'lmdb',
+  'lost-lanes': '../core/shard-of.js',
+} as const;
 
 /** A place for programs and stores. */
 export interface Workshop {
@@ -47,7 +53,7 @@ export function openWorkshop(root: string): Workshop {
     folder,
     async program(canary) {
       const path = join(folder, `program${canary === undefined ? '' : `-${canary}`}.mjs`);
-      const standIn = canary === undefined ? {} : { lmdb: join(sources, 'canaries', `${canary}.ts`) };
+      const standIn = canary === undefined ? {} : { [places[canary]]: join(sources, 'canaries', `${canary}.ts`) };
       writeFileSync(path, await bundle(join(sources, 'crash/program.ts'), { standIn }));
       return path;
     },

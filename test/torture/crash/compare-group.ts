@@ -1,5 +1,6 @@
 /** A consumer group after a restart, compared with what it was told and what its sink took. */
 
+import { passedOver, type Taken } from './order.js';
 import type { Found, Range, Standing } from './reports.js';
 
 /** What is known of a group in one partition. */
@@ -11,6 +12,8 @@ export interface Group {
   found: Standing;
   /** What the sink has taken, offset to id, and the last restart did not find below the cursor. */
   readonly delivered: Map<number, string>;
+  /** The same since the program was started, where a consumer promises the order of each key. */
+  readonly taken: Taken;
   /** Settled records that no sink took and that are not parked either: lost to retention, or lost. */
   neverTaken: number;
 }
@@ -31,6 +34,17 @@ export function compareGroup(
 ): void {
   const { name, found, settled, delivered } = group;
   const next = end?.next ?? 0;
+  // What expires may go before the group has had it; elsewhere all that was promised is owed.
+  const first = row.lost > 0 ? (end?.first ?? 0) : 0;
+  const line = {
+    group: name,
+    from: found,
+    promised,
+    first,
+    isOfAnotherGroup: (record: string) => isOfAnotherGroup(name, record),
+  };
+  for (const problem of passedOver(group.taken, line)) complain(problem);
+  group.taken.clear();
   if (end !== undefined && row.cursor < end.first)
     complain(`${name} stands at ${row.cursor}, and the log begins at ${end.first}`);
   const last = row.above.at(-1)?.[1] ?? row.cursor - 1;

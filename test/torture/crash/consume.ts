@@ -47,7 +47,9 @@ export async function consumeOn({ log, draw, pause, stop, tell }: Work, of: Cons
     const taken = part.filter(takes);
     for (const record of part)
       if (!isWhole(record)) tell({ is: 'problem', what: `${group} was given ${record.id} with other bytes` });
-    tell({ is: 'delivered', group, stream, partition, records: taken.map(({ offset, id }) => [offset, id]) });
+    const records = taken.map(({ offset, id }) => [offset, id] as const);
+    // Its parts come in any order: that is what it is for.
+    tell({ is: 'delivered', group, stream, partition, records, inOrder: false });
     position = settledPosition(position.cursor, [...position.settledAbove, ...rangesOf(part.map(({ offset }) => offset))]);
     const told = position;
     const delivered = rangesOf(taken.map(({ offset }) => offset));
@@ -68,7 +70,7 @@ export async function consumeOn({ log, draw, pause, stop, tell }: Work, of: Cons
 }
 
 /** Group `billing` refuses some records, until they are sent again. */
-export function isRefused(group: string, { id, redrive }: LogRecord): boolean {
+export function isRefused(group: string, { id, redrive }: { readonly id: string; readonly redrive: unknown }): boolean {
   return group === 'billing' && redrive === null && isPoison(id);
 }
 

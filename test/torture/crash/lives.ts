@@ -16,7 +16,7 @@ export interface CrashOptions {
   readonly crashes: number;
   /** A built `powercut.c`: then each crash is a power cut, and what was not synced is lost. Without it the processes are killed and no more. */
   readonly powercut?: string;
-  /** Most reports of work before a crash. Default 1,500. */
+  /** Most reports of work before a crash. Default 300. */
   readonly mostReports?: number;
   /** Told after each start that was compared. */
   readonly onStart?: (crashes: number, counts: WitnessCounts) => void;
@@ -58,7 +58,7 @@ export async function crashAgain(options: CrashOptions): Promise<CrashReport> {
     while (broken.length === 0) {
       const life = next;
       next = crashed < crashes ? prepare(crashed + 1) : undefined;
-      const crash = drawCrash(draw, options.mostReports ?? 1_500);
+      const crash = drawCrash(draw, options.mostReports ?? 300);
       const again = witness.begin(crashed);
       const cancelPatience = after(patienceMs, () => {
         broken.push(`nothing was heard for ${patienceMs} ms`);
@@ -141,7 +141,7 @@ interface Moment {
 /** Counted in reports, so that a busy machine gets as far as an idle one. */
 function drawCrash(draw: Draw, most: number): Moment {
   if (draw.chance(0.125)) return { in: 'start', reports: 0, ms: draw.int(0, 60) };
-  return { in: 'work', reports: draw.chance(0.6) ? draw.int(0, 100) : draw.int(100, most), ms: draw.int(0, 20) };
+  return { in: 'work', reports: draw.chance(0.6) ? draw.int(0, 40) : draw.int(40, most), ms: draw.int(0, 20) };
 }
 
 function after(ms: number, fn: () => void): () => void {

@@ -9,6 +9,11 @@ export interface Standing {
   readonly above: readonly Range[];
 }
 
+/** Whether it is settled there. */
+export function isSettled({ cursor, above }: Standing, offset: number): boolean {
+  return offset < cursor || above.some(([first, last]) => offset >= first && offset <= last);
+}
+
 /** One partition of one stream. */
 export interface Place {
   readonly stream: string;
@@ -27,14 +32,17 @@ export interface Acknowledged {
 
 /** What a program does, told before or after it, as each says. */
 export type Report =
-  /** Before: events of this life with numbers below this may be in the log from now on. */
-  | { readonly is: 'offered'; readonly below: number }
+  /** Before: the events of this life from the number told last up to below this one may be in the log from now on; one writer sends them in this order. */
+  | { readonly is: 'offered'; readonly below: number; readonly writer: number }
   /** After: these are durable. */
   | { readonly is: 'appended'; readonly stream: string; readonly events: readonly Acknowledged[] }
-  /** Before the sink says that it has them. */
+  /** After: events of `orders` that were merely offered, and are on disk now. */
+  | { readonly is: 'flushed'; readonly ids: readonly string[] }
+  /** Before the sink says that it has them. `inOrder`: by a consumer, which promises the order of each key. */
   | (Place & {
       readonly is: 'delivered';
       readonly group: string;
+      readonly inOrder: boolean;
       readonly records: readonly (readonly [offset: number, id: string])[];
     })
   /** After: the log has it on disk. */

@@ -2,7 +2,8 @@
 
 import { compareGroup, type Group } from './compare-group.js';
 import { isGenerated, isPoison, partsOf, streamOf } from './event.js';
-import type { Found, Place, Report } from './reports.js';
+import { createWriters, takeInOrder } from './order.js';
+import { type Found, isSettled, type Place, type Report } from './reports.js';
 
 /** Remembers promises and compares. */
 export interface Witness {
@@ -19,6 +20,8 @@ export interface Witness {
 export interface WitnessCounts {
   appended: number;
   duplicates: number;
+  /** Merely offered, and flushed. */
+  flushed: number;
   delivered: number;
   settled: number;
   redriven: number;
@@ -41,7 +44,10 @@ export function createWitness(): Witness {
   const offered: number[] = [];
   const partitions = new Map<string, Partition>();
   const groups = new Map<string, Group>();
-  const counts: WitnessCounts = { appended: 0, duplicates: 0, delivered: 0, settled: 0, redriven: 0, purged: 0, lost: 0 };
+  const writers = createWriters();
+  const counts: WitnessCounts = {
+    ...{ appended: 0, duplicates: 0, flushed: 0, delivered: 0, settled: 0, redriven: 0, purged: 0, lost: 0 },
+  };
   /** Letters found at the last restart, by id; those that may be gone; those whose redrive is in the log. */
   let letters = new Map<string, Found & { is: 'letter' }>();
   const mayBeGone = new Set<string>();
@@ -49,6 +55,9 @@ export function createWitness(): Witness {
   /** Of the life before: where its last events with ids of their own are. Appended again they are duplicates of these. */
   let originals = new Map<string, string>();
   const acknowledged = new Map<string, string>();
+  /** Since the last restart that was compared: offered and flushed, and given to a sink. */
+  const flushed = new Set<string>();
+  const given = new Set<string>();
   let life = 0;
 
   return {
@@ -66,7 +75,12 @@ export function createWitness(): Witness {
     hear(report) {
       switch (report.is) {
         case 'offered':
+          writers.sends(life, offered[life]!, report.below, report.writer);
           offered[life] = report.below;
+          return undefined;
+        case 'flushed':
+          for (const id of report.ids) flushed.add(id);
+          counts.flushed += report.ids.length;
           return undefined;
         case 'appended':
           return appended(report);
@@ -91,6 +105,7 @@ export function createWitness(): Witness {
       const names = new Map<string, string>();
       for (const row of found) if (row.is === 'records') compareRecords(row, ends, names, complain);
       for (const [place, partition] of partitions) compareEnds(place, partition, ends.get(place), complain);
+      compareFlushed(names, complain);
       compareLetters(found, complain);
       compareGroups(found, ends, complain);
       forgetRemoved();
@@ -108,7 +123,10 @@ export function createWitness(): Witness {
   function groupOf(of: Place & { readonly group: string }): Group {
     const name = groupName(of);
     const nothing = { cursor: 0, above: [] };
-    const known = groups.get(name) ?? { name, settled: nothing, found: nothing, delivered: new Map(), neverTaken: 0 };
+    const known = groups.get(name) ?? {
+      ...{ name, settled: nothing, found: nothing, neverTaken: 0 },
+      ...{ delivered: new Map(), taken: new Map() },
+    };
     groups.set(name, known);
     return known;
   }
@@ -141,11 +159,12 @@ export function createWitness(): Witness {
     for (const [offset, id] of report.records) {
       counts.delivered++;
       if (!wasOffered(id)) return `${group.name} was given ${id}, which was never offered`;
-      for (const { cursor, above } of [group.settled, group.found]) {
-        if (offset < cursor || above.some(([first, last]) => offset >= first && offset <= last))
-          return `${group.name} was given ${id} at ${offset} again, which it had settled`;
-      }
+      if (isSettled(group.settled, offset) || isSettled(group.found, offset))
+        return `${group.name} was given ${id} at ${offset} again, which it had settled`;
       group.delivered.set(offset, id);
+      given.add(id);
+      const disorder = report.inOrder ? takeInOrder(group.name, group.taken, offset, id) : undefined;
+      if (disorder !== undefined) return disorder;
     }
     return undefined;
   }
@@ -176,7 +195,16 @@ export function createWitness(): Witness {
       promised.set(offset, name);
       if (redrive !== null) redriven.add(letterOf(redrive));
     }
+    const order = row.records.map(([offset, id, , redrive]) => [offset, id, redrive] as const);
+    for (const problem of writers.compare(place, order)) complain(problem);
     if (expected !== end?.next) complain(`${place} can be read up to ${expected}, and says that it ends at ${end?.next}`);
+  }
+
+  /** Offers have no receipt: the id is found again, or a sink had it before it was removed. */
+  function compareFlushed(names: ReadonlyMap<string, string>, complain: Complain): void {
+    for (const id of flushed) if (!names.has(id) && !given.has(id)) complain(`${id} was offered and flushed, and is gone`);
+    flushed.clear();
+    given.clear();
   }
 
   function compareEnds(
