@@ -1,6 +1,6 @@
 /** A history of the durable log: appends, consumers that share groups, bad records, redrives, seeks; and processes that die at any step. */
 
-import { failure, type Sink } from 'sluice';
+import { failure, type Sink, type SinkContext } from 'sluice';
 import {
   type Consumer,
   createConsumer,
@@ -257,14 +257,13 @@ function sinkOf(world: World, life: Life, group: string): Sink<LogRecord, undefi
   const { draw, clock, model, settings, note } = world;
   const isBad = ({ id }: LogRecord) => !world.isMended && (Number(id.slice(1)) * 7919) % 100 < settings.badness * 100;
   const bad = () => failure('bad row', { code: 'BAD_ITEM' });
-  const write = async (call: ModelCall, records: readonly LogRecord[], signal: AbortSignal) => {
+  const write = async (call: ModelCall, records: readonly LogRecord[], context: SinkContext) => {
     await new Promise<void>((resolve) => void life.env.clock.after(draw.pick([0, 1, 5, 15]), resolve));
     if (!life.isAlive) return undefined;
     const luck = world.isMended ? 1 : draw.int(0, 99) / 100;
     if (luck < 0.1) throw failure('down', { class: 'transient', code: 'DOWN' });
     if (luck < 0.13) throw failure('no permission', { class: 'blocked', code: 'BLOCKED' });
-    if (luck < 0.16 && settings.hangs)
-      return new Promise<undefined>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+    if (luck < 0.16 && settings.hangs) return hangUntilAborted(context.signal);
     if (settings.strict === 'halt' || settings.atomic) {
       if (!records.some(isBad)) {
         for (const record of records) model.ends(call, record, 'taken');
@@ -283,10 +282,15 @@ function sinkOf(world: World, life: Life, group: string): Sink<LogRecord, undefi
   return {
     idempotent: true,
     atomic: settings.atomic,
-    async write(records, { signal }) {
+    // The signal is made when it is read, and costs as much as the rest of a call.
+    async write(records, context) {
       note(`${group} call ${records.map((record) => `${record.partition}/${record.offset}`).join(' ')} at ${clock.now()}`);
       const call = model.begins(group, records);
-      return life.step('sink', () => write(call, records, signal));
+      return life.step('sink', () => write(call, records, context));
     },
   };
+}
+
+function hangUntilAborted(signal: AbortSignal): Promise<undefined> {
+  return new Promise<undefined>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
 }
