@@ -23,6 +23,7 @@ describe('classifyPostgresError', () => {
     ['08006', 'transient'],
     ['25006', 'transient'],
     ['XX000', 'transient'],
+    ['26000', 'blocked'],
     ['28P01', 'blocked'],
     ['28000', 'blocked'],
     ['3D000', 'blocked'],
@@ -42,6 +43,13 @@ describe('classifyPostgresError', () => {
     ['08007', 'unknown'],
   ])('%s is %s', (state, failureClass) => {
     expect(classifyPostgresError(serverError(state))).toMatchObject({ code: `PG_${state}`, class: failureClass });
+  });
+
+  test('a row that a policy refuses is permanent, a missing right of the same state is blocked', () => {
+    const refused = serverError('42501', 'new row violates row-level security policy', { routine: 'ExecWithCheckOptions' });
+    expect(classifyPostgresError(refused)).toMatchObject({ code: 'PG_42501', class: 'permanent' });
+    const missing = serverError('42501', 'permission denied for table events', { routine: 'aclcheck_error' });
+    expect(classifyPostgresError(missing)).toMatchObject({ code: 'PG_42501', class: 'blocked' });
   });
 
   test('a session that ends once the commit was sent is unknown, an error that the server answered with is not', () => {

@@ -12,8 +12,9 @@ export interface WriteProgress {
  * A failure of PostgreSQL as a {@link SluiceError} with code `PG_<SQLSTATE>`, or `PG_CONNECTION` where the server said nothing.
  *
  * The class follows the SQLSTATE (Appendix A of the PostgreSQL manual): connection, resource, conflict and shutdown states are
- * `transient`; credentials, privileges and wrong names or types of the statement are `blocked`; data and constraint errors, and
- * any state not listed, are `permanent`. A connection that is lost once the commit was sent is `unknown`.
+ * `transient`; credentials, privileges and wrong names or types of the statement are `blocked`; data and constraint errors, rows
+ * that a row-level security policy refuses, and any state not listed, are `permanent`. A connection that is lost once the commit was
+ * sent is `unknown`.
  *
  * The message holds PostgreSQL's own message and where it happened, shortened; never the detail, which holds the row.
  */
@@ -23,7 +24,7 @@ export function classifyPostgresError(thrown: unknown, progress: WriteProgress =
   const state = sqlState(claims);
   if (state === undefined) return connectionFailure(thrown, claims, progress);
   const lost = progress.commitSent && endsSession(state);
-  const failureClass = lost ? 'unknown' : classOfState(state);
+  const failureClass = lost ? 'unknown' : isRefusedByPolicy(state, claims) ? 'permanent' : classOfState(state);
   const position = placeOf(claims.where);
   const text = `PostgreSQL: ${shortened(claims.message, 300)}${position === '' ? '' : ` (${position})`}`;
   return failure(`${text}${lost ? mayBeWritten : ''}`, { code: `PG_${state}`, class: failureClass, cause: thrown });
@@ -40,6 +41,7 @@ interface Claims {
   readonly code?: unknown;
   readonly severity?: unknown;
   readonly where?: unknown;
+  readonly routine?: unknown;
 }
 
 const mayBeWritten = '; the connection was lost after the commit was sent, so the rows may have been written';
@@ -61,6 +63,7 @@ const classByState: readonly (readonly [prefix: string, FailureClass])[] = [
   ['0A', 'blocked'], // feature not supported
   ['25006', 'transient'], // read only: a fail-over under way
   ['25', 'transient'],
+  ['26', 'blocked'], // a prepared statement that the session lacks: no row is to blame
   ['28', 'blocked'],
   ['3D', 'blocked'],
   ['3F', 'blocked'],
@@ -88,6 +91,14 @@ export const permanentStates = `^(${classByState
 
 function classOfState(state: string): FailureClass {
   return classByState.find(([prefix]) => state.startsWith(prefix))?.[1] ?? 'permanent';
+}
+
+/** The state of a missing right, and also of a row that a policy refuses: only the function that reports it tells them apart. */
+export const policyState = '42501';
+
+/** The function of PostgreSQL (execMain.c) that checks a new row against policies; its message is in the server's language. */
+function isRefusedByPolicy(state: string, { routine }: Claims): boolean {
+  return state === policyState && routine === 'ExecWithCheckOptions';
 }
 
 /** States after which the server ends the session, so that its last word on a commit may never reach us. */

@@ -1,10 +1,11 @@
 /** isolate: all good rows of a batch written, and the bad ones named, in the transaction that is open. */
 
 import type { PoolClient } from 'pg';
-import type { SluiceError } from '../core/errors.js';
+import { failure, type SluiceError } from '../core/errors.js';
 import { columnArrays } from './arrays.js';
-import { classifyPostgresError, isServerError } from './classify.js';
+import { classifyPostgresError, isServerError, policyState } from './classify.js';
 import { type Cut, cutRows } from './cut.js';
+import type { RefusedRow } from './place.js';
 import type { Plan } from './plan.js';
 import type { Fields, RowSource } from './rows.js';
 
@@ -105,12 +106,45 @@ async function placeRows<T>(
 ): Promise<readonly Named[]> {
   if (plan.table.hasScratch) {
     const refused = await plan.place(client, fields, halt);
-    return refused.map((error) => ({ row: error.row, error }));
+    return toldApart(client, plan, fields, refused);
   }
   await client.query('SET CONSTRAINTS ALL IMMEDIATE');
   const named: Named[] = [];
   await halves(client, plan, fields, 0, fields.length, halt, named);
   return named;
+}
+
+/** A policy refuses a row, a missing right all of them, with the same state: the first row of each message is tried alone, and says which. */
+async function toldApart<T>(
+  client: PoolClient,
+  plan: Plan<T>,
+  fields: readonly Fields[],
+  refused: readonly RefusedRow[],
+): Promise<readonly Named[]> {
+  const byMessage = new Map<string, unknown>();
+  const named: Named[] = [];
+  for (const refusal of refused) {
+    const { row, code, message } = refusal;
+    if (code === policyState && !byMessage.has(message)) byMessage.set(message, await triedAlone(client, plan, fields[row]!));
+    named.push({ row, error: code === policyState ? byMessage.get(message) : refusal });
+  }
+  return named;
+}
+
+/** What the server says of a row that it has refused just now. */
+async function triedAlone<T>(client: PoolClient, plan: Plan<T>, row: Fields): Promise<unknown> {
+  await client.query('SAVEPOINT sluice_alone');
+  try {
+    await client.query(plan.statements.insertArrays, columnArrays([row], plan.columns.length));
+  } catch (error) {
+    if (!isAboutRows(error)) throw error;
+    await client.query('ROLLBACK TO SAVEPOINT sluice_alone');
+    return error;
+  }
+  throw failure('a row that was refused was taken a moment later: the policies of the table were changed meanwhile.', {
+    code: `PG_${policyState}`,
+    class: 'transient',
+  });
 }
 
 /** Tries the rows from `low` up to `high`; false once a row was refused and nothing behind it may be written. */

@@ -196,8 +196,8 @@ function isConflict({ code }: SluiceError): boolean {
 }
 
 /** The table may not be as it was: dropped, or altered. One look again, at once, and then at the next write. */
-function isStale({ code }: SluiceError): boolean {
-  return /^PG_(42|0A|26)/.test(code) || code === 'COLUMN_MISMATCH';
+function isStale({ code, class: failureClass }: SluiceError): boolean {
+  return failureClass !== 'permanent' && (/^PG_(42|0A|26)/.test(code) || code === 'COLUMN_MISMATCH');
 }
 
 function answer(items: readonly unknown[], failures: Failures): SinkAnswer<void> {
