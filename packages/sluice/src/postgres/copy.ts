@@ -5,7 +5,7 @@ import type { WriteProgress } from './classify.js';
 
 /** What is copied, and what follows from the end of it. */
 export interface Copies {
-  /** One simple query: statements with as many COPY … FROM STDIN among them as there are `parts`. */
+  /** One simple query: statements with as many COPY … FROM STDIN among them as there are `parts`, which may be none. */
   readonly sql: string;
   /** The data of each COPY, in their order. */
   readonly parts: readonly (readonly Buffer[])[];
@@ -17,7 +17,21 @@ export interface Copies {
 export interface CopyProgress extends WriteProgress {
   /** COPYs that the server had begun: the last of them is the one that failed, if one did. */
   begun: number;
+  /** Statements that the server had done. */
+  done: number;
+  /** {@link mark} was among them. */
+  marked: boolean;
 }
+
+/** Nothing sent yet. */
+export function atStart(): CopyProgress {
+  return { commitSent: false, begun: 0, done: 0, marked: false };
+}
+
+/** A statement that tells in the progress that all before it are done, however many those of a user are. */
+export const mark = 'SELECT 1 AS sluice_mark';
+
+const markColumn = mark.split(' ').at(-1);
 
 /**
  * Runs the copies. Resolves once the server is ready for the next query; rejects with what the server or the socket said.
@@ -46,7 +60,7 @@ interface CopyQuery extends Submittable {
   handleReadyForQuery(): void;
   handleCommandComplete(): void;
   handleEmptyQuery(): void;
-  handleRowDescription(): void;
+  handleRowDescription(message: { readonly fields: readonly { readonly name: string }[] }): void;
   handleDataRow(): void;
 }
 
@@ -91,9 +105,13 @@ function copyQuery(
       query.callback();
       done();
     },
-    handleCommandComplete: ignore,
+    handleCommandComplete() {
+      progress.done++;
+    },
     handleEmptyQuery: ignore,
-    handleRowDescription: ignore,
+    handleRowDescription({ fields }) {
+      progress.marked ||= fields[0]?.name === markColumn;
+    },
     handleDataRow: ignore,
   };
   return query;

@@ -2,7 +2,7 @@
 
 import type { PoolClient } from 'pg';
 import { isServerError } from './classify.js';
-import { type CopyProgress, copyIn } from './copy.js';
+import { atStart, copyIn } from './copy.js';
 import type { RowSource } from './rows.js';
 
 /** Where the cutting ended. */
@@ -113,7 +113,7 @@ async function tryPieces(
     if (ahead.length > 0) await client.query(ahead.join('; '));
     return undefined;
   }
-  const progress: CopyProgress = { commitSent: false, begun: 0 };
+  const progress = atStart();
   const sql = [...ahead, ...pieces.map(() => `${source.copy}; RELEASE ${save}; ${save}`)].join('; ');
   try {
     await copyIn(client, { sql, parts: pieces.map(([from, to]) => source.slice(from, to)), ending: 'continues' }, progress);

@@ -3,7 +3,7 @@
 import type { PoolClient } from 'pg';
 import type { Table, TableColumn } from './catalogue.js';
 import { permanentStates, policyState } from './classify.js';
-import { type CopyProgress, copyIn } from './copy.js';
+import { atStart, copyIn } from './copy.js';
 import type { ConflictRule } from './options.js';
 import { copyLine, type Fields, textChunks } from './rows.js';
 import { insertFrom, ordinalName, quoteName } from './sql.js';
@@ -57,9 +57,8 @@ export function placerFor(
     'DROP FUNCTION pg_temp.sluice_run(int, boolean); DROP FUNCTION pg_temp.sluice_place(int, int, boolean); DROP TABLE pg_temp.sluice_rows, pg_temp.sluice_refused';
 
   return async (client, fields, halt) => {
-    const progress: CopyProgress = { commitSent: false, begun: 0 };
     const chunks = textChunks(fields.map((row, at) => `${at}\t${copyLine(row)}`));
-    await copyIn(client, { sql: prepare, parts: [chunks], ending: 'continues' }, progress);
+    await copyIn(client, { sql: prepare, parts: [chunks], ending: 'continues' }, atStart());
     await client.query('SELECT pg_temp.sluice_run($1, $2)', [fields.length, halt]);
     const { rows } = await client.query<RefusedRow>(
       `SELECT n AS row, code, 'ERROR' AS severity, message, "constraint", "column", "table" FROM pg_temp.sluice_refused ORDER BY n`,

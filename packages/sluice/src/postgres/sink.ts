@@ -11,7 +11,7 @@ import { checkOptions, type PostgresSinkOptions } from './options.js';
 import { makePlan, type Plan } from './plan.js';
 import { quoteTable } from './sql.js';
 import { createTableIfAbsent } from './table.js';
-import { type Failures, HookFailure, type Work, writeBatch, writeWithin } from './write.js';
+import { type Failures, type Work, writeBatch, writeWithin } from './write.js';
 
 /** A {@link Sink} that writes to PostgreSQL. */
 export interface PostgresSink<T> extends Sink<T> {
@@ -231,8 +231,7 @@ function surviveIdleErrors(pool: Pool): void {
 }
 
 /** An abort tells nothing of how far the write had come: the progress does. */
-function settleFailure(problem: unknown, signal: AbortSignal, progress: { readonly commitSent: boolean }): SluiceError {
-  const thrown = problem instanceof HookFailure ? problem.thrown : problem;
+function settleFailure(thrown: unknown, signal: AbortSignal, progress: { readonly commitSent: boolean }): SluiceError {
   if (!signal.aborted || !progress.commitSent) return classifyPostgresError(thrown, progress);
   const { code } = abortedFailure(signal);
   return failure('the write was aborted after its commit was sent; the rows may have been written', {

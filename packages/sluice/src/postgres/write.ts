@@ -3,7 +3,8 @@
 import type { PoolClient } from 'pg';
 import type { SinkContext } from '../core/dispatcher.js';
 import { failure, type SluiceError } from '../core/errors.js';
-import { type Copies, copyIn } from './copy.js';
+import { isServerError } from './classify.js';
+import { atStart, type Copies, copyIn, mark } from './copy.js';
 import { isAboutRows, isolateRows } from './isolate.js';
 import type { BeforeCommit, PostgresSinkOptions } from './options.js';
 import type { Encoded, Plan } from './plan.js';
@@ -26,6 +27,19 @@ export interface Work<T> {
 
 /** Writes a batch in a transaction of its own. */
 export async function writeBatch<T>(client: PoolClient, plan: Plan<T>, work: Work<T>): Promise<Failures> {
+  try {
+    return await writeRows(client, plan, work);
+  } catch (thrown) {
+    throw thrown instanceof NoRowsFault ? thrown.thrown : thrown;
+  }
+}
+
+/** What was added to the transaction of the rows failed, not they. A class, to be told from all that a server or a user may throw. */
+class NoRowsFault {
+  constructor(readonly thrown: unknown) {}
+}
+
+async function writeRows<T>(client: PoolClient, plan: Plan<T>, work: Work<T>): Promise<Failures> {
   const batch = encodeUpToHalt(plan, work);
   const { tried, refused, by } = batch;
   const { rows } = batch.source;
@@ -108,11 +122,6 @@ const halted = failure('an item before it in its batch was refused, and the sink
   class: 'rejected',
 });
 
-/** What `beforeCommit` threw is its own affair: no row is to blame. A class, to be told from all that a server or a user may throw. */
-export class HookFailure {
-  constructor(readonly thrown: unknown) {}
-}
-
 function mayIsolate<T>(thrown: unknown, { badRows }: Work<T>): boolean {
   return badRows !== 'refuse' && isAboutRows(thrown);
 }
@@ -127,9 +136,16 @@ async function sendAlone<T>(
 ): Promise<void> {
   const { by } = batch;
   if (by.method === 'copy') {
-    const { sql, ...copies } = copiesOf(plan, batch, by, 'commits');
-    const text = alongside === undefined ? sql : `${sql}; ${alongside}`;
-    await copyIn(client, { ...copies, sql: text }, Object.assign(work, { begun: 0 }));
+    const { statements, ...copies } = copiesOf(plan, batch, by, 'commits');
+    const progress = Object.assign(work, { begun: 0, done: 0, marked: false });
+    const sql = joined([...statements, ...(alongside === undefined ? [] : [alongside, mark])]);
+    try {
+      await copyIn(client, { ...copies, sql }, progress);
+    } catch (thrown) {
+      // Behind the mark there is only the commit, at which deferred constraints of the rows fail.
+      const isAlongside = alongside !== undefined && progress.done >= statements.length && !progress.marked;
+      throw isAlongside && isServerError(thrown) ? new NoRowsFault(thrown) : thrown;
+    }
     return;
   }
   work.commitSent = true;
@@ -140,8 +156,8 @@ async function sendAlone<T>(
 async function send<T>(client: PoolClient, plan: Plan<T>, batch: Encoded, before: readonly string[]): Promise<void> {
   const { by } = batch;
   if (by.method === 'copy' && batch.source.rows > 0) {
-    const { sql, ...copies } = copiesOf(plan, batch, by, 'continues');
-    await copyIn(client, { ...copies, sql: [...before, sql].join('; ') }, { commitSent: false, begun: 0 });
+    const { statements, ...copies } = copiesOf(plan, batch, by, 'continues');
+    await copyIn(client, { ...copies, sql: joined([...before, ...statements]) }, atStart());
     return;
   }
   await client.query(before.join('; '));
@@ -153,14 +169,19 @@ function copiesOf<T>(
   { source }: Encoded,
   { chunks }: Encoded['by'] & { readonly method: 'copy' },
   ending: 'commits' | 'continues',
-): Copies {
+): Omit<Copies, 'sql'> & { readonly statements: readonly string[] } {
   const { stage } = plan.statements;
   // Bytes of another type would not always be refused: eight of them are a bigint as well as a time.
   const guard = stage === undefined && source.copy === plan.statements.copyBinary ? [plan.table.guard] : [];
   // In an open transaction an earlier batch may have left its rows in the stage.
-  const clear = ending === 'continues' ? [stage?.clear] : [];
+  const clear = ending === 'continues' && stage !== undefined ? [stage.clear] : [];
   const statements = stage === undefined ? [...guard, source.copy] : [stage.create, ...clear, source.copy, stage.merge];
-  return { sql: statements.join('; '), parts: [chunks], ending };
+  return { statements, parts: [chunks], ending };
+}
+
+/** Each semicolon on a line of its own: what a user added may end with a comment. */
+function joined(statements: readonly string[]): string {
+  return statements.join('\n; ');
 }
 
 /** The rows, `beforeCommit`, COMMIT; all of it or nothing. `rows` sends BEGIN, together with whatever it sends first. */
@@ -172,8 +193,10 @@ async function inTransaction<T>(
   try {
     const failures = await rows(['BEGIN']);
     const last = await beforeCommit(client, work, failures);
+    const added = [last, textAlongside(work, failures)].filter((text) => text !== undefined);
     work.commitSent = true;
-    await client.query([last, textAlongside(work, failures), 'COMMIT'].filter((text) => text !== undefined).join('; '));
+    if (added.length === 0) await client.query('COMMIT');
+    else await commitBehind(client, added);
     return failures;
   } catch (thrown) {
     const answered = await client.query('ROLLBACK').then(
@@ -192,7 +215,16 @@ async function beforeCommit<T>(client: PoolClient, work: Work<T>, failures: Fail
   try {
     return await hook(client, { items, context, failures: list });
   } catch (thrown) {
-    throw new HookFailure(thrown);
+    throw new NoRowsFault(thrown);
+  }
+}
+
+async function commitBehind(client: PoolClient, added: readonly string[]): Promise<void> {
+  const progress = atStart();
+  try {
+    await copyIn(client, { sql: joined([...added, mark, 'COMMIT']), parts: [], ending: 'continues' }, progress);
+  } catch (thrown) {
+    throw !progress.marked && isServerError(thrown) ? new NoRowsFault(thrown) : thrown;
   }
 }
 
