@@ -35,15 +35,20 @@ export interface TableColumn {
   readonly type: ColumnType;
   /** As SQL writes it, length and precision included: `character varying(3)`. */
   readonly typeText: string;
-  /** The same without length and precision, with which a cast would cut values off. */
+  /** The same without length and precision, with which a cast would cut values off; of a domain the type beneath, for the same reason. */
   readonly castText: string;
+  /** The type, and collation, that a stage gives it: none but PostgreSQL's own, so that no stage stands in the way of a DROP TYPE. */
+  readonly stageText: string;
+  /** The type is not one of PostgreSQL's own: a stage holds it as text. */
+  readonly isForeign: boolean;
+  /** Type and collation are the same in a stage. */
+  readonly isAlikeInStage: boolean;
   readonly typeOid: number;
-  readonly isDomain: boolean;
   readonly notNull: boolean;
   readonly hasDefault: boolean;
   /** `GENERATED ALWAYS`: nothing can be written to it. */
   readonly generated: boolean;
-  /** ` COLLATE "x"` where it differs from that of the type, else empty. */
+  /** ` COLLATE "x"` where it differs from that of the type beneath, else empty. */
   readonly collate: string;
 }
 
@@ -56,7 +61,7 @@ export interface Table {
   readonly columns: readonly TableColumn[];
   /** Unique keys that ON CONFLICT can name. */
   readonly keys: readonly { readonly columns: readonly string[]; readonly nullsAreEqual: boolean }[];
-  /** CHECK constraints, as SQL, with the columns that they read. */
+  /** CHECK constraints that need nothing but what is PostgreSQL's own, as SQL, with the columns that they read. */
   readonly checks: readonly { readonly name: string; readonly sql: string; readonly columns: readonly string[] }[];
   /** COPY is refused where row-level security applies to us, and for views. */
   readonly copyable: boolean;
@@ -109,14 +114,21 @@ type ColumnRow = Omit<TableColumn, 'type'> & {
   readonly elementIsEnum: boolean | null;
 };
 
+/** PostgreSQL's own objects have lower OIDs, for ever (transam.h, FirstNormalObjectId). */
+const firstForeign = 16_384;
+
+/** ` COLLATE "x"` of column `a` where it differs from what its type, `b`, has. */
+const collateText = `coalesce((SELECT format(' COLLATE %I.%I', n.nspname, c.collname) FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace
+  WHERE c.oid = a.attcollation AND a.attcollation <> b.typcollation), '')`;
+
 /** One statement, so that all of it is of one moment; `to_jsonb` reads what older versions do not have. */
 const tableQuery = `
 WITH RECURSIVE target AS (SELECT * FROM pg_class WHERE oid = to_regclass($1)),
 bases AS (
-  SELECT a.attnum, t.oid, t.typtype, t.typbasetype, t.typelem, t.typcategory
+  SELECT a.attnum, t.oid, t.typtype, t.typbasetype, t.typelem, t.typcategory, t.typcollation
   FROM target JOIN pg_attribute a ON a.attrelid = target.oid JOIN pg_type t ON t.oid = a.atttypid
   UNION ALL
-  SELECT b.attnum, t.oid, t.typtype, t.typbasetype, t.typelem, t.typcategory
+  SELECT b.attnum, t.oid, t.typtype, t.typbasetype, t.typelem, t.typcategory, t.typcollation
   FROM bases b JOIN pg_type t ON t.oid = b.typbasetype WHERE b.typtype = 'd'
 )
 SELECT target.relname AS name, target.oid::text AS oid, (SELECT ${versionOf} FROM pg_class c WHERE c.oid = target.oid) AS version,
@@ -124,15 +136,17 @@ SELECT target.relname AS name, target.oid::text AS oid, (SELECT ${versionOf} FRO
   has_database_privilege(current_database(), 'TEMPORARY') AND EXISTS (SELECT FROM pg_language WHERE lanname = 'plpgsql') AS "hasScratch",
   EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = target.oid AND NOT g.tgisinternal AND g.tgtype & 7 = 7) AS "changesRows",
   (SELECT jsonb_agg(jsonb_build_object(
-      'name', a.attname, 'typeText', format_type(a.atttypid, a.atttypmod), 'castText', format_type(a.atttypid, -1),
-      'typeOid', a.atttypid::int8, 'isDomain', d.typtype = 'd', 'notNull', a.attnotnull,
+      'name', a.attname, 'typeText', format_type(a.atttypid, a.atttypmod), 'castText', format_type(b.oid, -1),
+      'stageText', CASE WHEN b.oid >= ${firstForeign} THEN 'text'
+        ELSE CASE WHEN b.oid = a.atttypid THEN format_type(a.atttypid, a.atttypmod) ELSE format_type(b.oid, -1) END
+          || CASE WHEN a.attcollation < ${firstForeign} THEN ${collateText} ELSE '' END END,
+      'isForeign', b.oid >= ${firstForeign}, 'isAlikeInStage', b.oid < ${firstForeign} AND a.attcollation < ${firstForeign},
+      'typeOid', a.atttypid::int8, 'notNull', a.attnotnull,
       'hasDefault', a.atthasdef OR a.attidentity <> '', 'generated', a.attgenerated <> '' OR a.attidentity = 'a',
-      'collate', CASE WHEN a.attcollation <> d.typcollation
-        THEN (SELECT format(' COLLATE %I.%I', n.nspname, c.collname) FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace
-              WHERE c.oid = a.attcollation) ELSE '' END,
+      'collate', ${collateText},
       'baseOid', b.oid::int8, 'baseIsEnum', b.typtype = 'e',
       'elementOid', CASE WHEN b.typcategory = 'A' THEN e.oid::int8 END, 'elementIsEnum', e.typtype = 'e') ORDER BY a.attnum)
-    FROM pg_attribute a JOIN pg_type d ON d.oid = a.atttypid JOIN bases b ON b.attnum = a.attnum AND b.typtype <> 'd'
+    FROM pg_attribute a JOIN bases b ON b.attnum = a.attnum AND b.typtype <> 'd'
       LEFT JOIN pg_type e ON e.oid = b.typelem
     WHERE a.attrelid = target.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
   (SELECT coalesce(jsonb_agg(jsonb_build_object(
@@ -145,7 +159,9 @@ SELECT target.relname AS name, target.oid::text AS oid, (SELECT ${versionOf} FRO
       'name', c.conname, 'sql', pg_get_expr(c.conbin, c.conrelid),
       'columns', (SELECT coalesce(jsonb_agg(a.attname), '[]') FROM pg_attribute a WHERE a.attrelid = target.oid AND a.attnum = ANY (c.conkey)))), '[]')
     FROM pg_constraint c WHERE c.conrelid = target.oid AND c.contype = 'c'
-      AND coalesce((to_jsonb(c) ->> 'conenforced')::boolean, true)) AS checks
+      AND coalesce((to_jsonb(c) ->> 'conenforced')::boolean, true)
+      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_constraint'::regclass AND d.objid = c.oid
+        AND d.refclassid <> 'pg_class'::regclass AND d.refobjid >= ${firstForeign})) AS checks
 FROM target`;
 
 /** OIDs of `pg_type.dat`: fixed for ever. */

@@ -9,8 +9,7 @@ import { isServerError } from './classify.js';
 /**
  * Runs `use` with a connection of the pool.
  *
- * The connection goes back once `use` is done, or has failed with an error of the server's, not of a column that is not there, after which the
- * connection is idle again; in all other cases it is destroyed. An abort rejects at once: the running statement is cancelled on the server and the
+ * The connection goes back once `use` is done, or has failed with an error of the server's, after which the connection is idle again; in all other cases it is destroyed. An abort rejects at once: the running statement is cancelled on the server and the
  * connection is destroyed.
  */
 export async function onConnection<R>(
@@ -48,7 +47,7 @@ export async function onConnection<R>(
         resolve(result);
       },
       async (thrown: unknown) => {
-        finish(isServerError(thrown) && !lacksColumn(thrown) && (await isIdleAgain(client)));
+        finish(isServerError(thrown) && (await isIdleAgain(client)));
         reject(thrown);
       },
     );
@@ -85,11 +84,6 @@ function checkOut(pool: Pool, signal: AbortSignal): Promise<PoolClient> {
       },
     );
   });
-}
-
-/** What the session has made for itself, such as a stage, may have lost a column with its type: a new session begins without. */
-function lacksColumn(thrown: unknown): boolean {
-  return (thrown as { readonly code?: unknown }).code === '42703';
 }
 
 /** The server's error comes before its "ready": a query of our own comes back only once the connection can be used again. */

@@ -98,7 +98,9 @@ function copyEncoder<T>(
   statements: Statements,
   maxRowBytes: number,
 ): (items: readonly T[]) => Encoded {
-  const hasBinary = hasBinaryForm(columns.map(({ type }) => type));
+  // An array of a foreign type is text in the stage, and its binary form is not that of text.
+  const fits = statements.stage === undefined || columns.every(({ type, isForeign }) => type.element === undefined || !isForeign);
+  const hasBinary = fits && hasBinaryForm(columns.map(({ type }) => type));
   const leastBinary = statements.stage === undefined ? guardedFrom : 0;
   let sizeHint = 64 * 1024;
   let pause = 0;

@@ -10,8 +10,16 @@ import { copyLine, textChunks, textRows, type WrittenColumn } from './rows.js';
 const noLimit = 1 << 30;
 
 function columnOf<T>(type: ColumnType, value: (item: T) => unknown): WrittenColumn<T> {
-  const sql = { typeText: '', castText: '', typeOid: 0, isDomain: false, notNull: false, hasDefault: false, generated: false };
-  return { ...sql, name: 'c', collate: '', type, value: value as WrittenColumn<T>['value'] };
+  const sql = { typeText: '', castText: '', stageText: '', typeOid: 0, notNull: false, hasDefault: false, generated: false };
+  return {
+    ...sql,
+    isForeign: false,
+    isAlikeInStage: true,
+    name: 'c',
+    collate: '',
+    type,
+    value: value as WrittenColumn<T>['value'],
+  };
 }
 
 /** One row of these values, in the text format. */

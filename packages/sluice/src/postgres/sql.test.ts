@@ -10,8 +10,10 @@ function column(name: string, more: Partial<TableColumn> = {}): TableColumn {
     type: { kind: 'text' },
     typeText: 'text',
     castText: 'text',
+    stageText: 'text',
+    isForeign: false,
+    isAlikeInStage: true,
     typeOid: 25,
-    isDomain: false,
     notNull: false,
     hasDefault: false,
     generated: false,
@@ -21,10 +23,15 @@ function column(name: string, more: Partial<TableColumn> = {}): TableColumn {
 }
 
 const id = column('id', { notNull: true });
-const note = column('no"te', { typeText: 'character varying(3)', castText: 'character varying' });
+const note = column('no"te', {
+  typeText: 'character varying(3)',
+  castText: 'character varying',
+  stageText: 'character varying(3)',
+});
 const tags = column('tags', {
   typeText: 'int[]',
   castText: 'int[]',
+  stageText: 'int[]',
   type: { kind: 'other', element: { kind: 'int4', oid: 23 } },
 });
 const table: Table = {

@@ -99,7 +99,7 @@ function stageFor(target: string, table: Table, columns: readonly TableColumn[],
     clear: `TRUNCATE pg_temp.${name}`,
     merge: insertFrom(target, table, columns, conflict, {
       from: `pg_temp.${name} AS s`,
-      values: ({ name: column }) => `s.${quoteName(column)}`,
+      values: ({ name: column, isForeign, castText }) => `s.${quoteName(column)}${isForeign ? `::${castText}` : ''}`,
       // The order of arrival in a table that was just filled.
       ordinal: 's.ctid',
     }),
@@ -108,16 +108,17 @@ function stageFor(target: string, table: Table, columns: readonly TableColumn[],
 
 /**
  * The stage checks what the target will check, because COPY says which line was refused and INSERT does not. Not where a trigger of
- * the target may yet mend the row.
+ * the target may yet mend the row; and nothing that a user made, be it a type, a collation or a function: the stage stays with its
+ * session, and would keep its owner from dropping it.
  */
 function stageDefinition(table: Table, columns: readonly TableColumn[]): string {
   const checked = !table.changesRows;
   const fields = columns.map(
-    ({ name, typeText, collate, notNull }) => `${quoteName(name)} ${typeText}${collate}${checked && notNull ? ' NOT NULL' : ''}`,
+    ({ name, stageText, notNull }) => `${quoteName(name)} ${stageText}${checked && notNull ? ' NOT NULL' : ''}`,
   );
-  const written = columns.map(({ name }) => name);
+  const alike = columns.filter(({ isAlikeInStage }) => isAlikeInStage).map(({ name }) => name);
   const checks = table.checks
-    .filter((check) => checked && check.columns.every((name) => written.includes(name)))
+    .filter((check) => checked && check.columns.every((name) => alike.includes(name)))
     .map(({ name, sql }) => `CONSTRAINT ${quoteName(name)} CHECK (${sql})`);
   return [...fields, ...checks].join(', ');
 }
@@ -132,9 +133,9 @@ function insertArrays(target: string, table: Table, columns: readonly TableColum
   });
 }
 
-/** unnest() would flatten arrays in an array, and not every domain has an array type: these travel as text. */
-function isFlat({ type, isDomain }: TableColumn): boolean {
-  return type.element === undefined && !isDomain;
+/** unnest() would flatten arrays in an array, and spread a composite over columns: these travel as text. */
+function isFlat({ type }: TableColumn): boolean {
+  return type.kind !== 'other';
 }
 
 /** A name that no column has. */
