@@ -2,7 +2,7 @@
 
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { builtinModules } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -13,15 +13,10 @@ import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { rolldown } from 'rolldown';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { emptyProject, filesIn, installBoth, type Manifest, manifestOf, npm, packBoth } from './packed/install.js';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 const run = promisify(execFile);
-
-interface Manifest {
-  readonly exports: Record<string, unknown>;
-  readonly dependencies?: Record<string, string>;
-  readonly peerDependencies?: Record<string, string>;
-}
 
 /** Subpaths that import an optional peer when they are loaded; all others must do without any. */
 const needPeers = ['sluice/lmdb', 'sluice/postgres'];
@@ -32,25 +27,19 @@ let place = '';
 let app = '';
 let full = '';
 let library: Manifest;
-let server: Manifest;
 let subpaths: string[] = [];
 
 beforeAll(async () => {
   place = await mkdtemp(join(tmpdir(), 'sluice-pack-'));
   [app, full] = [join(place, 'app'), join(place, 'full')];
   library = await manifestOf('sluice');
-  server = await manifestOf('server');
   subpaths = Object.keys(library.exports)
     .filter((subpath) => !subpath.endsWith('.json'))
     .map((subpath) => `sluice${subpath.slice(1)}`);
-  const [sluiceTarball, serverTarball] = await Promise.all([pack('sluice'), pack('server')]);
-  await project(app);
-  await npm(['install', '--offline', '--no-audit', '--no-fund', sluiceTarball], app);
-  await project(full);
-  await unpack(sluiceTarball, join(full, 'node_modules/sluice'));
-  await unpack(serverTarball, join(full, 'node_modules/@sluice/server'));
-  const dependencies = Object.keys(server.dependencies ?? {}).filter((name) => name !== 'sluice');
-  for (const name of new Set([...peers, ...dependencies, '@types/node', '@types/pg'])) await link(name);
+  const tarballs = await packBoth(place);
+  await emptyProject(app);
+  await npm(['install', '--offline', '--no-audit', '--no-fund', tarballs.sluice], app);
+  await installBoth(full, tarballs, [...peers, '@types/node', '@types/pg']);
 }, 120_000);
 
 afterAll(() => rm(place, { recursive: true, force: true }));
@@ -202,53 +191,6 @@ export const audit = createBatcher<string>({ sink: { write: async (items) => voi
 export const event: SluiceEvent['type'] = 'cut';
 void [createKeyFetcher, QueryBatcher];
 `;
-
-async function manifestOf(folder: string): Promise<Manifest> {
-  return JSON.parse(await readFile(join(root, 'packages', folder, 'package.json'), 'utf8')) as Manifest;
-}
-
-/** Without the manifest's own scripts: those build anew, under the feet of the other tests. */
-async function pack(folder: string): Promise<string> {
-  const cwd = join(root, 'packages', folder);
-  if (!existsSync(join(cwd, 'dist'))) throw new Error(`${folder} is not built: run npm run build first`);
-  const stdout = await npm(['pack', '--ignore-scripts', '--json', '--pack-destination', place], cwd);
-  const answer = JSON.parse(stdout) as readonly { filename: string }[] | Record<string, { filename: string }>;
-  return join(place, Object.values(answer)[0]!.filename);
-}
-
-async function npm(args: readonly string[], cwd: string): Promise<string> {
-  // A test run by `npm test` inherits the outer npm's settings, such as its workspace.
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('npm_')));
-  const { stdout } = await run('npm', [...args], { cwd, env, shell: process.platform === 'win32' });
-  return stdout;
-}
-
-async function project(folder: string): Promise<void> {
-  await mkdir(join(folder, 'node_modules'), { recursive: true });
-  await writeFile(join(folder, 'package.json'), JSON.stringify({ name: 'app', private: true, type: 'module' }));
-}
-
-async function unpack(tarball: string, folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  await run('tar', ['-xzf', tarball, '-C', folder, '--strip-components=1']);
-}
-
-async function link(name: string): Promise<void> {
-  const target = join(full, 'node_modules', name);
-  await mkdir(dirname(target), { recursive: true });
-  await symlink(join(root, 'node_modules', name), target, 'junction');
-}
-
-async function filesIn(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { withFileTypes: true, recursive: true });
-  return entries
-    .filter((entry) => entry.isFile())
-    .map((entry) =>
-      join(entry.parentPath, entry.name)
-        .slice(folder.length + 1)
-        .replaceAll('\\', '/'),
-    );
-}
 
 /** The names whose import gives something. */
 async function importAll(cwd: string, names: readonly string[]): Promise<unknown> {

@@ -1,9 +1,7 @@
 /** Metrics and alerts, held against Prometheus's own tools: what a running service exports, the rules, and that each alert is raised. */
 
-import { execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,13 +9,11 @@ import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { configSchema } from '../src/config/config.js';
 import { type Service, startService } from '../src/service/service.js';
+import { startPrometheus } from './support/prometheus.js';
+import { lacks, piped } from './support/tools.js';
 
 const run = promisify(execFile);
 const alerts = fileURLToPath(new URL('../alerts/', import.meta.url));
-const absent = await run('promtool', ['--version']).then(
-  () => false,
-  () => process.env.SLUICE_REQUIRE_TOOLS !== '1',
-);
 
 let folder = '';
 let service: Service | undefined;
@@ -104,14 +100,10 @@ describe('R-73, R-74, R-128, R-144, R-148, R-196: the metrics', () => {
     expect(await scrape()).toMatch(/^sluice_flush_slot_wait_seconds_count\{pipeline="p"\} [1-9]\d*$/m);
   });
 
-  it.skipIf(absent)('are accepted by promtool check metrics (promtool)', async () => {
+  it.skipIf(lacks('promtool'))('are accepted by promtool check metrics (promtool)', async () => {
     await start(() => {});
     await post(5);
-    const promtool = spawn('promtool', ['check', 'metrics'], { stdio: ['pipe', 'pipe', 'pipe'] });
-    let said = '';
-    for (const stream of [promtool.stdout, promtool.stderr]) stream.on('data', (part) => (said += part));
-    promtool.stdin.end(await scrape());
-    const [code] = await once(promtool, 'close');
+    const { code, said } = await piped(await scrape(), 'promtool', 'check', 'metrics');
     // The names of the process and of Node are prom-client's.
     const ours = said.split('\n').filter((line) => line.startsWith('sluice_'));
     expect([ours, code === 0 || code === 3]).toEqual([[], true]);
@@ -119,55 +111,27 @@ describe('R-73, R-74, R-128, R-144, R-148, R-196: the metrics', () => {
 });
 
 describe('the alert rules', () => {
-  it.skipIf(absent)('are valid, raised by what they are for, and by nothing else (promtool)', async () => {
+  it.skipIf(lacks('promtool'))('are valid, raised by what they are for, and by nothing else (promtool)', async () => {
     await run('promtool', ['check', 'rules', 'sluice.rules.yml'], { cwd: alerts });
     const { stdout } = await run('promtool', ['test', 'rules', 'sluice.rules.test.yml'], { cwd: alerts });
     expect(stdout).toContain('SUCCESS');
   });
 
-  it.skipIf(absent)('fire in a Prometheus that scrapes a service whose sink is blocked (prometheus)', async () => {
+  it.skipIf(lacks('prometheus'))('fire in a Prometheus that scrapes a service whose sink is blocked (prometheus)', async () => {
     await start(() => {
       throw Object.assign(new Error('wrong password'), { class: 'blocked', code: 'NO_ACCESS' });
     });
     await post(3);
-    const port = await freePort();
-    const target = new URL(service!.controlUrl).host;
     // The rules as they are, with no time to wait: what they wait for is tested above.
-    const { readFile } = await import('node:fs/promises');
-    const rules = (await readFile(join(alerts, 'sluice.rules.yml'), 'utf8')).replaceAll(/^( +for: ).*$/gm, '$10s');
+    const rules = readFileSync(join(alerts, 'sluice.rules.yml'), 'utf8').replaceAll(/^( +for: ).*$/gm, '$10s');
     writeFileSync(join(folder, 'rules.yml'), rules);
-    writeFileSync(
-      join(folder, 'prometheus.yml'),
-      `global: { scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 200ms }\nrule_files: [rules.yml]\nscrape_configs: [{ job_name: sluice, static_configs: [{ targets: ["${target}"] }] }]\n`,
-    );
-    const prometheus = spawn(
-      'prometheus',
-      [
-        `--config.file=${join(folder, 'prometheus.yml')}`,
-        `--storage.tsdb.path=${join(folder, 'tsdb')}`,
-        `--web.listen-address=127.0.0.1:${port}`,
-      ],
-      { stdio: 'ignore' },
-    );
+    const prometheus = await startPrometheus(folder, service!.controlUrl, join(folder, 'rules.yml'));
     try {
-      const firing = async () => {
-        const response = await fetch(`http://127.0.0.1:${port}/api/v1/alerts`).catch(() => undefined);
-        if (response?.ok !== true) return [];
-        const { data } = (await response.json()) as { data: { alerts: { state: string; labels: { alertname: string } }[] } };
-        return data.alerts.filter(({ state }) => state === 'firing').map(({ labels }) => labels.alertname);
-      };
-      await expect.poll(firing, { timeout: 25_000, interval: 200 }).toEqual(expect.arrayContaining(['SluiceNotDelivering']));
+      await expect
+        .poll(() => prometheus.firing(), { timeout: 25_000, interval: 200 })
+        .toEqual(expect.arrayContaining(['SluiceNotDelivering']));
     } finally {
-      prometheus.kill('SIGKILL');
-      await once(prometheus, 'close');
+      await prometheus.stop();
     }
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}

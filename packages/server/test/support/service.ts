@@ -10,7 +10,7 @@ import { afterEach } from 'vitest';
 import { startEmbeddedPostgres } from '../../src/embedded/postgres.js';
 import { homeOf } from './postgres.js';
 
-const program = fileURLToPath(new URL('../../bin/sluice.js', import.meta.url));
+const ours = fileURLToPath(new URL('../../bin/sluice.js', import.meta.url));
 
 /** What a process printed and how it ended. */
 export interface Ended {
@@ -23,6 +23,8 @@ export interface Ended {
 export interface RunningService {
   readonly url: string;
   readonly controlUrl: string;
+  /** What it printed when it was up. */
+  readonly banner: string;
   readonly backendUrl: string;
   readonly databaseUrl: string;
   readonly child: ChildProcess;
@@ -31,10 +33,18 @@ export interface RunningService {
   query<R extends pg.QueryResultRow>(sql: string): Promise<R[]>;
 }
 
+/** How a process is started. */
+export interface LaunchOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  readonly cwd?: string;
+  /** Another `sluice` than that of this checkout. */
+  readonly program?: string | undefined;
+}
+
 /** Runs `sluice` with these arguments to its end. */
 export function sluice(
   args: readonly string[],
-  options: { readonly input?: string | Buffer; readonly env?: NodeJS.ProcessEnv; readonly cwd?: string } = {},
+  options: LaunchOptions & { readonly input?: string | Buffer } = {},
 ): Promise<Ended> {
   const { child, ended } = launch(args, options);
   child.stdin!.on('error', () => {});
@@ -42,8 +52,12 @@ export function sluice(
   return ended;
 }
 
-/** Makes temporary data folders, and removes them with the databases in them when the test is over. */
-export function useServices() {
+/**
+ * Makes temporary data folders, and removes them with the databases in them when the test is over.
+ *
+ * @param program another `sluice` than that of this checkout.
+ */
+export function useServices(program?: () => string) {
   const folders: string[] = [];
   const withDatabase = new Set<string>();
   const running: RunningService[] = [];
@@ -64,7 +78,9 @@ export function useServices() {
     },
     async up(dataDir: string, args: readonly string[] = [], env: NodeJS.ProcessEnv = {}): Promise<RunningService> {
       if (env.DATABASE_URL === undefined) withDatabase.add(dataDir);
-      const { child, ended, text } = launch(['up', '--data', dataDir, '--port', '0', '--control-port', '0', ...args], { env });
+      const { child, ended, text } = launch(['up', '--data', dataDir, '--port', '0', '--control-port', '0', ...args], {
+        ...{ env, program: program?.() },
+      });
       await Promise.race([text('Stop with Ctrl-C'), ended]);
       const printed = (await Promise.race([text('Stop with Ctrl-C'), ended.then(({ out, err }) => `${out}${err}`)])) as string;
       const read = (pattern: RegExp) => {
@@ -75,6 +91,7 @@ export function useServices() {
       const service: RunningService = {
         url: read(/data plane +(\S+)/),
         controlUrl: read(/control plane +(\S+)/),
+        banner: printed,
         backendUrl: read(/read backend +(\S+)/),
         databaseUrl: env.DATABASE_URL ?? read(/PostgreSQL +(\S+)/),
         child,
@@ -131,7 +148,7 @@ export async function post(
 }
 
 /** Starts `sluice` with these arguments; `text` waits for a part of what it prints. The caller ends it. */
-export function launch(args: readonly string[], { env = {}, cwd }: { readonly env?: NodeJS.ProcessEnv; readonly cwd?: string }) {
+export function launch(args: readonly string[], { env = {}, cwd, program = ours }: LaunchOptions) {
   const child = spawn(process.execPath, [program, ...args], {
     env: { ...process.env, DATABASE_URL: '', ...env },
     stdio: 'pipe',
