@@ -78,6 +78,8 @@ describe('R-73, R-74, R-128, R-144, R-148, R-196: the metrics', () => {
       /^sluice_tally_imbalance\{pipeline="p"\} 0$/m,
       /^sluice_pipeline_delivering\{pipeline="p"\} 1$/m,
       /^sluice_log_file_bytes \d+$/m,
+      /^sluice_log_flush_seconds_count [1-9]\d*$/m,
+      /^sluice_log_flush_seconds_sum 0\.\d*[1-9]/m,
       /^sluice_log_disk_free_bytes \d+/m,
       /^sluice_dead_letters 0$/m,
       /^sluice_admission_used_ratio 0$/m,

@@ -146,6 +146,11 @@ export type SluiceEvent =
       readonly failureClass: FailureClass;
       readonly message: string;
     }
+  /**
+   * A group of appends is on disk. `durationMs`: from the end of its writing until the commit, which flushes, was done. `items` is 0 for a group
+   * in which somebody waited for the flush alone.
+   */
+  | { readonly type: 'flushed'; readonly items: number; readonly durationMs: number }
   /** Retention removed records that a consumer group had not settled: the policy of the stream is `'expire'`. */
   | {
       readonly type: 'expired';

@@ -183,11 +183,15 @@ export function createAppends(
 
   async function commitGroup(): Promise<void> {
     let group: HeldAppend[] | undefined;
+    let writtenAt = 0;
     try {
       const written = await store.write(() => {
         group = cutGroup();
-        return writeGroup(store.trees, group, parts, Math.floor(env.clock.wall()));
+        const result = writeGroup(store.trees, group, parts, Math.floor(env.clock.wall()));
+        writtenAt = env.clock.now();
+        return result;
       });
+      env.observe({ type: 'flushed', items: itemsOf(group!), durationMs: env.clock.now() - writtenAt });
       settle(group!, written.results, written.removed);
     } catch (error) {
       // The store stopped before the transaction began.
@@ -244,6 +248,10 @@ export function createAppends(
       heldBytes -= append.encoded.bytes.length;
     }
   }
+}
+
+function itemsOf(group: readonly HeldAppend[]): number {
+  return group.reduce((sum, { items }) => sum + items, 0);
 }
 
 const nothing: Omit<HeldAppend, 'waiter'> = {

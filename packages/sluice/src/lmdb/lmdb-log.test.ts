@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { open } from 'lmdb';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { SluiceEvent } from '../core/event.js';
 import { systemEnv } from '../env/system.js';
 import type { DamagedRecords } from '../log/damage.js';
 import type { Log } from '../log/log.js';
@@ -170,6 +171,22 @@ describe('the log over LMDB, on disk', () => {
     expect(() => openLmdbLog({ path, streamDefaults: { ids: { maxItems: 0 } } })).toThrowError(
       expect.objectContaining({ code: 'INVALID_OPTION' }),
     );
+  });
+
+  it('tells of each group of appends how long the disk took, and does not mind an observer that throws', async () => {
+    const told: SluiceEvent[] = [];
+    const observe = (observed: SluiceEvent) => {
+      told.push(observed);
+      throw new Error('an observer that throws');
+    };
+    const log = openLog({ env: systemEnv({ observe }) });
+    await Promise.all([log.append('s', [event('a'), event('b')]), log.append('s', [event('c')])]);
+    log.offer('s', [event('d')]);
+    await log.flushed();
+    const flushes = told.filter((one) => one.type === 'flushed');
+    expect(flushes.reduce((sum, { items }) => sum + items, 0)).toBe(4);
+    expect(flushes.every(({ durationMs }) => durationMs > 0 && durationMs < 30_000)).toBe(true);
+    expect((await log.read('s', 0, 0, { maxItems: 10, maxBytes: 1_000 })).map(({ id }) => id)).toEqual(['a', 'b', 'c', 'd']);
   });
 
   it('forgets an id at ids.maxAgeMs, not a millisecond earlier', async () => {

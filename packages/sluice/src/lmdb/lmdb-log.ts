@@ -59,7 +59,8 @@ export interface LmdbLogOptions {
  */
 export function openLmdbLog(options: LmdbLogOptions): Log {
   checkNames('openLmdbLog', options, optionNames);
-  const { path, env = systemEnv() } = options;
+  const { path } = options;
+  const env = withHarmlessObserver(options.env ?? systemEnv());
   const defaults = streamSettings('openLmdbLog: streamDefaults', options.streamDefaults ?? {});
   const guard = createLetterGuard(env, options.deadLetters);
   const appendBounds = {
@@ -186,6 +187,21 @@ export function openLmdbLog(options: LmdbLogOptions): Log {
 const optionNames = [
   ...['path', 'env', 'maxHeldItems', 'maxHeldBytes', 'reserveBytes', 'streamDefaults', 'deadLetters', 'flushTimeoutMs'],
 ];
+
+/** What an observer throws must not fail the appends that it is told of. */
+function withHarmlessObserver(env: Env): Env {
+  const { clock, random } = env;
+  return {
+    ...{ clock, random, neutral: (fn) => env.neutral(fn) },
+    observe(event) {
+      try {
+        env.observe(event);
+      } catch {
+        // Documented to be ignored.
+      }
+    },
+  };
+}
 
 function defineStream(trees: Trees, stream: string, wanted: StreamOptions, defaults: StreamSettings): StreamSettings {
   const known = streamRow(trees, stream);
