@@ -1,4 +1,4 @@
-/** `sluice streams`, `lag`, `pipelines`, `reload` and `drain` against a service in this process. */
+/** `sluice streams`, `lag`, `tenants`, `pipelines`, `reload` and `drain` against a service in this process. */
 
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -42,6 +42,37 @@ describe('streams and lag', () => {
     expect([code, err]).toEqual([1, 'sluice lag: the group p of events is 3 records behind, more than 2.\n']);
     expect(JSON.parse(out).groups).toMatchObject([{ group: 'p', lag: { items: 3 } }]);
     expect((await world.control('lag', '--most', '3')).code).toBe(0);
+  });
+});
+
+describe('tenants', () => {
+  it('R-106: are told with their rate, their share, what they have under way, and how often they were refused', async () => {
+    const keys = { shop: makeKey('shop'), ops: makeKey('ops') };
+    await world.start(`
+keys:
+  - { id: shop, tenant: shop, hash: "${keys.shop.hash}" }
+  - { id: ops, tenant: ops, scopes: [admin], hash: "${keys.ops.hash}" }
+tenants: { shop: { itemsPerSecond: 0.001, burst: 2, share: 0.5 }, later: { itemsPerSecond: 7 } }
+pipelines: { p: ${pipeline} }`);
+    const admin = ['--key', keys.ops.key];
+    const authorization = `Bearer ${keys.shop.key}`;
+    await world.post([1, 2, 3], 'events', { authorization });
+    await expect(world.post([4], 'events', { authorization })).rejects.toThrow('429');
+    expect(lines((await world.control('tenants', ...admin)).out)).toEqual([
+      expect.stringMatching(/^TENANT +RATE +SHARE +REQUESTS +HELD +TAKEN +REFUSED$/),
+      expect.stringMatching(/^shop +0\.001\/s +0\.5 +0 +0 +3 +1$/),
+      expect.stringMatching(/^later +7\/s +1 +0 +0 +0 +0$/),
+      expect.stringMatching(/^0 items of all tenants on the way into the log; [\d,]+ may be\.$/),
+    ]);
+    const { tenants } = JSON.parse((await world.control('tenants', '--json', ...admin)).out);
+    expect(tenants[0]).toMatchObject({ tenant: 'shop', takenItems: 3, refused: 1, bounds: { share: 0.5, maxRequests: 1000 } });
+  });
+
+  it('say that nobody has sent anything yet', async () => {
+    await world.start(`pipelines: { p: ${pipeline} }`);
+    expect((await world.control('tenants')).out).toBe('No tenant has sent anything yet, and none has bounds of its own.\n');
+    await world.post([1]);
+    expect(lines((await world.control('tenants')).out)[1]).toMatch(/^_ +- +1 +0 +0 +1 +0$/);
   });
 });
 

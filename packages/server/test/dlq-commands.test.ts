@@ -129,6 +129,36 @@ describe('dlq redrive', () => {
   });
 });
 
+describe('dlq jobs', () => {
+  it('lists the redrives, shows one, and cancels one that runs', async () => {
+    expect((await world.control('dlq', 'jobs')).out).toBe('There were no redrives since the start of the service.\n');
+    await parked(30);
+    await world.control('dlq', 'redrive', '--dry-run', '--stream', 'events');
+    const slow = await fetch(`${world.service.controlUrl}/v1/redrives?code=HANDLER_DEAD&perSecond=1`, { method: 'POST' });
+    expect(await slow.json()).toMatchObject({ id: '2', state: 'running' });
+    const { out } = await world.control('dlq', 'jobs');
+    expect(out.trimEnd().split('\n')).toEqual([
+      expect.stringMatching(/^JOB +STATE +STARTED +LETTERS +SENT +LEFT +WHICH$/),
+      expect.stringMatching(/^1 +done \(dry run\) +\S+Z +30 +0 +30 +stream=events$/),
+      expect.stringMatching(/^2 +running +\S+Z +\d+ +\d+ +\d+ +code=HANDLER_DEAD$/),
+    ]);
+    expect((await world.control('dlq', 'jobs', 'show', '2')).out).toMatch(
+      /^Running: \d+ of \d+ letters sent again, \d+ to go\.\n$/,
+    );
+    const cancelled = await world.control('dlq', 'jobs', 'cancel', '2', '--json');
+    expect([cancelled.code, JSON.parse(cancelled.out)]).toEqual([0, expect.objectContaining({ id: '2', state: 'cancelled' })]);
+    const { redrives } = JSON.parse((await world.control('dlq', 'jobs', 'ls', '--json')).out);
+    expect(redrives).toMatchObject([
+      { state: 'done', dryRun: true },
+      { state: 'cancelled', filter: { code: 'HANDLER_DEAD' } },
+    ]);
+    expect(await world.control('dlq', 'jobs', 'cancel', '7')).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('there is no redrive of this id'),
+    });
+  });
+});
+
 describe('dlq purge', () => {
   it('counts without --yes, removes with it, and wants a filter or --all', async () => {
     await parked(4);

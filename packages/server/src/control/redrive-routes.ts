@@ -1,7 +1,7 @@
 /** Redrive routes: dead letters sent again, as jobs that can be looked at and cancelled. */
 
 import type { FastifyInstance } from 'fastify';
-import { type Log, type RedriveJob, type RedriveProgress, redriveLetters } from 'sluice/log';
+import { type DeadLetterFilter, type Log, type RedriveJob, redriveLetters } from 'sluice/log';
 import { HttpError } from '../gateway/http-error.js';
 import { letterFilter, numberOf } from './letter-filter.js';
 
@@ -11,6 +11,9 @@ const maxJobs = 100;
 interface Job {
   readonly id: string;
   readonly startedAt: number;
+  readonly filter: DeadLetterFilter;
+  readonly target: string | undefined;
+  readonly dryRun: boolean;
   readonly job: RedriveJob;
   failure: string | undefined;
 }
@@ -45,7 +48,8 @@ export function addRedriveRoutes(app: FastifyInstance, { log }: { readonly log: 
       ...(perSecond === undefined ? {} : { perSecond: numberOf('perSecond', perSecond) }),
       ...(target === undefined ? {} : { target }),
     });
-    const one: Job = { id: String(++number), startedAt: Date.now(), job, failure: undefined };
+    const what = { filter, target, dryRun: dry === 'true' };
+    const one: Job = { id: String(++number), startedAt: Date.now(), ...what, job, failure: undefined };
     jobs.set(one.id, one);
     job.done.catch((error: Error) => {
       one.failure = error.message;
@@ -73,11 +77,6 @@ function forgetOne(jobs: Map<string, Job>): void {
   throw new HttpError(503, 'OVERLOADED', `${maxJobs} redrives run already`, { 'retry-after': '5' });
 }
 
-function jobJson({
-  id,
-  startedAt,
-  job,
-  failure,
-}: Job): { readonly id: string } & RedriveProgress & { readonly failure?: string | undefined } {
-  return { id, startedAt, ...job.progress(), failure } as never;
+function jobJson({ job, ...about }: Job): object {
+  return { ...about, ...job.progress() };
 }

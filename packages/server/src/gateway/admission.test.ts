@@ -75,10 +75,10 @@ describe('a tenant', () => {
     entry.stored();
     entry.stored();
     expect(admission.heldItems).toBe(0);
-    expect(admission.tenants()).toEqual([{ tenant: 'a', requests: 1, heldItems: 0, refused: 0 }]);
+    expect(admission.tenants()).toMatchObject([{ tenant: 'a', requests: 1, heldItems: 0, takenItems: 10, refused: 0 }]);
     entry.leave();
     entry.leave();
-    expect(admission.tenants()).toEqual([{ tenant: 'a', requests: 0, heldItems: 0, refused: 0 }]);
+    expect(admission.tenants()).toMatchObject([{ tenant: 'a', requests: 0, heldItems: 0, takenItems: 10, refused: 0 }]);
   });
 
   it('gets new bounds at once', () => {

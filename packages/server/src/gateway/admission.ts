@@ -31,12 +31,18 @@ export interface Entry {
   leave(): void;
 }
 
-/** How much a tenant has under way. */
+/** What a tenant has under way, what it has had, and what it may have. */
 export interface TenantUse {
   readonly tenant: string;
+  /** Requests under way. */
   readonly requests: number;
+  /** Items on their way into the log. */
   readonly heldItems: number;
+  /** Items let in since the start. */
+  readonly takenItems: number;
+  /** Requests refused since the start. */
   readonly refused: number;
+  readonly bounds: TenantConfig;
 }
 
 /** Decides who gets in. */
@@ -47,6 +53,7 @@ export interface Admission {
   readonly limit: number;
   /** Refused requests, by reason. */
   readonly refused: ReadonlyMap<Refused['reason'], number>;
+  /** Those with bounds of their own, and those that have sent something. */
   tenants(): readonly TenantUse[];
   /** Takes other bounds from now on. What is under way stays. */
   configure(tenants: Config['tenants']): void;
@@ -77,6 +84,10 @@ export function createAdmission({ tenants: configs, maxHeldItems, targetMs = 50,
     known.set(name, tenant);
     return tenant;
   };
+  const knowAll = (): void => {
+    for (const name of Object.keys(bounds)) if (name !== '*') tenantOf(name);
+  };
+  knowAll();
   const refuse = (tenant: Tenant, reason: Refused['reason'], retryAfterMs: number): Refused => {
     tenant.refused++;
     refused.set(reason, (refused.get(reason) ?? 0) + 1);
@@ -119,6 +130,7 @@ export function createAdmission({ tenants: configs, maxHeldItems, targetMs = 50,
           if (late !== undefined) return late;
           tenant.charge(items);
           tenant.heldItems += items;
+          tenant.takenItems += items;
           taken = items;
           takenAt = held.take(items);
           return undefined;
@@ -140,14 +152,12 @@ export function createAdmission({ tenants: configs, maxHeldItems, targetMs = 50,
     },
     refused,
     tenants: () =>
-      [...known.values()].map(({ name, requests, heldItems, refused: count }) => ({
-        tenant: name,
-        requests,
-        heldItems,
-        refused: count,
+      [...known.values()].map(({ name, requests, heldItems, takenItems, refused, bounds }) => ({
+        ...{ tenant: name, requests, heldItems, takenItems, refused, bounds },
       })),
     configure(configs) {
       bounds = configs;
+      knowAll();
       for (const tenant of known.values()) tenant.bounds = boundsOf(tenant.name);
     },
   };
@@ -159,6 +169,7 @@ class Tenant {
   bounds: TenantConfig;
   requests = 0;
   heldItems = 0;
+  takenItems = 0;
   refused = 0;
   readonly #clock: Clock;
   #tokens: number;

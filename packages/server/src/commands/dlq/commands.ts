@@ -1,4 +1,4 @@
-/** `sluice dlq`: dead letters looked at, sent again, and removed. */
+/** `sluice dlq`: dead letters looked at, sent again, and removed; and the jobs that send them. */
 
 import type { Command } from 'commander';
 import { exitCodes, whole } from '../arguments.js';
@@ -26,6 +26,7 @@ ${exitCodes}`,
   addGroups(dlq, io, done);
   addShow(dlq, io, done);
   addRedrive(dlq, io, done);
+  addJobs(dlq, io, done);
   addPurge(dlq, io, done);
 }
 
@@ -81,6 +82,40 @@ interface RedriveFlags {
   readonly limit?: number;
   readonly perSecond?: number;
   readonly target?: string;
+}
+
+function addJobs(dlq: Command, io: CommandIo, done: (code: number) => void): void {
+  const jobs = dlq
+    .command('jobs')
+    .description('redrives, those that run and those that have ended: list, show, cancel')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  sluice dlq jobs
+  sluice dlq jobs show 3
+  sluice dlq jobs cancel 3
+${exitCodes}`,
+    );
+  controlCommand(
+    jobs,
+    'ls',
+    'list the jobs since the start of the service',
+    'sluice dlq jobs\nsluice dlq jobs --json',
+    true,
+  ).action(async (flags: ControlFlags) => {
+    const { jobs: list } = await import('./jobs.js');
+    done(await list({ ...flags, io }));
+  });
+  const one = (name: 'show' | 'cancel', description: string): Command =>
+    controlCommand(jobs, name, description, `sluice dlq jobs ${name} 3`)
+      .argument('<id>', 'of the job, as `dlq jobs` prints it')
+      .action(async (id: string, flags: ControlFlags) => {
+        const { job } = await import('./jobs.js');
+        done(await job({ ...flags, id, cancel: name === 'cancel', io }));
+      });
+  one('show', 'say how far one job has come');
+  one('cancel', 'end a job: what was not sent stays parked');
 }
 
 function addPurge(dlq: Command, io: CommandIo, done: (code: number) => void): void {

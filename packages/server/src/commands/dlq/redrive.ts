@@ -2,7 +2,6 @@
 
 import { setTimeout as pause } from 'node:timers/promises';
 import type { SluiceError } from 'sluice';
-import type { RedriveProgress } from 'sluice/log';
 import { type CommandIo, sentence } from '../command-io.js';
 import { type ControlClient, withControl } from '../control-client.js';
 import { interruptible } from '../interrupt.js';
@@ -10,6 +9,7 @@ import { counted } from '../log/print.js';
 import { createProgressLine } from '../progress-line.js';
 import type { ControlFlags } from '../service-flags.js';
 import { type FilterFlags, filterQuery } from './filter-flags.js';
+import { type JobAnswer, jobPath, printJob } from './job.js';
 
 /** Options of {@link redrive}. */
 export interface RedriveOptions extends ControlFlags, FilterFlags {
@@ -25,12 +25,6 @@ export interface RedriveOptions extends ControlFlags, FilterFlags {
   readonly signal?: AbortSignal;
 }
 
-/** The job, as the control plane tells of it. */
-interface Job extends RedriveProgress {
-  readonly id: string;
-  readonly failure?: string;
-}
-
 const askMs = 200;
 
 /** Sends letters again; resolves with the exit code: 1 when it failed or was cancelled before its end. */
@@ -40,12 +34,9 @@ export function redrive({ io, signal, ...options }: RedriveOptions): Promise<num
       withControl(options, async (control) => {
         const { dryRun = false, limit, perSecond, target } = options;
         const query = { ...filterQuery(options), limit, perSecond, target, ...(dryRun ? { dry: 'true' } : {}) };
-        const started = await control.ask<Job>('POST', '/v1/redrives', 'matched', query);
+        const started = await control.ask<JobAnswer>('POST', '/v1/redrives', 'matched', query);
         const job = await watch(control, started, io, interrupted);
-        if (options.json) io.stdout.write(`${JSON.stringify(job)}\n`);
-        else if (dryRun) io.stdout.write(`${counted(job.matched, 'letter')} would be sent again.\n`);
-        else io.stdout.write(`${outcomeText(job)}\n`);
-        if (job.state === 'failed') io.stderr.write(`sluice dlq: ${sentence(job.failure ?? 'the redrive failed')}\n`);
+        printJob(job, options.json ?? false, io);
         return job.state === 'done' ? 0 : 1;
       }),
     signal,
@@ -53,9 +44,9 @@ export function redrive({ io, signal, ...options }: RedriveOptions): Promise<num
 }
 
 /** Asks how far the job is until it has ended; an interrupt cancels it. */
-async function watch(control: ControlClient, started: Job, io: CommandIo, signal: AbortSignal): Promise<Job> {
+async function watch(control: ControlClient, started: JobAnswer, io: CommandIo, signal: AbortSignal): Promise<JobAnswer> {
   const progress = createProgressLine(io.stderr, 'sluice dlq');
-  const path = `/v1/redrives/${encodeURIComponent(started.id)}`;
+  const path = jobPath(started.id);
   let job = started;
   try {
     while (job.state === 'running') {
@@ -64,7 +55,7 @@ async function watch(control: ControlClient, started: Job, io: CommandIo, signal
       progress.update(() => ({ text: `${matched - left} of ${counted(matched, 'letter')} sent again`, share }));
       await pause(askMs, undefined, { signal }).catch(() => {});
       // The job has ended when the answer comes: it says how far it came.
-      job = await control.ask<Job>(signal.aborted ? 'DELETE' : 'GET', path, 'matched');
+      job = await control.ask<JobAnswer>(signal.aborted ? 'DELETE' : 'GET', path, 'matched');
     }
     return job;
   } catch (error) {
@@ -73,12 +64,4 @@ async function watch(control: ControlClient, started: Job, io: CommandIo, signal
   } finally {
     progress.end();
   }
-}
-
-function outcomeText({ state, matched, redriven, duplicates, left }: Job): string {
-  if (matched === 0 && state === 'done') return 'There are no such dead letters; nothing was sent.';
-  const known = duplicates === 0 ? '' : `, ${counted(duplicates, 'letter')} had been sent already`;
-  const rest = left === 0 ? '' : `, ${left} not sent: they stay parked`;
-  const how = state === 'cancelled' ? 'Cancelled: ' : state === 'failed' ? 'Failed: ' : '';
-  return `${how}${redriven} of ${counted(matched, 'letter')} sent again${known}${rest}.`;
 }

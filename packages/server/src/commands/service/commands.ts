@@ -1,4 +1,4 @@
-/** `sluice streams`, `lag`, `pipelines`, `reload` and `drain`: a service that runs, looked at and steered. */
+/** `sluice streams`, `lag`, `tenants`, `pipelines`, `reload` and `drain`: a service that runs, looked at and steered. */
 
 import { type Command, InvalidArgumentError } from 'commander';
 import { exitCodes, whole } from '../arguments.js';
@@ -10,15 +10,20 @@ import type { PipelineAction } from './pipelines.js';
 export function addService(program: Command, io: CommandIo, done: (code: number) => void): void {
   addStreams(program, io, done);
   addLag(program, io, done);
+  addTenants(program, io, done);
   addPipelines(program, io, done);
   addReload(program, io, done);
   addDrain(program, io, done);
 }
 
-/** A command that talks to the control plane, with the options of each of them. */
-export function controlCommand(parent: Command, name: string, description: string, examples: string): Command {
+/**
+ * A command that talks to the control plane, with the options of each of them.
+ *
+ * @param isDefault runs where `parent` is called without the name of a command. Default false.
+ */
+export function controlCommand(parent: Command, name: string, description: string, examples: string, isDefault = false): Command {
   return parent
-    .command(name)
+    .command(name, { isDefault })
     .description(description)
     .addOption(controlOption())
     .addOption(keyOption())
@@ -58,6 +63,18 @@ interface LagFlags extends ControlFlags {
   readonly stream?: string;
   readonly group?: string;
   readonly most?: number;
+}
+
+function addTenants(program: Command, io: CommandIo, done: (code: number) => void): void {
+  controlCommand(
+    program,
+    'tenants',
+    'list what each tenant may send, what it has under way, and how often it was refused',
+    "sluice tenants\nsluice tenants --json | jq '.tenants[] | select(.refused > 0)'",
+  ).action(async (flags: ControlFlags) => {
+    const { tenants } = await import('./tenants.js');
+    done(await tenants({ ...flags, io }));
+  });
 }
 
 function addPipelines(program: Command, io: CommandIo, done: (code: number) => void): void {
