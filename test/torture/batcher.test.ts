@@ -196,13 +196,22 @@ const canaries: readonly [string, Invariant, Planted][] = [
   [
     'a timer that is left running',
     'rest',
-    layered((inner, env) => ({
-      ready: (lane) => inner.ready(lane),
-      dispatch(batch, context) {
-        env.clock.after(1e9, () => {});
-        return inner.dispatch(batch, context);
-      },
-    })),
+    {
+      // On the clock of the world: those on the clock of the layers end with the batcher.
+      options: (options) => ({
+        ...options,
+        layers: [
+          ...(options.layers ?? []),
+          (inner) => ({
+            ready: (lane) => inner.ready(lane),
+            dispatch(batch, context) {
+              options.env!.clock.after(1e9, () => {});
+              return inner.dispatch(batch, context);
+            },
+          }),
+        ],
+      }),
+    },
   ],
   [
     'a listener that is left on the signal of a call',

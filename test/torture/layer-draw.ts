@@ -33,10 +33,7 @@ export interface DrawnLayers<T> {
   readonly sharesKeys: boolean;
   /** A breaker may come to refuse what has waited. */
   readonly refuses: boolean;
-  /**
-   * A timer may outlive the close for a while: who has asked a rate or a breaker when to come, and then has nothing left to send, cannot
-   * take the question back; and a store answers when it does.
-   */
+  /** A timer may outlive the close for a while: a store answers when it does. */
   readonly lingers: boolean;
 }
 
@@ -71,14 +68,12 @@ export function drawLayers<T extends { readonly n: number }>(draw: Draw, env: En
     letters: parks ? letters : undefined,
     sharesKeys: remembers && sharesKeys,
     refuses: open === 'reject' && chosen.some(([name]) => name === 'breaker'),
-    lingers: parks || remembers || chosen.some(([name]) => name === 'rate' || name === 'breaker'),
+    lingers: parks || remembers,
   };
 }
 
 /** Draws layers for reads: what writes park and remember has no place there. */
-export function drawReadLayers<K, V>(
-  draw: Draw,
-): Pick<DrawnLayers<K>, 'names' | 'refuses' | 'lingers'> & { layers: Layer<K, V>[] } {
+export function drawReadLayers<K, V>(draw: Draw): Pick<DrawnLayers<K>, 'names' | 'refuses'> & { layers: Layer<K, V>[] } {
   const open = draw.pick(['wait', 'reject', 'reject'] as const);
   const { chosen } = draw.chance(0.4) ? { chosen: [] } : choose(draw, policies<K, V>(draw, false, open));
   const has = (...names: string[]) => chosen.some(([name]) => names.includes(name));
@@ -86,7 +81,6 @@ export function drawReadLayers<K, V>(
     names: chosen.map(([name]) => name),
     layers: chosen.map(([, make]) => make()),
     refuses: open === 'reject' && has('breaker'),
-    lingers: has('rate', 'breaker'),
   };
 }
 

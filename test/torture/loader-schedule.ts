@@ -96,7 +96,6 @@ export async function playLoader(
   await clock.run(Number.POSITIVE_INFINITY, acts, acts.isOver);
   if (!closed) close(draw.pick([0, 20, 1e7]));
   await clock.run(Number.POSITIVE_INFINITY, undefined, () => reports === promised && watch.running() + passing === 0);
-  if (drawn.lingers) await clock.run(clock.now() + 20_000, undefined, () => clock.timers === 0);
   watch.rest(loader.stats(), clock.timers);
   if (reports < promised) watch.report('rest', `${promised - reports} flushes or closes are not over`);
   if (callers.listeners() > 0) watch.report('rest', `${callers.listeners()} listeners are left on the signals of callers`);

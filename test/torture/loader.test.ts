@@ -86,10 +86,11 @@ const canaries: readonly [string, Invariant, PlantedLoader][] = [
         ...options,
         layers: [
           ...options.layers!,
-          (inner, env) => ({
+          // On the clock of the world: those on the clock of the layers end with the loader.
+          (inner) => ({
             ready: (lane) => inner.ready(lane),
             dispatch(batch, context) {
-              env.clock.after(1e9, () => {});
+              options.env!.clock.after(1e9, () => {});
               return inner.dispatch(batch, context);
             },
           }),

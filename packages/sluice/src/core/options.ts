@@ -48,17 +48,8 @@ export function numberOption(where: string, value: number | undefined, fallback:
 
 /** Whether one name becomes the other by so many letters left out, put in or changed: Levenshtein's distance, for short names. */
 export function isNear(a: string, b: string, edits: number): boolean {
-  let same = 0;
-  while (same < a.length && a[same] === b[same]) same++;
-  const [x, y] = [a.slice(same), b.slice(same)];
-  if (x === '' || y === '') return x.length + y.length <= edits;
-  const [restX, restY] = [x.slice(1), y.slice(1)];
-  return (
-    edits > 0 &&
-    [
-      [restX, y],
-      [x, restY],
-      [restX, restY],
-    ].some(([p, q]) => isNear(p!, q!, edits - 1))
-  );
+  if (a === '' || b === '') return a.length + b.length <= edits;
+  const [restA, restB] = [a.slice(1), b.slice(1)];
+  if (a[0] === b[0]) return isNear(restA, restB, edits);
+  return edits > 0 && (isNear(restA, b, edits - 1) || isNear(a, restB, edits - 1) || isNear(restA, restB, edits - 1));
 }

@@ -12,11 +12,25 @@ export interface SettledCounts {
 /** How an accepted item may end. */
 export type Ending = keyof SettledCounts;
 
+const endings: readonly Ending[] = ['ok', 'failed', 'dead', 'cancelled', 'dropped'];
+
+/** Nothing has ended. */
+export function noEndings(): Record<Ending, number> {
+  return { ok: 0, failed: 0, dead: 0, cancelled: 0, dropped: 0 };
+}
+
+/** What has ended from one time to another. */
+export function endedSince(before: SettledCounts, now: SettledCounts): SettledCounts {
+  const counts = noEndings();
+  for (const ending of endings) counts[ending] = now[ending] - before[ending];
+  return counts;
+}
+
 /** Counts the items of one stretch of arrivals, from one flush to the next. */
 export class Barrier {
   readonly index: number;
   unsettled = 0;
-  readonly counts: Record<Ending, number> = { ok: 0, failed: 0, dead: 0, cancelled: 0, dropped: 0 };
+  readonly counts = noEndings();
   /** What became of its items and of those of all barriers before it, once they are all settled. */
   finals: SettledCounts | undefined;
   readonly #whenSettled: (() => void)[] = [];
@@ -57,14 +71,14 @@ export class Barrier {
 export class Barriers {
   current = new Barrier(0);
   /** What became of the items of all barriers that are settled, with all before them. */
-  readonly #finals: Record<Ending, number> = { ok: 0, failed: 0, dead: 0, cancelled: 0, dropped: 0 };
+  readonly #finals = noEndings();
   /** Each flush waits for the one before it, then for its own barrier: constant work for each, however many wait. */
   #lastFlush: Promise<void> | undefined;
 
   /**
    * Closes the current barrier: later items join a new one.
    *
-   * @param totals what has become of all items up to now, whichever barrier they joined.
+   * @param totals what has become of all items up to now, whichever barrier they joined; it must not change later.
    * @returns the index up to which items are now due, and the counts of everything that was unsettled, once it is settled.
    */
   raise(totals: SettledCounts): { readonly index: number; readonly settled: Promise<SettledCounts> | undefined } {
@@ -75,19 +89,11 @@ export class Barriers {
       this.#conclude(closed);
       return { index, settled: undefined };
     }
-    const { ok, failed, dead, cancelled, dropped } = totals;
     const flush = this.#flush(this.#lastFlush, closed);
     this.#lastFlush = flush;
     const settled = flush.then(() => {
       if (this.#lastFlush === flush) this.#lastFlush = undefined;
-      const now = closed.finals!;
-      return {
-        ok: now.ok - ok,
-        failed: now.failed - failed,
-        dead: now.dead - dead,
-        cancelled: now.cancelled - cancelled,
-        dropped: now.dropped - dropped,
-      };
+      return endedSince(totals, closed.finals!);
     });
     return { index, settled };
   }
@@ -99,7 +105,7 @@ export class Barriers {
   }
 
   #conclude(closed: Barrier): void {
-    for (const ending of Object.keys(closed.counts) as Ending[]) this.#finals[ending] += closed.counts[ending];
+    for (const ending of endings) this.#finals[ending] += closed.counts[ending];
     closed.finals = { ...this.#finals };
   }
 }

@@ -10,11 +10,12 @@ import type { Tally } from '../core/tally.js';
 import { windowRule } from '../core/window.js';
 import { type Admission, type Refusal, refusalOf } from './admission.js';
 import { Arrivals } from './arrivals.js';
-import { type Barrier, Barriers, type SettledCounts } from './barrier.js';
+import { type Barrier, Barriers, noEndings, type SettledCounts } from './barrier.js';
 import { Burst } from './burst.js';
 import { Capacity } from './capacity.js';
 import { type DrainReport, dropAll } from './drain.js';
 import type { Drops } from './drops.js';
+import { type EndingClock, endingClock } from './ending-clock.js';
 import type { EngineOptions } from './engine-options.js';
 import type { EngineCut, Flight } from './flight.js';
 import { Flights } from './flights.js';
@@ -41,6 +42,7 @@ export class Engine<I, R, E extends EngineItem<I>> {
   readonly #burst = new Burst<I>();
   readonly #dispatcher: Dispatcher<I, R>;
   readonly #flights: Flights;
+  readonly #layerClock: EndingClock;
   #drain: Promise<DrainReport> | undefined;
 
   constructor(options: EngineOptions<I, R, E>) {
@@ -53,8 +55,9 @@ export class Engine<I, R, E extends EngineItem<I>> {
     this.#waiting = options.waiting?.(this);
     this.#drops = options.drops?.(this);
     this.#arrivals = new Arrivals(clock, () => this.#countBurst());
+    this.#layerClock = endingClock(clock);
     this.#dispatcher = options.dispatcher({
-      clock,
+      clock: this.#layerClock.clock,
       random,
       neutral: (fn) => env.neutral(fn),
       observe: (event) => this.observe(event),
@@ -166,7 +169,7 @@ export class Engine<I, R, E extends EngineItem<I>> {
   async flush(): Promise<SettledCounts> {
     const { index, settled } = this.barriers.raise(this.tally());
     this.lanes.raise(index, this.#drain === undefined ? 'manual' : 'shutdown');
-    return (await settled) ?? { ok: 0, failed: 0, dead: 0, cancelled: 0, dropped: 0 };
+    return (await settled) ?? noEndings();
   }
 
   /**
@@ -190,6 +193,7 @@ export class Engine<I, R, E extends EngineItem<I>> {
     const cancelDeadline = deadlineMs === Number.POSITIVE_INFINITY ? () => {} : clock.after(deadlineMs, expire);
     void settled.then((counts) => {
       cancelDeadline();
+      this.#layerClock.end();
       finish({ ...counts, ...dropped, durationMs: clock.now() - startedAt });
     });
     return this.#drain;

@@ -4,7 +4,7 @@ import type { OutcomeCounts } from '../core/event.js';
 import { isAllDone, type Outcome } from '../core/outcome.js';
 import type { Run } from '../core/runs.js';
 import type { Counts } from '../core/tally.js';
-import type { Barrier, Ending } from './barrier.js';
+import { type Barrier, type Ending, noEndings } from './barrier.js';
 import type { EngineCut, Flight } from './flight.js';
 import { EngineItem } from './item.js';
 
@@ -71,7 +71,7 @@ function end(
   same: Ending | undefined,
   endingAt: (index: number) => Ending,
 ): Record<Ending, number> {
-  const counts = { ok: 0, failed: 0, dead: 0, cancelled: 0, dropped: 0 };
+  const counts = noEndings();
   let at = 0;
   for (const { barrier, length } of joined(runs)) {
     const before = { ...counts };

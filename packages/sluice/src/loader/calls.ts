@@ -2,7 +2,7 @@
 
 import type { Outcome } from '../core/outcome.js';
 import { emptyTally, type Tally } from '../core/tally.js';
-import type { Ending } from '../engine/barrier.js';
+import { endedSince } from '../engine/barrier.js';
 import type { DrainReport } from '../engine/engine.js';
 import { isAnswer, type KeyItem } from './key-item.js';
 
@@ -75,18 +75,8 @@ export class Calls {
 
   /** What has become of calls since they stood at `before`, in the words of a drain. */
   since(before: Tally, durationMs: number): DrainReport {
-    const since = (ending: Ending) => this.#tally[ending] - before[ending];
-    const dropped = since('dropped');
+    const ended = endedSince(before, this.#tally);
     const droppedHeld = this.#droppedHeld;
-    return {
-      ok: since('ok'),
-      failed: since('failed'),
-      dead: since('dead'),
-      cancelled: since('cancelled'),
-      dropped,
-      droppedHeld,
-      droppedInFlight: dropped - droppedHeld,
-      durationMs,
-    };
+    return { ...ended, droppedHeld, droppedInFlight: ended.dropped - droppedHeld, durationMs };
   }
 }
