@@ -7,7 +7,7 @@ import { combinedSink } from './combined-sink.js';
 import { type Draw, drawFrom } from './draw.js';
 import { hostileSink } from './hostile-sink.js';
 import { keyOf } from './layer-draw.js';
-import { countedSignal, isLive, type Played, script, worldOf } from './world.js';
+import { countedSignal, isLive, type Played, script, stillClock, worldOf } from './world.js';
 
 type Options = BatcherOptions<Sent, number>;
 
@@ -21,11 +21,25 @@ export interface Planted {
   batcher?(batcher: Batcher<Sent, number>): Batcher<Sent, number>;
 }
 
+/** How a schedule is played. */
+export interface Playing {
+  readonly planted?: Planted;
+  /** Whether events are noted. Default false. */
+  readonly traced?: boolean;
+  /**
+   * Arrivals come by the hundred in one run of code, for which time stands still, as the system's clock lets it: most of them bare values,
+   * which are let in by bursts. Default false: each arrival asks the clock.
+   */
+  readonly still?: boolean;
+}
+
+/** Plays the schedule of a seed, with time that stands still for whole bursts of arrivals. */
+export function playStill(seed: number, playing: Playing = {}): Promise<Played> {
+  return playBatcher(seed, { ...playing, still: true });
+}
+
 /** Plays the schedule of a seed. */
-export async function playBatcher(
-  seed: number,
-  { planted = {}, traced = false }: { planted?: Planted; traced?: boolean } = {},
-): Promise<Played> {
+export async function playBatcher(seed: number, { planted = {}, traced = false, still = false }: Playing = {}): Promise<Played> {
   const draw = drawFrom(seed);
   const trace: string[] = [];
   const { clock, env } = worldOf(
@@ -39,7 +53,7 @@ export async function playBatcher(
   const note = (what: string) => {
     if (traced) trace.push(`${clock.now()} ${what}`);
   };
-  const stand = standOf(draw, env, planted, note);
+  const stand = standOf(draw, still ? { ...env, clock: stillClock(clock) } : env, planted, note, still);
   const { batcher, watch, callers, settings } = stand;
 
   let closed = false;
@@ -52,7 +66,8 @@ export async function playBatcher(
   };
   const act = () => {
     const what = draw.int(0, 99);
-    if (what < 65) callers.ask();
+    if (still && what < 40) callers.storm();
+    else if (what < 65) callers.ask();
     else if (what < 85) callers.leave();
     else if (what < 93) {
       note('flush');
@@ -90,9 +105,9 @@ export interface Stand {
 }
 
 /** Makes a batcher of drawn settings. */
-export function standOf(draw: Draw, env: Env, planted: Planted, note: (what: string) => void): Stand {
+export function standOf(draw: Draw, env: Env, planted: Planted, note: (what: string) => void, still = false): Stand {
   const { clock } = env;
-  const settings = drawSettings(draw, env);
+  const settings = drawSettings(draw, env, still);
   const { options, drawn, manners, plain, promised } = settings;
   const watch = watchBatcher<Sent, number>({ ...promised, plain, clock, sequenceOf: (item) => item.n });
   let again = () => {};
@@ -103,7 +118,8 @@ export function standOf(draw: Draw, env: Env, planted: Planted, note: (what: str
     ...options,
     sink: planted.sink?.(inner) ?? inner,
     layers: [watch.layer, ...drawn.layers],
-    bytesOf: (item) => item.bytes,
+    // What is measured is no bare value.
+    ...(settings.bare ? {} : { bytesOf: (item: Sent) => item.bytes }),
     onDrop: () => void dropsTold++,
     env,
   };
@@ -111,7 +127,7 @@ export function standOf(draw: Draw, env: Env, planted: Planted, note: (what: str
   const real = createBatcher<Sent, number>(planted.options?.(made) ?? made);
   const batcher = planted.batcher?.(real) ?? real;
   const callers = callersOf(draw, batcher, watch, settings, note);
-  again = callers.ask;
+  again = () => callers.ask();
   return {
     batcher,
     watch,
@@ -162,6 +178,8 @@ export interface Callers {
   make(): Sent;
   /** One more item, offered, added or pushed. */
   ask(): void;
+  /** Very many are offered, and something else comes between them now and then. */
+  storm(): void;
   /** One of them leaves. */
   leave(): void;
   waiting(): number;
@@ -174,7 +192,7 @@ function callersOf(
   draw: Draw,
   batcher: Batcher<Sent, number>,
   watch: Watch<Sent, number>,
-  { groups }: Settings,
+  { groups, bare }: Settings,
   note: (what: string) => void,
 ): Callers {
   const signals: ReturnType<typeof countedSignal>[] = [];
@@ -201,11 +219,10 @@ function callersOf(
     told(item, false);
   };
 
-  const make = (): Sent => ({ n: next++, bytes: draw.int(0, 12), group: `group ${draw.int(1, groups)}` });
+  const make = (): Sent => ({ n: next++, bytes: bare ? 0 : draw.int(0, 12), group: `group ${draw.int(1, groups)}` });
 
-  const ask = () => {
+  const ask = (how = draw.pick(['offer', 'add', 'push', 'push', 'ack'] as const)) => {
     const item = make();
-    const how = draw.pick(['offer', 'add', 'push', 'push', 'ack'] as const);
     note(`${how} ${item.n} ${item.bytes} ${item.group}`);
     watch.offered(item);
     if (how === 'offer') {
@@ -222,6 +239,17 @@ function callersOf(
     else batcher.ack(item, options).then(({ value }) => told(item, true, value), fails);
   };
 
+  const storm = () => {
+    for (let left = draw.pick([1, 20, 60, 200]); left > 0; left--) {
+      const what = draw.int(0, 199);
+      if (what > 3) ask('offer');
+      else if (what === 3) ask();
+      else if (what === 2) leave();
+      else if (what === 1) void batcher.flush();
+      else watch.step(batcher.stats());
+    }
+  };
+
   const leave = () => {
     const counted = signals[draw.int(0, Math.max(0, signals.length - 1))];
     if (counted === undefined) return;
@@ -232,6 +260,7 @@ function callersOf(
   return {
     make,
     ask,
+    storm,
     leave,
     waiting: () => waiting,
     listeners: () => signals.reduce((sum, counted) => sum + counted.listeners(), 0),

@@ -25,6 +25,8 @@ export interface Settings {
   /** How many groups items fall into. */
   readonly groups: number;
   readonly shape: 'plain' | 'lanes' | 'keys';
+  /** Items are not measured: what is merely offered is held as its bare value. */
+  readonly bare: boolean;
   /** Nothing but the batcher's own limit stands before the sink. */
   readonly plain: boolean;
   /** What a watch is to hold the batcher to. */
@@ -43,20 +45,22 @@ const windows: readonly Window[] = [
   'whileBusy',
 ];
 
-/** Draws the settings of a batcher. */
-export function drawSettings(draw: Draw, env: Env): Settings {
+/** Draws the settings of a batcher. `still`: with room for bursts, and mostly for nothing but them. */
+export function drawSettings(draw: Draw, env: Env, still = false): Settings {
   const timeoutMs = draw.pick([Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, 15, 40]);
   const shape = draw.pick(['plain', 'plain', 'lanes', 'keys'] as const);
   const drawn = drawLayers<Sent>(draw, env, shape === 'keys');
   const groups = shape === 'plain' ? 1 : draw.pick([2, 5]);
   const strict = draw.chance(0.2) ? draw.pick(['halt', 'deadLetter'] as const) : undefined;
   const manners = drawManners(draw, timeoutMs, shape === 'lanes');
+  const larger = still ? draw.pick([1, 5, 25]) : 1;
+  const bare = still && draw.chance(0.8);
   const bounds = {
     window: draw.pick(windows),
-    maxItems: draw.int(1, 6),
+    maxItems: draw.int(1, 6) * larger,
     maxBytes: draw.int(1, 40),
     maxInFlight: draw.int(1, 3),
-    maxHeldItems: draw.int(1, 15),
+    maxHeldItems: draw.int(1, 15) * larger,
     maxHeldBytes: draw.int(1, 100),
     maxWaiting: draw.int(0, 4),
     timeoutMs,
@@ -96,7 +100,7 @@ export function drawSettings(draw: Draw, env: Env): Settings {
     ...(drawn.sharesKeys ? { sameAs: (item: Sent) => keyOf(item.n) } : {}),
   };
   const plain = drawn.layers.length === 0 && timeoutMs === Number.POSITIVE_INFINITY;
-  return { options, drawn, manners, groups, shape, plain, promised };
+  return { options, drawn, manners, groups, shape, bare, plain, promised };
 }
 
 /** By a rate of arrivals, with the options of a PID controller. */

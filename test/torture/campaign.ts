@@ -1,6 +1,6 @@
 /** Campaign: schedules by the thousand, until the first that breaks a promise. */
 
-import { playBatcher } from './batcher-schedule.js';
+import { playBatcher, playStill } from './batcher-schedule.js';
 import { playLoader } from './loader-schedule.js';
 import { playLog } from './log-schedule.js';
 import { playTwoSpeed } from './two-speed-schedule.js';
@@ -14,6 +14,7 @@ interface Played {
 /** What can be tortured. */
 export const players: { readonly [name: string]: (seed: number, options?: { traced?: boolean }) => Promise<Played> } = {
   batcher: playBatcher,
+  still: playStill,
   'two-speed': playTwoSpeed,
   loader: playLoader,
   log: playLog,

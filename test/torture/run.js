@@ -1,5 +1,5 @@
 /**
- * `npm run torture [batcher|loader|log …] [-- --seed N] [--from N] [--count N]`: schedules by the million, until one breaks a promise.
+ * `npm run torture [batcher|still|loader|log …] [-- --seed N] [--from N] [--count N]`: schedules by the million, until one breaks a promise.
  * `npm run torture -- kill|power [--seed N] [--count N]`: a process on a real store, killed at random moments, or with the power cut.
  * `npm run torture -- postgres [--seed N] [--count N]`: 200 kills of a pipeline and its database, then a death at each step.
  */

@@ -1,6 +1,6 @@
 /** World: a virtual clock, an env on it, and a script of things that happen at random times. */
 
-import type { Env, SluiceEvent } from 'sluice';
+import type { Clock, Env, SluiceEvent } from 'sluice';
 import { type Happenings, type Violation, VirtualClock } from 'sluice/simulate';
 import { seededRandom } from 'sluice/testing';
 import type { Draw } from './draw.js';
@@ -17,6 +17,16 @@ export function worldOf(seed: number, afterStep: () => void, observe: (event: Sl
   const clock = new VirtualClock({ afterStep });
   const env: Env = { clock, random: seededRandom(seed), neutral: (fn) => fn(), observe };
   return { clock, env };
+}
+
+/** A clock that promises to stand still while one run of code goes on, as the system's does: many arrivals share a reading of it. */
+export function stillClock(clock: Clock): Clock {
+  return {
+    now: () => clock.now(),
+    wall: () => clock.wall(),
+    after: (ms, fn) => clock.after(ms, fn),
+    afterTurn: (fn) => clock.afterTurn(fn),
+  };
 }
 
 /** Lets `act` happen `count` times: in one turn with the one before, at the same time, a little later, or much later. */
