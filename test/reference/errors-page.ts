@@ -91,6 +91,7 @@ const meanings: Readonly<Record<string, Meaning>> = {
   },
   LOG_FULL: { classes: 'rejected', text: 'The disk has no room for events; nothing of this append was stored.' },
   LOG_IN_USE: { classes: 'blocked', text: 'Another process, or another log of this one, has the store open for writing.' },
+  LONG_WINDOW: { classes: '–', text: 'No error: an event warns of a window for which items wait an hour or more in memory.' },
   LOG_STOPPED: {
     classes: 'rejected, unknown (appends on their way)',
     text: 'The log has stopped after a failed or overdue write to disk, and must be opened anew.',

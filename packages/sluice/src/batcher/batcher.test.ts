@@ -83,6 +83,23 @@ describe('collecting (R-55 … R-64)', () => {
     expect(env.clock.timers).toBe(0);
   });
 
+  it('R-164: warns of a window of an hour or more, once: what waits so long in memory may be lost', () => {
+    const warnings = (window: BatcherOptions<number>['window']) => {
+      const env = testEnv();
+      createBatcher<number>({ sink: { write: async () => {} }, env, ...(window === undefined ? {} : { window }) });
+      return env.eventsOf('warning').map(({ name, code }) => [name, code]);
+    };
+    for (const window of [
+      { maxDelayMs: 3_600_000 },
+      { everyMs: 1e12 },
+      { throttleMs: 3_600_000 },
+      { quietMs: 5, maxDelayMs: 1e9 },
+    ])
+      expect(warnings(window)).toEqual([['batcher', 'LONG_WINDOW']]);
+    for (const window of [undefined, { maxDelayMs: 3_599_999 }, 'tick', 'whileBusy'] as const)
+      expect(warnings(window)).toEqual([]);
+  });
+
   it('R-62, E-31, W-2: an empty batcher runs no timer and never calls its sink', async () => {
     const { env, sink, batcher } = world();
     await env.clock.advance(10_000);

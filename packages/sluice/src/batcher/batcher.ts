@@ -12,6 +12,7 @@ import { onAbort } from '../engine/signals.js';
 import { systemEnv } from '../env/system.js';
 import { engineOf } from './batcher-engine.js';
 import { closeSink } from './close-sink.js';
+import { longWindow } from './long-window.js';
 import { type BatcherOptions, batcherNumber, checkBatcherOptions } from './options.js';
 import { AckItem, handled, PushItem } from './push-item.js';
 import { createShards, type Shards } from './shard.js';
@@ -126,6 +127,8 @@ export function createBatcher<T, R = void>(options: BatcherOptions<T, R>): Batch
   // What nobody waits for, measures, orders or traces is held as it is.
   const named = orderBy !== undefined || idempotencyKey !== undefined;
   const bare = bytesOf === undefined && !named && env.origin === undefined;
+  const warning = longWindow(engine.name, options.window);
+  if (warning !== undefined) engine.observe(warning);
   let closing: Promise<DrainReport> | undefined;
 
   return {

@@ -19,7 +19,10 @@ export interface BatcherOptions<T, R = void> {
   readonly sink: Sink<T, R>;
   /** Names it in events and messages. Default `'batcher'`. */
   readonly name?: string;
-  /** When a batch is due. Default `{ maxDelayMs: 100 }`: soon enough for most sinks, long enough to fill batches. */
+  /**
+   * When a batch is due. Default `{ maxDelayMs: 100 }`: soon enough for most sinks, long enough to fill batches. Of an hour or more an
+   * event warns (`warning`): so long items are safe in a log, not in memory.
+   */
   readonly window?: Window;
   /** Items a batch, 1 or more. A full batch leaves at once. Default 500: beyond it most sinks gain little. */
   readonly maxItems?: number;
