@@ -45,6 +45,7 @@ export function isSameDigest(a: Buffer, aAt: number, b: Buffer, bAt: number): bo
 
 /** A row of ids in the store. */
 export interface IdRow {
+  readonly scope: number;
   /** Number of its first id. */
   readonly base: number;
   /** When its ids came, in epoch milliseconds. */
@@ -62,7 +63,7 @@ export function idRowKey(scope: number, base: number, at: number): Buffer {
 }
 
 /** What {@link idRowKey} wrote, but for the scope. */
-export function readIdRowKey(key: Buffer): Omit<IdRow, 'entries'> {
+export function readIdRowKey(key: Buffer): Pick<IdRow, 'base' | 'at'> {
   return { base: key.readUIntBE(4, 6), at: key.readUIntBE(10, 6) };
 }
 
@@ -71,7 +72,7 @@ export function* idRowsFrom(trees: Trees, scope: number, number: number): Iterab
   const first = idRowKeyAt(trees, scope, number);
   const start = first ?? idRowKey(scope, 0, 0);
   for (const { key, value } of trees.ids.getRange({ start, end: idRowKey(scope + 1, 0, 0), snapshot: false })) {
-    yield { ...readIdRowKey(key), entries: value };
+    yield { scope, ...readIdRowKey(key), entries: value };
   }
 }
 
@@ -79,7 +80,7 @@ export function* idRowsFrom(trees: Trees, scope: number, number: number): Iterab
 export function idRowAt(trees: Trees, scope: number, number: number): IdRow | undefined {
   const key = idRowKeyAt(trees, scope, number);
   const entries = key === undefined ? undefined : trees.ids.getBinary(key);
-  return key === undefined || entries === undefined ? undefined : { ...readIdRowKey(key), entries };
+  return key === undefined || entries === undefined ? undefined : { scope, ...readIdRowKey(key), entries };
 }
 
 function idRowKeyAt(trees: Trees, scope: number, number: number): Buffer | undefined {

@@ -50,6 +50,26 @@ describe('the window of ids over a store', () => {
     expect(await claim(['c', 'a', 'd'], { at: 3 })).toEqual([2_000, 1_000, undefined]);
   });
 
+  it('R-190: remembers nothing of a commit that failed, in which one transaction found what another had noted', async () => {
+    const bounds = { maxItems: 1_000, maxAgeMs: 1_000 };
+    const claimIn = (texts: readonly string[], at: number) => {
+      const windows = ids.windows(1, bounds, at);
+      const found = texts.map((id, i) => windows.claim('_', id, { partition: 0, offset: at * 1_000 + i })?.offset);
+      windows.end();
+      return found;
+    };
+    await claim(['before'], { at: 1 });
+    // Two transactions that lmdb puts into one commit see each other's rows, and fail together.
+    const failed = store.write(() => {
+      expect(claimIn(['a', 'b'], 2)).toEqual([undefined, undefined]);
+      expect(claimIn(['b', 'a', 'before'], 3)).toEqual([2_001, 2_000, 1_000]);
+      throw failure('planned', { code: 'PLANNED' });
+    });
+    await expect(failed).rejects.toMatchObject({ code: 'PLANNED' });
+    expect(await claim(['b', 'a'], { at: 4 })).toEqual([undefined, undefined]);
+    expect(await claim(['a', 'b', 'before'], { at: 5 })).toEqual([4_001, 4_000, 1_000]);
+  });
+
   it('forgets what a transaction noted that failed: the same ids again are no duplicates', async () => {
     await claim(['before'], { at: 1 });
     expect(await claim(['a', 'b'], { at: 2, fails: true, maxItems: 2 })).toEqual([undefined, undefined]);

@@ -46,13 +46,13 @@ export interface IdStore {
 /** Memory of the indexes together: windows of a million ids for three scopes at least. */
 const maxIndexBytes = 96 << 20;
 
-// Rows that were read to confirm a duplicate: the next one is often beside it.
+// Rows that were read to confirm a duplicate: the next one is often beside it. Kept for one transaction: it may have read rows of another one
+// of the same commit, and when that fails, other ids get their numbers.
 const cachedRows = 8;
 
 /** The windows over the trees of a store. */
 export function createIdStore(trees: Trees): IdStore {
   const indexes = createIdIndexes(maxIndexBytes);
-  const rows = new Map<string, IdRow>();
   const secret = randomBytes(8);
   const [first, second] = [secret.readInt32LE(0), secret.readInt32LE(4)];
   /** Mixed with a secret, so that nobody can choose ids that crowd one place of an index. */
@@ -64,6 +64,7 @@ export function createIdStore(trees: Trees): IdStore {
   return {
     windows(stream, bounds, now) {
       const touched = new Map<string, Scope>();
+      const rows: IdRow[] = [];
       return {
         claim(tenant, id, here) {
           let scope = touched.get(tenant);
@@ -99,21 +100,22 @@ export function createIdStore(trees: Trees): IdStore {
         if (row === undefined || now - row.at >= bounds.maxAgeMs) return undefined;
         return placeIn(row.entries, (number - row.base) * entryBytes, scope.added, at);
       }
+
+      function rowWith(scope: number, number: number): IdRow | undefined {
+        const known = rows.find((row) => row.scope === scope && holdsNumber(row, number));
+        if (known !== undefined) return known;
+        const row = idRowAt(trees, scope, number);
+        if (row === undefined || !holdsNumber(row, number)) return undefined;
+        if (rows.length === cachedRows) rows.shift();
+        rows.push(row);
+        return row;
+      }
     },
   };
+}
 
-  function rowWith(scope: number, number: number): IdRow | undefined {
-    // Rows never change; one of a transaction that failed was never read.
-    for (const [name, row] of rows) {
-      if (row.base > number || number >= row.base + row.entries.length / entryBytes) continue;
-      if (name === `${scope}/${row.base}`) return row;
-    }
-    const row = idRowAt(trees, scope, number);
-    if (row === undefined || number >= row.base + row.entries.length / entryBytes) return undefined;
-    rows.set(`${scope}/${row.base}`, row);
-    if (rows.size > cachedRows) rows.delete(rows.keys().next().value!);
-    return row;
-  }
+function holdsNumber({ base, entries }: IdRow, number: number): boolean {
+  return base <= number && number < base + entries.length / entryBytes;
 }
 
 function placeIn(entries: Buffer, entryAt: number, added: Buffer, at: number): Position | undefined {
