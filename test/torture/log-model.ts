@@ -134,7 +134,7 @@ export function logModel(store: MemoryStore, stream: string, now: () => number):
       for (const letter of store.letters.values()) {
         if (letter.redrives === 0) continue;
         const { partition, offset } = letter.record;
-        const sent = wasSent(letter.group, `${partition}/${offset}@${letter.parkedAt}#`);
+        const sent = wasSent(letter.group, `${partition}/${offset}@${letter.firstParkedAt}#`);
         if (!sent) report('redrive', `${letter.id} is marked as redriven, and was never sent`);
       }
     },

@@ -17,6 +17,8 @@ type LetterHead = Omit<DeadLetter, 'id' | 'record'> & {
   readonly offset: number;
 };
 
+type StoredHead = Omit<LetterHead, 'firstParkedAt'> & { readonly firstParkedAt?: number };
+
 /** A letter as it is stored. */
 export function encodeLetter({ id: _, record, ...why }: DeadLetter): Buffer {
   const { stream, partition, offset } = record;
@@ -31,11 +33,13 @@ export function encodeLetter({ id: _, record, ...why }: DeadLetter): Buffer {
 export function decodeLetter(stored: Uint8Array): DeadLetter {
   const bytes = Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength);
   const recordAt = 4 + bytes.readUInt32BE(0);
-  const { stream, partition, offset, ...why } = JSON.parse(bytes.toString('utf8', 4, recordAt)) as LetterHead;
+  const { stream, partition, offset, ...why } = JSON.parse(bytes.toString('utf8', 4, recordAt)) as StoredHead;
   return {
     id: deadLetterId(why.group, stream, partition, offset),
     record: decodeRecord(bytes, recordAt, stream, partition, offset),
     ...why,
+    // Letters were stored without it once, and kept their first time in the other.
+    firstParkedAt: why.firstParkedAt ?? why.parkedAt,
   };
 }
 

@@ -38,10 +38,15 @@ export const maxMessageChars = 2_000;
 
 /** A parked record: the original bytes, where it came from, and why. */
 export interface DeadLetter extends NewDeadLetter {
-  /** `group/stream/partition/offset`, names in percent-encoding: parking the same record again replaces the letter. */
+  /** `group/stream/partition/offset`, names in percent-encoding: of one record a group has one letter. */
   readonly id: string;
   readonly group: string;
-  /** Epoch milliseconds. */
+  /**
+   * When it was parked for the first time, and for the last, in epoch milliseconds. A record that is delivered once more, after a seek say, may be
+   * parked again: then reason, tries and counts are those of the last time, and `firstFailedAt` stays that of the first. Ages and filters
+   * look at the last time.
+   */
+  readonly firstParkedAt: number;
   readonly parkedAt: number;
   readonly state: DeadLetterState;
   /** How many times it was sent again, and when last; `null` when never. */
@@ -62,7 +67,7 @@ export interface DeadLetterFilter {
   readonly code?: string;
   readonly class?: FailureClass;
   readonly state?: DeadLetterState;
-  /** Parked at or after, and before: epoch milliseconds. */
+  /** Parked, for the last time, at or after, and before: epoch milliseconds. */
   readonly parkedFrom?: number;
   readonly parkedBefore?: number;
 }

@@ -29,7 +29,7 @@ export function matchesFilter(letter: DeadLetter, filter: DeadLetterFilter): boo
   );
 }
 
-/** A letter as it is stored: bounded, and with a state of its own. What was redriven before and is parked again keeps its count. */
+/** A letter as it is stored: bounded, and with a state of its own. What is parked again keeps its first times and how often it was redriven. */
 export function storedLetter(group: string, letter: NewDeadLetter, now: number, before: DeadLetter | undefined): DeadLetter {
   const { record, code, class: failureClass, attempts, timeouts, crashes, firstFailedAt, lastFailedAt } = letter;
   const tries =
@@ -47,9 +47,11 @@ export function storedLetter(group: string, letter: NewDeadLetter, now: number, 
     timeouts,
     crashes,
     tries: tries.map((each) => ({ at: each.at, class: each.class, code: each.code, message: cut(each.message) })),
-    firstFailedAt,
+    firstFailedAt: Math.min(firstFailedAt, before?.firstFailedAt ?? firstFailedAt),
     lastFailedAt,
-    parkedAt: before?.parkedAt ?? now,
+    firstParkedAt: before?.firstParkedAt ?? now,
+    // Not the first time: what has just been parked must not be removed for the age of what lay there before.
+    parkedAt: now,
     state: 'parked',
     redrives: before?.redrives ?? 0,
     redrivenAt: before?.redrivenAt ?? null,
@@ -73,13 +75,13 @@ export interface LetterCounts {
 export function letterCounts(): LetterCounts {
   const groups = new Map<string, { -readonly [K in keyof DeadLetterGroup]: DeadLetterGroup[K] }>();
   return {
-    add({ group, record: { stream }, code, class: failureClass, message, parkedAt, id }, bytes) {
+    add({ group, record: { stream }, code, class: failureClass, message, firstParkedAt, parkedAt, id }, bytes) {
       const named = messagePattern(message);
       const keyOf = (pattern: string) => JSON.stringify([group, stream, code, failureClass, pattern]);
       const pattern = groups.size < maxGroups || groups.has(keyOf(named)) ? named : otherPattern;
       const known = groups.get(keyOf(pattern));
       if (known === undefined) {
-        const times = { firstParkedAt: parkedAt, lastParkedAt: parkedAt };
+        const times = { firstParkedAt, lastParkedAt: parkedAt };
         groups.set(keyOf(pattern), {
           group,
           stream,
@@ -95,7 +97,7 @@ export function letterCounts(): LetterCounts {
       }
       known.items++;
       known.bytes += bytes;
-      known.firstParkedAt = Math.min(known.firstParkedAt, parkedAt);
+      known.firstParkedAt = Math.min(known.firstParkedAt, firstParkedAt);
       known.lastParkedAt = Math.max(known.lastParkedAt, parkedAt);
     },
     result: () => [...groups.values()].sort((a, b) => b.items - a.items),

@@ -152,11 +152,11 @@ function eventOf(letter: DeadLetter, stream: string): NewEvent {
 
 /**
  * Names one sending of one letter: the same after a crash, so that it is known as sent; another for a letter that was marked and is sent once
- * more, or that was parked anew at the same place. The names are not escaped, which could make them too long: their lengths part them.
+ * more, or for one that was parked at the same place after a purge. The names are not escaped, which could make them too long: their lengths part them.
  */
-function redriveIdOf({ group, record, parkedAt, redrives }: DeadLetter): string {
+function redriveIdOf({ group, record, firstParkedAt, redrives }: DeadLetter): string {
   const { stream, partition, offset } = record;
-  return `${group.length}:${group}/${stream}/${partition}/${offset}@${parkedAt}#${redrives + 1}`;
+  return `${group.length}:${group}/${stream}/${partition}/${offset}@${firstParkedAt}#${redrives + 1}`;
 }
 
 /** How long a redrive waits when the log holds all that it may, in milliseconds. */

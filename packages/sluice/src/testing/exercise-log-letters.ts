@@ -55,6 +55,36 @@ export function exerciseLetters({ name, describe, expect, test, testRestart }: L
       expect((await page(log, { stream: 's' }, 1)).length).toBe(1);
     });
 
+    const twice = testEnv();
+    testRestart(
+      'R-117: a letter that is parked again has its first and its last time, and its age begins anew',
+      async (log, restarted) => {
+        await append(log, 's', many('a', 2));
+        const records = await log.read('s', 0, 0, all);
+        const start = twice.clock.wall();
+        const first = { firstFailedAt: start - 9, lastFailedAt: start - 1 };
+        await log.settle(await log.claim('g', 's', 0), { dead: records.map((record) => dead(record, 'FIRST', first)) });
+        await log.letters.markRedriven(['g/s/0/0'], start);
+        await twice.clock.advance(60);
+        const last = { firstFailedAt: start + 55, lastFailedAt: start + 58 };
+        await log.settle(await log.claim('g', 's', 0), { dead: [dead(records[0]!, 'SECOND', last)] });
+        const again = await restarted();
+        expect((await again.letters.get('g/s/0/0'))!).toMatchObject({
+          ...{ code: 'SECOND', state: 'parked', redrives: 1, redrivenAt: start },
+          ...{ firstFailedAt: start - 9, lastFailedAt: start + 58 },
+          ...{ firstParkedAt: start, parkedAt: start + 60 },
+        });
+        expect((await page(again, { parkedFrom: start + 1 })).map(({ id }) => id)).toEqual(['g/s/0/0']);
+        expect(await again.letters.groups({ code: 'SECOND' })).toMatchObject([
+          { firstParkedAt: start, lastParkedAt: start + 60 },
+        ] as object);
+        await twice.clock.advance(60);
+        expect(await again.retain()).toMatchObject({ letters: 1 });
+        expect((await page(again)).map(({ id }) => id)).toEqual(['g/s/0/0']);
+      },
+      { env: twice, deadLetters: { maxAgeMs: 100 } },
+    );
+
     testRestart('R-117: pages through letters by filter, in a fixed order, and shows one', async (log, restarted) => {
       await log.defineStream('s', { partitions: 2 });
       await append(

@@ -27,6 +27,10 @@ export function show({ io, id, payload = false, ...flags }: ShowOptions): Promis
   });
 }
 
+function before({ firstParkedAt, parkedAt }: LetterAnswer): string {
+  return firstParkedAt === parkedAt ? '' : `, before that ${timeText(firstParkedAt)}`;
+}
+
 function letterText(letter: LetterAnswer, withPayload: boolean): string {
   const { record, attempts, timeouts, crashes, tries, redrives, redrivenAt } = letter;
   const facts: [string, string | null][] = [
@@ -37,7 +41,7 @@ function letterText(letter: LetterAnswer, withPayload: boolean): string {
     ['key', record.key],
     ['time', record.time],
     ['received', timeText(record.receivedAt)],
-    ['parked', `${timeText(letter.parkedAt)} by the group ${letter.group}`],
+    ['parked', `${timeText(letter.parkedAt)} by the group ${letter.group}${before(letter)}`],
     ['trace', record.trace],
     ['code', `${letter.code} (${letter.class})`],
     ['message', letter.message],
