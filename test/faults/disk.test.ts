@@ -1,10 +1,11 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openLmdbLog } from '../../packages/sluice/src/lmdb/lmdb-log.js';
 import { openLmdbReader } from '../../packages/sluice/src/lmdb/reader.js';
 import type { Log } from '../../packages/sluice/src/log/log.js';
+import { maxInFlightRanges } from '../../packages/sluice/src/log/position.js';
 import { canMount, mountSmallDisk } from './small-disk.js';
 
 const skip = !canMount && process.env.SLUICE_REQUIRE_TOOLS !== '1';
@@ -15,6 +16,18 @@ function disk(megabytes: number) {
   const mounted = mountSmallDisk(megabytes);
   onTestFinished(() => mounted.remove());
   return mounted;
+}
+
+/** Writes until the disk takes nothing more. */
+function fillUp(path: string): void {
+  const file = openSync(path, 'w');
+  try {
+    for (;;) writeSync(file, Buffer.alloc(4_096));
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'ENOSPC' });
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** Appends until it is refused; resolves with how many were durable and what the last one failed with. */
@@ -66,6 +79,45 @@ describe.skipIf(skip)('a full disk: needs root, to mount a small one', () => {
     }
     expect((await log.streams())[0]).toMatchObject({ firstOffset: durable, nextOffset: durable });
     await log.close();
+  });
+
+  it('R-169: keeps room for the marks of what is in flight, by which a crash is counted', async () => {
+    const { path } = disk(12);
+    const log = openLmdbLog({ path, reserveBytes: 4 << 20 });
+    await log.createGroup('g', 's');
+    const { refusal } = await fill(log);
+    expect(refusal).toMatchObject({ code: 'LOG_FULL' });
+    // As many as there may be: two whole slots.
+    const ranges = Array.from({ length: maxInFlightRanges }, (_, i) => ({ first: 2 * i, last: 2 * i }));
+    const owner = await log.claim('g', 's', 0);
+    await log.inFlight(owner, ranges);
+    await log.inFlight(owner, [{ first: 2, last: 4 }]);
+    await log.inFlight(owner, [{ first: 3, last: 5 }]);
+    // Closed without a release, as by a crash.
+    await log.close();
+    const again = openLmdbLog({ path, reserveBytes: 4 << 20 });
+    expect((await again.claim('g', 's', 0)).suspects).toEqual([{ first: 3, last: 5, crashes: 1 }]);
+    await again.close();
+  });
+
+  it('a disk without a byte left: what is in flight goes on unmarked, and is marked again when there is room', async () => {
+    const { path } = disk(8);
+    const log = openLmdbLog({ path: join(path, 'log'), reserveBytes: 0 });
+    await log.createGroup('g', 's');
+    await log.append('s', [event('a', 100), event('b', 100)]);
+    const owner = await log.claim('g', 's', 0);
+    fillUp(join(path, 'other'));
+    await log.inFlight(owner, [{ first: 0, last: 0 }]);
+    rmSync(join(path, 'other'));
+    await log.inFlight(owner, [{ first: 1, last: 1 }]);
+    fillUp(join(path, 'other'));
+    // The slot is there already, its place on the disk too.
+    await log.inFlight(owner, [{ first: 0, last: 1 }]);
+    rmSync(join(path, 'other'));
+    await log.close();
+    const again = openLmdbLog({ path: join(path, 'log'), reserveBytes: 0 });
+    expect((await again.claim('g', 's', 0)).suspects).toEqual([{ first: 0, last: 1, crashes: 1 }]);
+    await again.close();
   });
 
   it('flushed never resolves while what was offered before it is in memory alone', async () => {
@@ -123,6 +175,20 @@ describe('a folder that cannot be written to', () => {
     });
     chmodSync(path, 0o500);
     expect(() => openLmdbLog({ path })).toThrowError(expect.objectContaining({ code: 'LOG_UNWRITABLE', class: 'blocked' }));
+  });
+
+  it('says so where marks cannot be written: the call does not begin, and waits', async () => {
+    const path = mkdtempSync(join(tmpdir(), 'sluice-marks-'));
+    onTestFinished(() => rmSync(path, { recursive: true }));
+    writeFileSync(join(path, 'in-flight'), 'not a folder');
+    const log = openLmdbLog({ path, reserveBytes: 0 });
+    await log.append('s', [event('a', 10)]);
+    const owner = await log.claim('g', 's', 0);
+    await expect(log.inFlight(owner, [{ first: 0, last: 0 }])).rejects.toMatchObject({
+      code: 'LOG_UNWRITABLE',
+      class: 'blocked',
+    });
+    await log.close();
   });
 
   it('leaves nothing behind where there was no store to read', () => {

@@ -11,10 +11,16 @@ import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 
 import { join } from 'node:path';
 import type { OffsetRange, Ownership } from '../log/position.js';
 import { crc32 } from './crc32.js';
+import { unwritable } from './folder.js';
 
 /** The marks of a store. */
 export interface InFlightMarks {
-  /** Puts marks in place of those before. */
+  /**
+   * Puts marks in place of those before. Where the disk has no room for them those before stay: what is in flight has to go on, for that is how a
+   * full disk gets empty.
+   *
+   * @throws SluiceError `LOG_UNWRITABLE`
+   */
   write(owner: Ownership, ranges: readonly OffsetRange[]): void;
   /** What was in flight under that epoch; nothing when the newest marks are of another one. */
   read(group: string, stream: string, partition: number, epoch: number): readonly OffsetRange[];
@@ -26,23 +32,52 @@ export interface InFlightMarks {
 const headBytes = 20;
 const slotBytes = 40_960;
 
+interface MarkFile {
+  readonly descriptor: number;
+  /** Of the last slot that was written. */
+  sequence: number;
+}
+
+const noRoom: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
+
 /** The marks below the folder of a store. */
 export function createInFlightMarks(path: string): InFlightMarks {
   const folder = join(path, 'in-flight');
-  const open = new Map<string, { readonly descriptor: number; sequence: number }>();
+  const open = new Map<string, MarkFile>();
   const scratch = Buffer.alloc(slotBytes);
+
+  function fileOf({ group, stream, partition }: Ownership): MarkFile {
+    const name = nameOf(group, stream, partition);
+    const known = open.get(name);
+    if (known !== undefined) return known;
+    mkdirSync(folder, { recursive: true });
+    const descriptor = openSync(join(folder, name), 'w');
+    try {
+      // A block of the disk for each slot: from now on marks of a few ranges need no room.
+      for (const at of [0, slotBytes]) writeSync(descriptor, Buffer.alloc(1), 0, 1, at);
+    } catch (thrown) {
+      closeSync(descriptor);
+      throw thrown;
+    }
+    const file = { descriptor, sequence: 0 };
+    open.set(name, file);
+    return file;
+  }
+
+  /** A slot that was cut off is written again next time, and the one before stays good. */
+  function writeSlot(file: MarkFile, ranges: readonly OffsetRange[], epoch: number): void {
+    const sequence = file.sequence + 1;
+    const length = encode(scratch, ranges, sequence, epoch);
+    if (writeSync(file.descriptor, scratch, 0, length, (sequence % 2) * slotBytes) === length) file.sequence = sequence;
+  }
 
   return {
     write(owner, ranges) {
-      const name = nameOf(owner.group, owner.stream, owner.partition);
-      let file = open.get(name);
-      if (file === undefined) {
-        mkdirSync(folder, { recursive: true });
-        file = { descriptor: openSync(join(folder, name), 'w'), sequence: 0 };
-        open.set(name, file);
+      try {
+        writeSlot(fileOf(owner), ranges, owner.epoch);
+      } catch (thrown) {
+        if (!noRoom.has((thrown as NodeJS.ErrnoException).code ?? '')) throw unwritable(folder, thrown);
       }
-      const length = encode(scratch, ranges, ++file.sequence, owner.epoch);
-      writeSync(file.descriptor, scratch, 0, length, (file.sequence % 2) * slotBytes);
     },
     read(group, stream, partition, epoch) {
       let bytes: Buffer;

@@ -150,8 +150,9 @@ export interface Log {
   claim(group: string, stream: string, partition: number): Promise<Claim>;
   /**
    * Notes what is in flight now, in place of what was noted before. It outlives a crash of the process, not a power cut: it is not flushed.
+   * Where the disk has no room for it, nothing is noted, and the calls go on.
    *
-   * @throws SluiceError `FENCED` (class rejected), `INVALID_VALUE` for more than {@link maxInFlightRanges} ranges.
+   * @throws SluiceError `FENCED` (class rejected), `INVALID_VALUE` for more than {@link maxInFlightRanges} ranges, `LOG_UNWRITABLE` (class blocked).
    */
   inFlight(owner: Ownership, ranges: readonly OffsetRange[]): Promise<void>;
   /**
