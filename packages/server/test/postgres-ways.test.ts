@@ -1,4 +1,4 @@
-/** Ways to the server: TLS with a certificate of its own, and a pooler that lends server sessions by transaction. */
+/** Ways to the server: TLS with a certificate of its own, and the example. */
 
 import { execFile, execFileSync } from 'node:child_process';
 import { chownSync, cpSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
@@ -7,9 +7,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import pg from 'pg';
-import { afterEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { context, describeOnEachPostgres, failed, failureOf } from './support/postgres-sink.js';
-import { startTransactionPooler } from './support/transaction-pooler.js';
 
 const hasOpenssl = (() => {
   try {
@@ -113,44 +112,5 @@ describeOnEachPostgres('the example', 1, (world) => {
       'ok\nPG_23514: PostgreSQL: new row for relation "requests" violates check constraint "requests_status_check" (COPY requests, line 2)\nok\nok\n' +
         '200 { n: 1 }\n404 { n: 3 }\n',
     );
-  });
-});
-
-describeOnEachPostgres('through a pooler by transaction', 2, (world) => {
-  let stop: (() => Promise<void>) | undefined;
-  afterEach(async () => {
-    await stop?.();
-    stop = undefined;
-  });
-
-  test.each([
-    ['COPY', {}],
-    ['a temporary table', { conflict: { columns: ['id'], action: 'update' as const }, copyAboveRows: 0 }],
-    ['INSERT', { conflict: { columns: ['id'], action: 'ignore' as const }, copyAboveRows: Number.POSITIVE_INFINITY }],
-  ])('every method works, %s too: each write is one transaction, which needs no session of its own', async (_how, rule) => {
-    await world.observer.query(ddl);
-    const pooler = await startTransactionPooler(world.connectionString, 2);
-    stop = pooler.stop;
-    // More clients than server sessions: each transaction gets another session than the one before.
-    const pool = new pg.Pool({ connectionString: pooler.connectionString, max: 6 });
-    const sink = world.sink<object>({ pool, ...rule, beforeCommit: (client) => client.query('SELECT 1').then(() => 'SELECT 2') });
-    const answers = await Promise.all(
-      Array.from({ length: 24 }, (_, batch) =>
-        sink.write(
-          batch % 4 === 0 ? [...rows(150, batch * 150), { id: `bad-${batch}`, n: 5000 }] : rows(150, batch * 150),
-          context(),
-        ),
-      ),
-    );
-    answers.forEach((answer, batch) => {
-      expect(Object.entries(failed(answer)).map(([index, { code }]) => [index, code])).toEqual(
-        batch % 4 === 0 ? [['150', 'PG_23514']] : [],
-      );
-    });
-    expect(await world.rows('SELECT count(*)::int AS n, count(DISTINCT id)::int AS ids FROM events')).toEqual([
-      { n: 3600, ids: 3600 },
-    ]);
-    expect(pooler.switches()).toBeGreaterThan(0);
-    await pool.end();
   });
 });

@@ -52,6 +52,12 @@ describe('classifyPostgresError', () => {
     expect(classifyPostgresError(missing)).toMatchObject({ code: 'PG_42501', class: 'blocked' });
   });
 
+  test('a pooler by statement is blocked: waiting does not help', () => {
+    const refused = serverError('08P01', 'transaction blocks not allowed in statement pooling mode', { severity: 'FATAL' });
+    expect(classifyPostgresError(refused)).toMatchObject({ code: 'PG_08P01', class: 'blocked' });
+    expect(classifyPostgresError(serverError('08P01', 'query_wait_timeout')).class).toBe('transient');
+  });
+
   test('a session that ends once the commit was sent is unknown, an error that the server answered with is not', () => {
     expect(classifyPostgresError(serverError('57P01'), sent)).toMatchObject({ code: 'PG_57P01', class: 'unknown' });
     expect(classifyPostgresError(serverError('23505'), sent)).toMatchObject({ class: 'permanent' });

@@ -21,6 +21,7 @@ export interface WriteProgress {
 export function classifyPostgresError(thrown: unknown, progress: WriteProgress = { commitSent: false }): SluiceError {
   if (thrown instanceof SluiceError) return thrown;
   const claims = asClaims(thrown);
+  if (poolsByStatement.test(claims.message)) return poolerFailure(thrown);
   const state = sqlState(claims);
   if (state === undefined) return connectionFailure(thrown, claims, progress);
   const lost = progress.commitSent && endsSession(state);
@@ -112,6 +113,16 @@ function connectionFailure(thrown: unknown, claims: Claims, progress: WriteProgr
   if (progress.commitSent) return failure(`PostgreSQL: ${message}${mayBeWritten}`, { ...options, class: 'unknown' });
   const refused = /^SASL|password must be a string/.test(message) || /CERT|SELF_SIGNED|ERR_TLS/.test(String(claims.code ?? ''));
   return failure(`no connection to PostgreSQL: ${message}`, { ...options, class: refused ? 'blocked' : 'transient' });
+}
+
+/** PgBouncer reports it with the state of any trouble of its own, 08P01. */
+const poolsByStatement = /^transaction blocks not allowed in statement pooling mode/;
+
+function poolerFailure(cause: unknown): SluiceError {
+  return failure(
+    'the pooler lends connections by statement, and a batch is a transaction: "transaction blocks not allowed in statement pooling mode"; set pool_mode = transaction, or session.',
+    { code: 'PG_08P01', class: 'blocked', cause },
+  );
 }
 
 /** An attempt on several addresses fails with an AggregateError whose own message is empty. */

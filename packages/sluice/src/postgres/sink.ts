@@ -205,6 +205,9 @@ function answer(items: readonly unknown[], failures: Failures): SinkAnswer<void>
 }
 
 async function planFor<T>(client: PoolClient, target: string, options: PostgresSinkOptions<T>): Promise<Plan<T>> {
+  // At the start, where a pooler by statement refuses it, and not at the first bad row.
+  await client.query('BEGIN');
+  await client.query('COMMIT');
   if (options.createTable !== undefined) await createTableIfAbsent(client, target, options.createTable);
   return makePlan(client, target, options);
 }
