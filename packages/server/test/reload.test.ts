@@ -57,6 +57,54 @@ function written(name = 'out'): number[] {
 }
 
 describe('a reload', () => {
+  it('does not wait for the next try of a sink that is blocked: what it has stays in the log', async () => {
+    writeFileSync(
+      join(folder, 'blocked.mjs'),
+      "export default () => { throw Object.assign(new Error('wrong password'), { class: 'blocked', code: 'NO_ACCESS' }); };",
+    );
+    const blocked =
+      'stream: events, sink: { type: module, handler: ./blocked.mjs }, retry: { baseMs: 600000, maxDelayMs: 600000 }';
+    await start(`pipelines: { p: { ${blocked}, window: { maxDelayMs: 5 } } }`);
+    await post([1, 2, 3]);
+    await expect.poll(async () => (await control('/v1/pipelines/p')).body.failure?.code).toBe('NO_ACCESS');
+    write(`pipelines: { p: ${pipeline()} }`);
+    // Well before the 30 s that a hand-over may take.
+    const reloaded = await Promise.race([
+      control('/v1/config/reload', 'POST'),
+      new Promise((resolve) => setTimeout(resolve, 20_000)),
+    ]);
+    expect(reloaded).toMatchObject({ status: 200, body: { applied: true } });
+    expect(await service!.stop(10_000)).toMatchObject({ lost: 0, leftInLog: 0, delivered: 3 });
+    expect(written()).toEqual([1, 2, 3]);
+  });
+
+  it('keeps a pipeline in the list while its sink answers the calls under way, and lets nobody else change it then', async () => {
+    const world = globalThis as { sluiceReloadAnswers?: Promise<void> };
+    let answer!: () => void;
+    world.sluiceReloadAnswers = new Promise((resolve) => {
+      answer = resolve;
+    });
+    writeFileSync(join(folder, 'slow.mjs'), 'export default () => globalThis.sluiceReloadAnswers;');
+    const slow = 'stream: events, sink: { type: module, handler: ./slow.mjs }, window: { maxDelayMs: 5 }';
+    await start(`pipelines: { p: { ${slow} } }`);
+    await post([1, 2, 3]);
+    await expect.poll(async () => (await control('/v1/pipelines/p')).body.tally.inFlight).toBe(3);
+    write(`pipelines: { p: { ${slow}, maxItems: 7 } }`);
+    const reloaded = control('/v1/config/reload', 'POST');
+    await expect.poll(async () => (await control('/v1/pipelines')).body.pipelines[0]?.state).toBe('changing');
+    expect((await control('/v1/pipelines/p')).body).toMatchObject({ name: 'p', lag: { items: 3 }, tally: { inFlight: 3 } });
+    expect((await control('/v1/pipelines/p/pause', 'POST')).body.error.code).toBe('PIPELINE_CHANGING');
+    expect(await (await fetch(`${service!.controlUrl}/metrics`)).text()).toMatch(
+      /^sluice_pipeline_delivering\{pipeline="p"\} 0$/m,
+    );
+    answer();
+    expect((await reloaded).status).toBe(200);
+    const { pipelines } = (await control('/v1/pipelines')).body;
+    expect(pipelines).toMatchObject([{ name: 'p', state: 'running', lag: { items: 0 } }]);
+    delete world.sluiceReloadAnswers;
+    expect(await service!.stop(5_000)).toMatchObject({ delivered: 3, leftInLog: 0 });
+  });
+
   it('changes windows and sizes while events come in, and neither loses nor doubles one', async () => {
     await start(`pipelines: { p: ${pipeline()} }`);
     let sending = true;
@@ -171,7 +219,7 @@ describe('a stop in the middle of a reload', () => {
     await expect.poll(() => slow.started).toBe(5);
     write(handler(6));
     const reload = control('/v1/config/reload', 'POST').catch(() => {});
-    await expect.poll(async () => (await control('/v1/pipelines')).body.pipelines).toEqual([]);
+    await expect.poll(async () => (await control('/v1/pipelines')).body.pipelines[0].state).toBe('changing');
     const report = service!.stop(5_000);
     await expect.poll(() => post([8]).catch(() => 0)).not.toBe(200);
     slow.end();

@@ -23,29 +23,37 @@ export function addPipelineRoutes(app: FastifyInstance, { pipelines }: { readonl
     );
   };
 
+  const actOn = (name: string): Pipeline => {
+    const pipeline = find(name);
+    if (pipeline.state !== 'changing') return pipeline;
+    throw new HttpError(409, 'PIPELINE_CHANGING', 'a reload is changing this pipeline; try again when it has', {
+      'retry-after': '1',
+    });
+  };
+
   app.get('/v1/pipelines', async () => ({ pipelines: await Promise.all(pipelines().map(pipelineJson)) }));
   app.get<Named>('/v1/pipelines/:name', async ({ params }) => pipelineJson(find(params.name)));
   app.post<Named>('/v1/pipelines/:name/pause', async ({ params }) => {
-    const pipeline = find(params.name);
+    const pipeline = actOn(params.name);
     await pipeline.consumer.pause();
     return pipelineJson(pipeline);
   });
   // Strict order has halted in front of a record: it is tried again, or parked with parkHalted.
   app.post<Named & { Querystring: { parkHalted?: string } }>('/v1/pipelines/:name/resume', async ({ params, query }) => {
-    const pipeline = find(params.name);
+    const pipeline = actOn(params.name);
     await pipeline.consumer.resume({ parkHalted: query.parkHalted === 'true' });
     return pipelineJson(pipeline);
   });
   app.post<Named & { Querystring: { to?: string; partition?: string } }>(
     '/v1/pipelines/:name/seek',
     async ({ params, query }) => {
-      const pipeline = find(params.name);
+      const pipeline = actOn(params.name);
       await pipeline.consumer.seek(startAt(query.to), partitionOf(query.partition));
       return pipelineJson(pipeline);
     },
   );
   app.post<Named>('/v1/pipelines/:name/skip-damage', async ({ params }) => ({
-    skipped: await find(params.name).consumer.skipDamage(),
+    skipped: await actOn(params.name).consumer.skipDamage(),
   }));
 }
 
@@ -64,7 +72,7 @@ function partitionOf(text: string | undefined): number | undefined {
   throw new HttpError(400, 'INVALID_PARTITION', 'expected partition to be a number');
 }
 
-async function pipelineJson({ name, stream, group, consumer, problem }: Pipeline): Promise<object> {
+async function pipelineJson({ name, stream, group, consumer, state, problem }: Pipeline): Promise<object> {
   const { problem: failure, ...status } = consumer.status();
-  return { name, stream, group, ...status, failure, problem: problem(), lag: await consumer.lag() };
+  return { name, stream, group, ...status, state, failure, problem: problem(), lag: await consumer.lag() };
 }

@@ -49,8 +49,8 @@ export function pipelineMetrics(registry: Registry): PipelineMetrics {
     },
     async read(pipelines) {
       shown.forget(new Set(pipelines.map(({ name }) => name)));
-      for (const { name: pipeline, consumer, problem } of pipelines) {
-        const { tally, aheadBytes, maxAheadBytes, state } = consumer.status();
+      for (const { name: pipeline, consumer, state, problem } of pipelines) {
+        const { tally, aheadBytes, maxAheadBytes } = consumer.status();
         const lag = await consumer.lag();
         shown.queueDepth.set({ pipeline }, tally.held);
         shown.inFlight.set({ pipeline }, tally.inFlight);
@@ -59,7 +59,7 @@ export function pipelineMetrics(registry: Registry): PipelineMetrics {
         shown.lagSeconds.set({ pipeline }, lag.oldestMs / 1000);
         shown.imbalance.set({ pipeline }, tallyImbalance(tally));
         shown.ahead.set({ pipeline }, aheadBytes / maxAheadBytes);
-        shown.delivering.set({ pipeline }, problem() === undefined && state !== 'paused' ? 1 : 0);
+        shown.delivering.set({ pipeline }, problem() === undefined && state !== 'paused' && state !== 'changing' ? 1 : 0);
         for (const outcome of ['ok', 'failed', 'dead', 'cancelled', 'dropped'] as const)
           setCounter(counted.items, { pipeline, outcome }, tally[outcome]);
       }

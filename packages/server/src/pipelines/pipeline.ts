@@ -1,7 +1,7 @@
 /** Pipeline: the events of one stream, on their way through a transform into a sink. */
 
 import type { Env, SluiceEvent } from 'sluice';
-import { type Consumer, createConsumer, type Log } from 'sluice/log';
+import { type Consumer, type ConsumerStatus, createConsumer, type Log } from 'sluice/log';
 import type { Config, PipelineConfig } from '../config/config.js';
 import { openSink } from './open-sink.js';
 import type { PipelineSink } from './pipeline-sink.js';
@@ -23,6 +23,9 @@ export interface PipelineParts {
   readonly observe: (pipeline: string, event: SluiceEvent) => void;
 }
 
+/** What a pipeline does; `changing`: a reload puts another in its place, once its sink has answered the calls under way. */
+export type PipelineState = ConsumerStatus['state'] | 'changing';
+
 /** A pipeline that runs. */
 export interface Pipeline {
   readonly name: string;
@@ -30,6 +33,9 @@ export interface Pipeline {
   readonly group: string;
   readonly config: PipelineConfig;
   readonly consumer: Consumer;
+  readonly state: PipelineState;
+  /** Takes it out of service: what its sink has not taken stays in the log. Resolves with what it did since its start. */
+  leave(): Promise<{ readonly ok: number; readonly dead: number }>;
   /** Why it does not deliver at this moment; `undefined` while it does. */
   problem(): string | undefined;
   /** Closes its sinks, once its consumer has ended. */
@@ -92,7 +98,19 @@ export async function startPipeline(name: string, config: PipelineConfig, parts:
     await close();
     throw error;
   });
-  return { ...{ name, stream, group, config, consumer, close }, problem: () => problemOf(consumer, preparations) };
+  let isLeaving = false;
+  return {
+    ...{ name, stream, group, config, consumer, close },
+    get state() {
+      return isLeaving ? 'changing' : consumer.status().state;
+    },
+    async leave() {
+      isLeaving = true;
+      await consumer.pause();
+      return consumer.drain({ deadlineMs: 0 });
+    },
+    problem: () => (isLeaving ? undefined : problemOf(consumer, preparations)),
+  };
 }
 
 /** The main sink first, then those of the branches by their names. */

@@ -10,9 +10,12 @@ import { settledWithin } from './settled-within.js';
 
 /** The pipelines of a service. */
 export interface Pipelines {
-  /** Those that run now. */
+  /** Those that run now, and those that are being changed. */
   readonly all: readonly Pipeline[];
-  /** Waits until every pipeline that reads a stream has settled a record: `dead` when one of them parked it. `undefined` when none reads it. */
+  /**
+   * Waits until every pipeline that reads a stream has settled a record: `dead` when one of them parked it. `undefined` when none reads it, or
+   * one of them is being changed.
+   */
   settled(stream: string): Settled | undefined;
   /** What keeps pipelines from delivering, each with its name. */
   problems(): string[];
@@ -40,32 +43,31 @@ export async function startPipelines(
   onStarted: (pipeline: Pipeline) => void,
 ): Promise<Pipelines> {
   const running = new Map<string, Pipeline>();
-  /** Those that a change is stopping. */
-  const leaving = new Set<Pipeline>();
+  /** Those that a change has stopped, until another is in their place. */
+  const replaced = new Map<string, Pipeline>();
   const ended = { delivered: 0, dead: 0 };
   let changing: Promise<unknown> = Promise.resolve();
   let isEnding = false;
   let streams = parts.streams;
   const { clock } = parts.env;
   const all = () => [...running.values()];
+  const shown = () => [...all(), ...replaced.values()];
 
   async function start(name: string, config: PipelineConfig, paused = config.paused): Promise<void> {
     const pipeline = await startPipeline(name, config, { ...parts, streams });
     // In the turn in which its consumer came: nothing has been read yet.
     if (paused) await pipeline.consumer.pause();
+    replaced.delete(name);
     running.set(name, pipeline);
     onStarted(pipeline);
   }
 
   async function stop(pipeline: Pipeline): Promise<void> {
+    const { ok, dead } = await pipeline.leave();
+    // A drain that began meanwhile reports and closes it.
+    if (isEnding) return;
     running.delete(pipeline.name);
-    leaving.add(pipeline);
-    // What has not left yet stays in the log; what has is settled.
-    await pipeline.consumer.pause();
-    const { ok, dead } = await pipeline.consumer.drain({ deadlineMs: 0 });
-    leaving.delete(pipeline);
-    // A drain that began meanwhile has taken it back, and reports and closes it.
-    if (running.get(pipeline.name) === pipeline) return;
+    replaced.set(pipeline.name, pipeline);
     ended.delivered += ok;
     ended.dead += dead;
     await pipeline.close();
@@ -83,12 +85,15 @@ export async function startPipelines(
       const isPaused = pipeline.consumer.status().state === 'paused';
       await stop(pipeline);
       goOn();
-      if (config === undefined) continue;
+      if (config === undefined) {
+        replaced.delete(pipeline.name);
+        continue;
+      }
       // What an operator said stands, unless the configuration says something new about it.
       const paused = config.paused === pipeline.config.paused ? isPaused : config.paused;
       await start(pipeline.name, config, paused).catch(async (error: unknown) => {
         goOn();
-        await start(pipeline.name, pipeline.config, isPaused);
+        await start(pipeline.name, pipeline.config, isPaused).finally(() => replaced.delete(pipeline.name));
         throw error;
       });
     }
@@ -112,11 +117,11 @@ export async function startPipelines(
   }
   return {
     get all() {
-      return all();
+      return shown();
     },
-    settled: (stream) => settledByAll(all().filter((pipeline) => pipeline.stream === stream)),
+    settled: (stream) => settledByAll(shown().filter((pipeline) => pipeline.stream === stream)),
     problems: () =>
-      all().flatMap((pipeline) => {
+      shown().flatMap((pipeline) => {
         const problem = pipeline.problem();
         return problem === undefined ? [] : [`the pipeline ${pipeline.name} does not deliver: ${problem}`];
       }),
@@ -128,7 +133,6 @@ export async function startPipelines(
     async drain(deadlineMs) {
       isEnding = true;
       const deadlineAt = clock.now() + deadlineMs;
-      for (const pipeline of leaving) running.set(pipeline.name, pipeline);
       const first = all();
       const firstReports = first.map(({ consumer }) => consumer.drain({ deadlineMs }));
       await settledWithin(parts.env, deadlineMs, changing);
@@ -145,7 +149,7 @@ export async function startPipelines(
 }
 
 function settledByAll(readers: readonly Pipeline[]): Settled | undefined {
-  if (readers.length === 0) return undefined;
+  if (readers.length === 0 || readers.some(({ state }) => state === 'changing')) return undefined;
   if (readers.length === 1) return (partition, offset, signal) => readers[0]!.consumer.settled(partition, offset, signal);
   return async (partition, offset, signal) => {
     setMaxListeners(0, signal);

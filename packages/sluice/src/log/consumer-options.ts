@@ -67,8 +67,9 @@ export interface ConsumerOptions {
   /** What is done about records at which the process dies. Default: see {@link PoisonOptions}. */
   readonly poison?: PoisonOptions;
   /**
-   * How long a partition may drain before it goes to another consumer, or is paused or moved by `seek`, in milliseconds; then its calls are
-   * cut off, and their records are delivered again. Default 30,000.
+   * How long the calls of a partition that are under way may take before it goes to another consumer, or is paused or moved by `seek`, in
+   * milliseconds; then they are cut off, and their records are delivered again. What waits for its next try is not waited for: it stays in the
+   * log. Default 30,000.
    */
   readonly handOverMs?: number;
   /** Time, randomness, observation. Default: the system's. */

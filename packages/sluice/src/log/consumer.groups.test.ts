@@ -1,7 +1,7 @@
 /** Tests of consumers that share a group, of groups that share a stream, and of moving them: pause, resume, seek. */
 
 import { describe, expect, it } from 'vitest';
-import { failure } from '../core/errors.js';
+import { type FailureClass, failure } from '../core/errors.js';
 import { consumerWorld, eventsOf } from '../testing/consumer-world.js';
 import { scriptedSink } from '../testing/scripted-sink.js';
 import type { Consumer } from './consumer-contract.js';
@@ -118,6 +118,77 @@ describe('consumers of one group', () => {
     expect(consumer.status()).toMatchObject({ partitions: [{ state: 'reading', cursor: 6, problem: undefined }] });
     expect(new Set(world.calls().flat()).size).toBe(6);
     await world.drained(consumer);
+  });
+});
+
+describe('a hand-over', () => {
+  const fails = (failureClass: FailureClass) => failure('no', { code: 'NO', class: failureClass });
+
+  it.each(['blocked', 'transient', 'unknown'] as const)(
+    'does not wait for the next try of what the sink fails with as %s: that stays in the log',
+    async (failureClass) => {
+      let mended = false;
+      const world = await consumerWorld({
+        window: 'whileBusy',
+        retry: { maxAttempts: Number.POSITIVE_INFINITY, baseMs: 60_000, maxDelayMs: 60_000 },
+        breaker: { maxFailures: 1, cooldownMs: 60_000 },
+        answer: () => {
+          if (!mended) throw fails(failureClass);
+        },
+      });
+      await world.append(0, 6);
+      const consumer = await world.start({ maxItems: 3, maxInFlight: 1 });
+      await world.env.clock.advance(100);
+      const paused = consumer.pause();
+      await world.env.clock.advance(1);
+      await paused;
+      expect(consumer.status()).toMatchObject({ state: 'paused', tally: { held: 0, inFlight: 0 } });
+      expect(await consumer.lag()).toMatchObject({ items: 6 });
+      mended = true;
+      void consumer.resume();
+      await world.env.clock.advance(60_000);
+      expect(await consumer.lag()).toMatchObject({ items: 0 });
+      expect(world.env.eventsOf('alarm').filter(({ code }) => code !== 'NO')).toEqual([]);
+      await world.drained(consumer);
+    },
+  );
+
+  it('waits for the call under way, settles what it took, and leaves in the log what it failed with', async () => {
+    const world = await consumerWorld({ window: { maxDelayMs: 5 }, retry: { baseMs: 60_000, maxDelayMs: 60_000 } });
+    await world.append(0, 3);
+    const consumer = await world.start();
+    await world.env.clock.advance(5);
+    let isPaused = false;
+    const paused = consumer.pause().then(() => {
+      isPaused = true;
+    });
+    await world.env.clock.advance(10_000);
+    expect(isPaused).toBe(false);
+    world.sink.calls[0]!.reply([undefined, fails('transient'), undefined]);
+    await world.env.clock.advance(1);
+    await paused;
+    expect(await consumer.lag()).toMatchObject({ items: 1 });
+    void consumer.resume();
+    await world.env.clock.advance(10);
+    expect(world.calls()).toEqual([['e0', 'e1', 'e2'], ['e1']]);
+    world.sink.calls[1]!.reply();
+    await world.env.clock.advance(1_000);
+    expect(await consumer.lag()).toMatchObject({ items: 0 });
+    await world.drained(consumer);
+  });
+
+  it('leaves a drain what it has: until its deadline that tries again', async () => {
+    let calls = 0;
+    const world = await consumerWorld({
+      window: 'whileBusy',
+      answer: () => {
+        if (++calls < 4) throw fails('transient');
+      },
+    });
+    await world.append(0, 3);
+    const consumer = await world.start();
+    await world.env.clock.advance(1);
+    expect(await world.drained(consumer, 30_000)).toMatchObject({ ok: 3, leftInLog: 0 });
   });
 });
 

@@ -102,8 +102,8 @@ export interface PartitionReader extends RecordOwner {
   /** Gives up the records that it cannot read; false when there are none. */
   skipDamage(): Promise<boolean>;
   /**
-   * Drains, then hands over: offers nothing more, gives back what has not left, waits until the deadline for what has, writes, and releases
-   * the claim. What is cut off at the deadline is delivered again by the next owner; a late word of it is fenced by the epoch.
+   * Drains, then hands over: offers nothing more, gives back what no call has (what has not left, what waits for its next try), waits until the
+   * deadline for the calls under way, writes, and releases the claim. What is cut off at the deadline is delivered again by the next owner; a late word of it is fenced by the epoch.
    */
   stop(deadlineMs: number): Promise<void>;
 }

@@ -55,6 +55,7 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
     status,
     wake: bell.ring,
     begins,
+    wouldWait,
     ended,
     isSettled: (offset) => settler?.watermark.isSettled(offset) === true,
     finishAt(offset) {
@@ -215,6 +216,12 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
     };
   }
 
+  function wouldWait(item: RecordItem): void {
+    if (state !== 'stopping' || !items.has(item)) return;
+    letGo(item);
+    if (items.size === 0) whenEmpty?.();
+  }
+
   function ended(item: RecordItem, outcome: Outcome<unknown>): void {
     items.delete(item);
     const { offset } = item.value;
@@ -302,9 +309,11 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
     resolveLeft();
     bell.ring();
     giveBack();
+    // What waits for its next try, at a sink that fails or is blocked, could wait for ever: only what a call has is waited for.
+    for (const item of items) if (!item.isInCall) letGo(item);
     if (items.size > 0) {
       if (deadlineMs > 0) await emptyOrLate(deadlineMs);
-      abandonAll(failure('handed over before it was answered; it is delivered again.', { code: 'CANCELLED', class: 'unknown' }));
+      abandonAll(handedOver());
     }
     // A claim that is under way must be released too.
     await reader.done;
@@ -327,18 +336,25 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
   function giveBack(): void {
     const reason = failure('not sent: it goes back to the log.', { code: 'CANCELLED', class: 'rejected' });
     for (const item of items) {
-      if (item.phase !== 'held') continue;
-      items.delete(item);
-      readers.cancel(item, reason);
+      if (item.phase === 'held') takeBack(item, reason);
     }
   }
 
   function abandonAll(reason: SluiceError): void {
-    for (const item of items) {
-      items.delete(item);
-      readers.cancel(item, reason);
-    }
+    for (const item of items) takeBack(item, reason);
     lookout?.over();
+  }
+
+  /** Leaves a batch that would be tried again: what the sink has taken of it is settled, the rest stays in the log. */
+  function letGo(item: RecordItem): void {
+    if (item.isTaken) settler!.ok(item.value.offset);
+    takeBack(item, handedOver());
+  }
+
+  function takeBack(item: RecordItem, reason: SluiceError): void {
+    items.delete(item);
+    readers.cancel(item, reason);
+    if (lookout?.offset === item.value.offset) lookout.over();
   }
 
   /** Somebody may wait for what the owner before has settled. */
@@ -375,4 +391,8 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
       problem,
     };
   }
+}
+
+function handedOver(): SluiceError {
+  return failure('handed over before it was answered; it is delivered again.', { code: 'CANCELLED', class: 'unknown' });
 }

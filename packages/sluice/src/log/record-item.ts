@@ -14,6 +14,8 @@ export interface RecordOwner {
    * @throws SluiceError when the call must not begin.
    */
   begins(offsets: readonly number[]): Promise<() => void>;
+  /** A call with this record has ended, and something of its batch would be tried again. */
+  wouldWait(item: RecordItem): void;
 }
 
 /** A record on its way. A class: it is an item of the engine, and there is one for each record. */
@@ -22,6 +24,10 @@ export class RecordItem extends EngineItem<LogRecord> {
   /** Calls that it was part of, and of these the ones that were cut off. */
   attempts = 0;
   timeouts = 0;
+  /** A call of the sink has it now; false while it waits for one, or for the next one. */
+  isInCall = false;
+  /** The sink has said that it has it; its batch may still wait for the rest. */
+  isTaken = false;
   /** In how many crashes it was in flight. */
   readonly crashes: number;
   firstFailedAt = 0;

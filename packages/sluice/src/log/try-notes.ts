@@ -8,25 +8,35 @@ import type { LogRecord } from './record.js';
 import type { RecordItem, RecordOwner } from './record-item.js';
 
 /**
- * Notes each try on the records of a batch. Stands outside the time-out, so that it sees what was cut off. What was never tried, or is
+ * Notes each try on the records of a batch, and whether a call has them at the moment. Stands outside the time-out, so that it sees what was cut off. What was never tried, or is
  * blocked, is no attempt.
  */
 export function noteTries<R>(): Layer<LogRecord, R> {
   return (inner, { clock }) => ({
     ready: (lane) => inner.ready(lane),
     async dispatch(batch, context) {
-      const outcomes = await inner.dispatch(batch, context);
       const items = batch.items as readonly RecordItem[];
+      for (const item of items) item.isInCall = true;
+      const outcomes = await inner.dispatch(batch, context);
       const notes = new Map<SluiceError, FailedTry>();
       const at = clock.wall();
-      for (let i = 0; i < items.length; i++) note(items[i]!, outcomes[i]!, notes, at);
+      for (let i = 0; i < items.length; i++) {
+        items[i]!.isInCall = false;
+        note(items[i]!, outcomes[i]!, notes, at);
+      }
+      if (outcomes.some(mayPass)) for (const item of items) item.owner.wouldWait(item);
       return outcomes;
     },
   });
 }
 
+function mayPass(outcome: Outcome<unknown>): boolean {
+  return outcome.kind === 'failed' && ['transient', 'unknown', 'blocked'].includes(outcome.failure.class);
+}
+
 function note(item: RecordItem, outcome: Outcome<unknown>, notes: Map<SluiceError, FailedTry>, at: number): void {
   if (outcome.kind !== 'failed') {
+    item.isTaken = true;
     item.attempts++;
     return;
   }

@@ -1,6 +1,7 @@
 /** `sluice pipelines`: how pipelines are doing, and what an operator does to them. */
 
 import type { ConsumerProblem, ConsumerStatus, GroupLag } from 'sluice/log';
+import type { PipelineState } from '../../pipelines/pipeline.js';
 import type { CommandIo } from '../command-io.js';
 import { sentence } from '../command-io.js';
 import { type ControlClient, withControl } from '../control-client.js';
@@ -24,10 +25,11 @@ export interface PipelineActionOptions extends ControlFlags {
 }
 
 /** A pipeline, as the control plane tells of it. */
-interface PipelineAnswer extends Pick<ConsumerStatus, 'state' | 'partitions' | 'tally' | 'aheadBytes' | 'maxAheadBytes'> {
+interface PipelineAnswer extends Pick<ConsumerStatus, 'partitions' | 'tally' | 'aheadBytes' | 'maxAheadBytes'> {
   readonly name: string;
   readonly stream: string;
   readonly group: string;
+  readonly state: PipelineState;
   readonly lag: GroupLag;
   /** Why it does not deliver, in a sentence. */
   readonly problem?: string;
