@@ -102,7 +102,7 @@ describe('request smuggling', () => {
 describe('pipelined requests', () => {
   it('a bad one behind good ones is refused behind their answers, not in their place', async () => {
     const { given, give } = signal();
-    const world = await watched({ settled: () => () => given.then(() => 'ok' as const) });
+    const world = await watched({ settled: () => () => given.then(() => ['ok' as const]) });
     const { socket, closed, text } = await dial(world.gateway.port);
     socket.write(
       `${event('a').replace('events HTTP', 'events?ack=committed HTTP') + event('b')}GARBAGE\r\n\r\n${event('after')}`,

@@ -11,6 +11,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { terminal } from '../../test/support/printed.js';
 import { run } from '../cli.js';
 import { createGateway, type GatewayOptions } from '../gateway/gateway.js';
+import type { Settled } from '../gateway/receive.js';
 import { type PushOptions, push } from './push.js';
 
 const open: (() => Promise<unknown>)[] = [];
@@ -21,7 +22,7 @@ afterEach(async () => {
 
 async function gateway(options: Partial<GatewayOptions> = {}) {
   const log = options.log ?? createMemoryLog();
-  const running = await createGateway({ port: 0, settled: () => async () => 'ok', ...options, log });
+  const running = await createGateway({ port: 0, settled: () => async (records) => records.map(() => 'ok'), ...options, log });
   open.push(
     () => log.close(),
     () => running.close(),
@@ -190,8 +191,10 @@ describe('push of NDJSON', () => {
   });
 
   test('what was not committed in time, or died, is said and is exit code 1', async () => {
-    const settled = () => (_partition: number, offset: number) =>
-      offset === 0 ? Promise.resolve('dead' as const) : new Promise<never>(() => {});
+    const settled = (): Settled => (records, signal) =>
+      new Promise((resolve) =>
+        signal.addEventListener('abort', () => resolve(records.map(({ offset }) => (offset === 0 ? 'dead' : undefined)))),
+      );
     const { url } = await gateway({ ackTimeoutMs: 5, settled });
     const { code, stdout, stderr } = await pushText('{"id":1}\n{"id":2}', { url, ack: 'committed' });
     expect(code).toBe(1);

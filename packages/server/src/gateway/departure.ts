@@ -11,18 +11,8 @@ import type { Socket } from 'node:net';
  */
 export function whenGone(response: ServerResponse, fn: () => void): void {
   const { socket } = response.req;
-  if (response.closed || socket.closed) {
-    fn();
-    return;
-  }
-  const waiting = waitersOf(socket);
-  lastOn.set(socket, response);
-  const once = (): void => {
-    response.removeListener('close', once);
-    if (waiting.delete(once)) fn();
-  };
-  waiting.set(once, response);
-  response.once('close', once);
+  if (response.closed || socket.closed) fn();
+  else openOn(connectionOf(socket), response).waiting.push(fn);
 }
 
 /** Aborted when the client leaves before its answer is complete. */
@@ -36,26 +26,56 @@ export function signalOf(response: ServerResponse): AbortSignal {
 
 /** The responses of a connection that are not complete, in the order of their requests. */
 export function responsesOn(socket: Socket): readonly ServerResponse[] {
-  return [...new Set(waiters.get(socket)?.values())];
+  return connections.get(socket)?.open.map(({ response }) => response) ?? [];
 }
 
 /** The response to the newest request of a connection, complete or not. */
 export function lastResponseOn(socket: Socket): ServerResponse | undefined {
-  return lastOn.get(socket);
+  return connections.get(socket)?.last;
 }
 
-const lastOn = new WeakMap<Socket, ServerResponse>();
+/** A response that is not complete, and who waits for its end. */
+interface Open {
+  readonly response: ServerResponse;
+  readonly waiting: (() => void)[];
+}
 
-/** One listener a connection, however many requests are pipelined on it. */
-const waiters = new WeakMap<Socket, Map<() => void, ServerResponse>>();
+/** One listener a connection and one a response, however many wait: most requests of a service are so small that listeners weigh. */
+interface Connection {
+  readonly open: Open[];
+  last: ServerResponse | undefined;
+}
 
-function waitersOf(socket: Socket): Map<() => void, ServerResponse> {
-  const known = waiters.get(socket);
+const connections = new WeakMap<Socket, Connection>();
+
+function connectionOf(socket: Socket): Connection {
+  const known = connections.get(socket);
   if (known !== undefined) return known;
-  const waiting = new Map<() => void, ServerResponse>();
-  waiters.set(socket, waiting);
+  const connection: Connection = { open: [], last: undefined };
+  connections.set(socket, connection);
   socket.once('close', () => {
-    for (const gone of [...waiting.keys()]) gone();
+    for (const one of connection.open.slice()) end(connection, one);
   });
-  return waiting;
+  return connection;
+}
+
+function openOn(connection: Connection, response: ServerResponse): Open {
+  // The newest request is nearly always the one that is asked about.
+  for (let at = connection.open.length - 1; at >= 0; at--) {
+    const one = connection.open[at]!;
+    if (one.response === response) return one;
+  }
+  const one: Open = { response, waiting: [] };
+  connection.open.push(one);
+  connection.last = response;
+  response.on('close', () => end(connection, one));
+  return one;
+}
+
+/** Does nothing the second time: a response and its connection both end. */
+function end(connection: Connection, one: Open): void {
+  const at = connection.open.indexOf(one);
+  if (at < 0) return;
+  connection.open.splice(at, 1);
+  for (const fn of one.waiting) fn();
 }

@@ -46,6 +46,8 @@ export function findId(source: IdSource, event: Readonly<Record<string, unknown>
 }
 
 function checkLength(id: string, field: string): FoundId {
+  // A character takes at most three bytes.
+  if (id.length >= 1 && id.length * 3 <= maxIdBytes) return { kind: 'id', id };
   const bytes = Buffer.byteLength(id);
   if (bytes >= 1 && bytes <= maxIdBytes) return { kind: 'id', id };
   return {

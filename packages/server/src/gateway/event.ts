@@ -1,9 +1,9 @@
 /** Event: one item of a request, checked and named, or refused with a reason. */
 
-import { isUtf8 } from 'node:buffer';
 import type { NewEvent } from 'sluice/log';
+import type { BodyText } from './body-text.js';
 import { cloudEventId, cloudEventProblem } from './cloud-event.js';
-import { findId, type IdSource, maxIdBytes } from './event-id.js';
+import { type FoundId, findId, type IdSource, maxIdBytes } from './event-id.js';
 import { isEventTime } from './event-time.js';
 import type { GatewayLimits } from './limits.js';
 import type { StreamSchema } from './stream-schemas.js';
@@ -49,23 +49,24 @@ export interface EventOptions {
   readonly limits: Pick<GatewayLimits, 'maxItemBytes' | 'maxDepth'>;
 }
 
-/** An event, or why there is none. */
-export type ReadEvent =
-  | { readonly event: NewEvent; readonly refusal: undefined }
-  | { readonly event: undefined; readonly refusal: Refusal };
+/** Tells a refusal from an event. */
+export function isRefusal(read: NewEvent | Refusal): read is Refusal {
+  return 'code' in read;
+}
 
-/** Reads one item. Its bytes become the payload as they are. */
-export function readEvent(json: Buffer, index: number, options: EventOptions): ReadEvent {
+/** Reads one item: an event, or why it is none. Its bytes become the payload as they are. */
+export function readEvent(json: Buffer, index: number, texts: BodyText, options: EventOptions): NewEvent | Refusal {
   const { limits } = options;
   if (json.length > limits.maxItemBytes) {
     return refuse('ITEM_TOO_LARGE', `expected an item of at most ${limits.maxItemBytes} bytes, got ${json.length}`);
   }
-  if (!isUtf8(json)) return refuse('INVALID_UTF8', 'the item is not valid UTF-8');
+  const text = texts.of(json);
+  if (text === undefined) return refuse('INVALID_UTF8', 'the item is not valid UTF-8');
   if (isTooDeep(json, limits.maxDepth))
     return refuse('TOO_DEEP', `objects and arrays are nested deeper than ${limits.maxDepth} levels`);
   let value: unknown;
   try {
-    value = JSON.parse(json.toString('utf8'));
+    value = JSON.parse(text);
   } catch (error) {
     return refuse('INVALID_JSON', `not valid JSON: ${(error as Error).message.slice(0, 160)}`);
   }
@@ -75,7 +76,7 @@ export function readEvent(json: Buffer, index: number, options: EventOptions): R
       `expected a JSON object, got ${Array.isArray(value) ? 'an array' : value === null ? 'null' : `a ${typeof value}`}`,
     );
   }
-  const problem = textProblem(json);
+  const problem = texts.mayEscape ? textProblem(json) : undefined;
   if (problem !== undefined) return refuse('INVALID_TEXT', problem);
   const fields = value as Readonly<Record<string, unknown>>;
   const wrong = options.cloudEvents === true ? cloudEventProblem(fields) : undefined;
@@ -87,24 +88,37 @@ export function readEvent(json: Buffer, index: number, options: EventOptions): R
   if (found.kind === 'invalid') return refuse('INVALID_ID', found.problem);
   const key = keyOf(fields, options);
   if (key === undefined) return refuse('INVALID_KEY', keyProblem(options));
-  return { event: { ...found.id, ...stamp(fields, options), key, payload: json }, refusal: undefined };
+  const { tenant, receivedAt } = options;
+  const generated = found.kind === 'made';
+  return {
+    id: found.id,
+    generated,
+    tenant,
+    receivedAt,
+    time: timeOf(fields),
+    trace: traceOf(fields, options),
+    key,
+    payload: json,
+  };
 }
 
 type Fields = Readonly<Record<string, unknown>>;
 
-function idOf(fields: Fields, json: Buffer, index: number, { idSource, cloudEvents, idempotencyKey, receivedAt }: EventOptions) {
-  const found =
-    cloudEvents === true && idSource.kind === 'field' && idSource.field === 'id'
-      ? ({ kind: 'id', id: cloudEventId(fields) } as const)
-      : findId(idSource, fields, json);
-  if (found.kind === 'invalid') return found;
-  if (found.kind === 'id')
-    return Buffer.byteLength(found.id) <= maxIdBytes ? ({ kind: 'id', id: { id: found.id } } as const) : tooLong;
-  if (idempotencyKey !== undefined) return { kind: 'id', id: { id: `${idempotencyKey}.${index}` } } as const;
-  return { kind: 'id', id: { id: uuidV7(receivedAt), generated: true } } as const;
+type IdOf = FoundId | { readonly kind: 'made'; readonly id: string };
+
+function idOf(fields: Fields, json: Buffer, index: number, options: EventOptions): Exclude<IdOf, { readonly kind: 'absent' }> {
+  const { idSource, cloudEvents, idempotencyKey, receivedAt } = options;
+  if (cloudEvents === true && idSource.kind === 'field' && idSource.field === 'id') return checkLength(cloudEventId(fields));
+  const found = findId(idSource, fields, json);
+  if (found.kind !== 'absent') return found;
+  if (idempotencyKey !== undefined) return { kind: 'id', id: `${idempotencyKey}.${index}` };
+  return { kind: 'made', id: uuidV7(receivedAt) };
 }
 
-const tooLong = { kind: 'invalid', problem: `source and id together may have ${maxIdBytes} bytes` } as const;
+function checkLength(id: string): FoundId & { readonly kind: 'id' | 'invalid' } {
+  if (Buffer.byteLength(id) <= maxIdBytes) return { kind: 'id', id };
+  return { kind: 'invalid', problem: `source and id together may have ${maxIdBytes} bytes` };
+}
 
 /** The order key; `null` when the item has none; `undefined` when it is neither a string nor a number, or too long. */
 function keyOf(fields: Fields, { keyField, cloudEvents }: EventOptions): string | null | undefined {
@@ -120,17 +134,16 @@ function keyProblem({ keyField = 'partitionkey' }: EventOptions): string {
   return `the field ${JSON.stringify(keyField)} must be a number, or a string of 1 to ${maxIdBytes} bytes, to be the order key`;
 }
 
-function stamp(fields: Fields, { tenant, receivedAt, cloudEvents, trace = null }: EventOptions) {
+function timeOf(fields: Fields): string | null {
   const written = Object.hasOwn(fields, 'time') ? fields.time : undefined;
-  return {
-    tenant,
-    receivedAt,
-    // Many formats use the name for something else (seconds, a duration): such a value stays in the payload, and says no time.
-    time: isEventTime(written) ? written : null,
-    trace: (cloudEvents === true ? traceparent(fields.traceparent) : null) ?? trace,
-  };
+  // Many formats use the name for something else (seconds, a duration): such a value stays in the payload, and says no time.
+  return isEventTime(written) ? written : null;
 }
 
-function refuse(code: RefusalCode, message: string): ReadEvent {
-  return { event: undefined, refusal: { code, message } };
+function traceOf(fields: Fields, { cloudEvents, trace = null }: EventOptions): string | null {
+  return (cloudEvents === true ? traceparent(fields.traceparent) : null) ?? trace;
+}
+
+function refuse(code: RefusalCode, message: string): Refusal {
+  return { code, message };
 }

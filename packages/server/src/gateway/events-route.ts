@@ -9,13 +9,13 @@ import type { Admission, Entry, Refused } from './admission.js';
 import { type BodyAllowance, withBody } from './body.js';
 import type { Callers } from './caller.js';
 import { envelopeOf, isBinaryCloudEvent } from './cloud-event.js';
-import { signalOf, whenGone } from './departure.js';
-import { idSource } from './event-id.js';
+import { whenGone } from './departure.js';
+import { createTargets, isEventsUrl } from './events-target.js';
 import { HttpError, overloaded, tooMany } from './http-error.js';
 import type { GatewayLimits } from './limits.js';
 import { bodyFormat, isGzip } from './media-type.js';
-import { type AckLevel, ackLevels, type Receipt, receiptStatus } from './receipt.js';
-import { receive, type Settled } from './receive.js';
+import { type Receipt, receiptStatus } from './receipt.js';
+import { type Settled, type Stored, store, whenCommitted } from './receive.js';
 import { splitItems } from './split.js';
 import type { StreamSchema } from './stream-schemas.js';
 import { traceparent } from './trace.js';
@@ -47,12 +47,12 @@ export interface StreamRules {
 export interface Answer {
   readonly status: number;
   readonly body: string;
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Whether a request is one for this route. */
 export function isEventsRequest({ method, url = '' }: IncomingMessage): boolean {
-  return method === 'POST' && url.startsWith(prefix) && streamOf(url) !== undefined;
+  return method === 'POST' && isEventsUrl(url);
 }
 
 /**
@@ -64,18 +64,19 @@ export function createEventsRoute(
   parts: EventsRouteParts,
 ): (request: IncomingMessage, response: ServerResponse) => Promise<Answer> {
   const { log, settled, streams, limits, allowance, ackTimeoutMs, callers, admission } = parts;
+  const targets = createTargets();
+  const commit = (stored: Stored, wait: Settled, response: ServerResponse) =>
+    whenCommitted(stored, {
+      settled: wait,
+      ackTimeoutMs: ackTimeoutMs(),
+      onGone: (fn) => whenGone(response, fn),
+    });
   return async (request, response) => {
     const { headers } = request;
     const { tenant } = callers.of(headers, 'write');
-    const { stream, ack, id } = target(request.url!);
+    const { stream, ack, ids } = targets.of(request.url!);
     const wait = settled?.(stream);
-    if (ack === 'committed' && wait === undefined) {
-      throw new HttpError(
-        400,
-        'NO_PIPELINE',
-        `no pipeline reads the stream ${stream}, so that committed can never be reached; ask for durable`,
-      );
-    }
+    if (ack === 'committed' && wait === undefined) throw noPipeline(stream);
     const binary = isBinaryCloudEvent(headers);
     const format = binary ? 'cloudevent' : bodyFormat(headers['content-type']);
     const gzip = isGzip(headers['content-encoding']);
@@ -84,30 +85,37 @@ export function createEventsRoute(
     whenGone(response, entry.leave);
     const about = streams?.(stream);
     const event = {
-      ...{ idSource: idSource(id), tenant, receivedAt: Date.now(), limits },
+      idSource: ids,
+      tenant,
+      receivedAt: Date.now(),
+      limits,
       cloudEvents: format === 'cloudevent' || format === 'cloudevents',
       keyField: about?.keyField,
       schema: about?.schema,
       trace: traceparent(headers.traceparent),
       idempotencyKey: idempotencyKey(headers['idempotency-key']),
     };
-    const receipt = await withBody(request, gzip, limits, allowance, (body) => {
-      const items = binary ? [envelopeOf(headers, body, limits)] : splitItems(body, format, limits.maxItems);
+    const level = ack === 'accepted' ? 'accepted' : 'durable';
+    const stored = await withBody(request, gzip, limits, allowance, (received) => {
+      const body = binary ? envelopeOf(headers, received, limits) : received;
+      const items = binary ? [body] : splitItems(body, format, limits.maxItems);
       refuseIf(entry.take(items.length), tenant);
-      return receive(items, {
-        ...{ log, stream, ack, settled: wait, ackTimeoutMs: ackTimeoutMs(), event },
-        onStored: entry.stored,
-        signal: () => signalOf(response),
-      });
+      return store(items, body, { log, stream, level, event });
     });
+    entry.stored();
+    const receipt = ack === 'committed' ? await commit(stored, wait!, response) : stored.receipt;
     parts.onReceipt(receipt);
-    return {
-      status: receiptStatus(receipt, ack),
-      body: JSON.stringify(receipt),
-      // Nothing is wrong with that, but who mistyped the name of a stream learns of it.
-      ...(wait === undefined ? { headers: { 'sluice-pipeline': 'none' } } : {}),
-    };
+    // Nothing is wrong with that, but who mistyped the name of a stream learns of it.
+    const hint = wait === undefined ? notRead : undefined;
+    return { status: receiptStatus(receipt, ack), body: JSON.stringify(receipt), headers: hint };
   };
+}
+
+const notRead = { 'sluice-pipeline': 'none' };
+
+function noPipeline(stream: string): HttpError {
+  const message = `no pipeline reads the stream ${stream}, so that committed can never be reached; ask for durable`;
+  return new HttpError(400, 'NO_PIPELINE', message);
 }
 
 /**
@@ -118,53 +126,6 @@ function idempotencyKey(header: string | string[] | undefined): string | undefin
   if (header === undefined) return undefined;
   if (typeof header === 'string' && /^[\x21-\x7e]{1,255}$/.test(header)) return header;
   throw new HttpError(400, 'INVALID_IDEMPOTENCY_KEY', 'expected Idempotency-Key to be 1 to 255 visible characters of ASCII');
-}
-
-const prefix = '/v1/streams/';
-const suffix = '/events';
-
-/** The stream of a URL as it is written there. */
-function streamOf(url: string): string | undefined {
-  const query = url.indexOf('?');
-  const end = (query === -1 ? url.length : query) - suffix.length;
-  if (end <= prefix.length || !url.startsWith(suffix, end)) return undefined;
-  const stream = url.slice(prefix.length, end);
-  return stream.includes('/') ? undefined : stream;
-}
-
-function target(url: string): { readonly stream: string; readonly ack: AckLevel; readonly id: string | undefined } {
-  const stream = decoded(streamOf(url)!);
-  // URL libraries take `.` and `..` out of a path: such a stream could be written and never found again.
-  if (!/^(?!\.{1,2}$)[A-Za-z0-9_.-]{1,128}$/.test(stream)) {
-    throw new HttpError(
-      400,
-      'INVALID_STREAM',
-      'expected a stream name of 1 to 128 letters, digits, dots, hyphens and underscores, other than . and ..',
-    );
-  }
-  const query = url.indexOf('?');
-  if (query === -1) return { stream, ack: 'durable', id: undefined };
-  const parameters = new URLSearchParams(url.slice(query + 1));
-  const ack = parameters.get('ack') ?? 'durable';
-  if (!ackLevels.includes(ack as AckLevel)) {
-    throw new HttpError(
-      400,
-      'INVALID_ACK',
-      `expected ack to be one of ${ackLevels.join(', ')}; got ${JSON.stringify(ack.slice(0, 40))}`,
-    );
-  }
-  const id = parameters.get('id') ?? undefined;
-  if (id === '') throw new HttpError(400, 'INVALID_ID_FIELD', 'expected id to name a field, or to be hash; it is empty');
-  return { stream, ack: ack as AckLevel, id };
-}
-
-function decoded(text: string): string {
-  if (!text.includes('%')) return text;
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    throw new HttpError(400, 'INVALID_URL', 'the path of the URL is not valid percent-encoded UTF-8');
-  }
 }
 
 function logFull(): HttpError {

@@ -273,22 +273,20 @@ function eventsHandler(
     response.writeHead(status, headers === undefined ? type : { ...type, ...headers });
     response.end(body);
   };
-  const run = async (request: IncomingMessage, response: ServerResponse): Promise<Answer> => {
-    guard(request, response);
-    const problem = protocolProblem(request);
-    if (problem !== undefined) throw problem;
-    return route(request, response);
+  const outcome = async (request: IncomingMessage, response: ServerResponse): Promise<Answer> => {
+    try {
+      guard(request, response);
+      const problem = protocolProblem(request);
+      if (problem !== undefined) throw problem;
+      return await route(request, response);
+    } catch (thrown) {
+      const { status, headers, code, message } = asHttpError(thrown as HttpError);
+      if (status >= 500 && !(thrown instanceof HttpError))
+        logger?.error({ method: 'POST', route: '/v1/streams/:stream/events', err: thrown }, 'a request failed');
+      return { status, headers, body: errorBody(code, message) };
+    }
   };
-  return (request, response) =>
-    void run(request, response).then(
-      (receipt) => answer(response, receipt),
-      (thrown: unknown) => {
-        const { status, headers, code, message } = asHttpError(thrown as HttpError);
-        if (status >= 500 && !(thrown instanceof HttpError))
-          logger?.error({ method: 'POST', route: '/v1/streams/:stream/events', err: thrown }, 'a request failed');
-        answer(response, { status, headers, body: errorBody(code, message) });
-      },
-    );
+  return (request, response) => void outcome(request, response).then((is) => answer(response, is));
 }
 
 function addHooks(app: FastifyInstance, guard: Guard, counters: GatewayCounters, logger: GatewayLogger | undefined): void {

@@ -20,6 +20,8 @@ const formats: ReadonlyMap<string, BodyFormat> = new Map([
  * @throws HttpError 415 when it is absent, another type, or a charset other than UTF-8.
  */
 export function bodyFormat(contentType: string | undefined): BodyFormat {
+  const plain = contentType === undefined ? undefined : formats.get(contentType);
+  if (plain !== undefined) return plain;
   if (contentType === undefined || contentType.trim() === '') throw unsupportedType('no content-type');
   const [type = '', ...parameters] = contentType.split(';');
   const format = formats.get(type.trim().toLowerCase());

@@ -1,151 +1,167 @@
 /** Receive: the events of one request into the log, and the wait for the level that was asked for. */
 
-import { setMaxListeners } from 'node:events';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Appended, Log, NewEvent } from 'sluice/log';
-import { type EventOptions, readEvent } from './event.js';
+import type { Appended, Log, NewEvent, Position, SettledHow } from 'sluice/log';
+import { type BodyText, bodyText } from './body-text.js';
+import { type EventOptions, isRefusal, readEvent } from './event.js';
 import { HttpError, overloaded } from './http-error.js';
-import type { AckLevel, ItemError, Receipt } from './receipt.js';
+import type { ItemError, Receipt } from './receipt.js';
 
 /**
- * Waits until one record is settled by the pipeline that reads its stream; rejects when `signal` is aborted. A record settled
- * long ago is answered too, so that a duplicate learns what became of its original.
+ * Waits until records are settled by the pipelines that read their stream, and tells of each how; of those that are not settled when
+ * `signal` is aborted, `undefined`. Records settled long ago are answered too, so that a duplicate learns what became of its original.
  */
-export type Settled = (partition: number, offset: number, signal: AbortSignal) => Promise<'ok' | 'dead'>;
+export type Settled = (records: readonly Position[], signal: AbortSignal) => Promise<readonly (SettledHow | undefined)[]>;
 
-/** What a request asks for. */
-export interface ReceiveOptions {
+/** Where and how the items of a request are stored. */
+export interface StoreOptions {
   readonly log: Log;
   readonly stream: string;
-  readonly ack: AckLevel;
-  /** Needed for `committed`. */
-  readonly settled: Settled | undefined;
-  readonly ackTimeoutMs: number;
-  /** Called once the events are in the log, or in its memory. */
-  readonly onStored: () => void;
+  /** In memory alone, or on disk. */
+  readonly level: 'accepted' | 'durable';
   readonly event: EventOptions;
-  /** Aborted when the client leaves. What was appended stays; nobody waits for the pipeline any more. */
-  readonly signal: () => AbortSignal;
+}
+
+/** What became of the items of a request. */
+export interface Stored {
+  readonly receipt: Receipt;
+  /** The events that were appended, in order, and the index of each among the items; empty for what only memory holds. */
+  readonly appended: readonly Appended[];
+  readonly indexes: readonly number[];
 }
 
 /**
- * Takes the items of a request: refuses the bad ones by index, appends the others together, waits for the ack level.
+ * Stores the items of a request: refuses the bad ones by index, appends the others together.
  *
+ * @param body what the items are slices of.
  * @throws HttpError 503 when too many events wait for the disk, the disk is full, or the log is closed or stopped; nothing of the
  * request was stored then.
  */
-export async function receive(items: readonly Buffer[], options: ReceiveOptions): Promise<Receipt> {
-  const { events, indexes, ids, errors } = await readAll(items, options.event);
-  const rejected = errors.length;
-  const generated = events.some((event) => event.generated === true);
-  const base = { rejected, errors, ...(generated ? { ids } : {}) };
+export async function store(items: readonly Buffer[], body: Buffer, options: StoreOptions): Promise<Stored> {
+  const reading = startReading(items, body, options.event);
+  while (!readSome(reading)) await nextTurn();
+  const { events, indexes, ids, errors, generated } = reading;
+  const { level } = options;
+  const base = { rejected: errors.length, errors, ...(generated ? { ids } : {}) };
   if (events.length === 0) {
     const message = `all items were refused; the first because: ${errors[0]?.message ?? ''}`;
-    return { ack: options.ack, accepted: 0, duplicates: 0, ...base, error: { code: 'ALL_REFUSED', message } };
+    const receipt = { ack: level, accepted: 0, duplicates: 0, ...base, error: { code: 'ALL_REFUSED', message } };
+    return { receipt, appended: [], indexes };
   }
-  if (options.ack === 'accepted') {
+  if (level === 'accepted') {
     offer(options, events);
-    options.onStored();
-    return { ack: 'accepted', accepted: events.length, duplicates: 0, ...base };
+    return { receipt: { ack: level, accepted: events.length, duplicates: 0, ...base }, appended: [], indexes };
   }
   const appended = await append(options, events);
-  options.onStored();
-  const duplicates = appended.reduce((count, each) => count + (each.duplicate ? 1 : 0), 0);
-  const accepted = appended.length - duplicates;
-  if (options.ack === 'durable') return { ack: 'durable', accepted, duplicates, ...base };
-  const { reached, dead } = await committed(options, appended);
-  const died = dead.map((at) => deadLettered(indexes[at]!, appended[at]!));
-  return {
-    ack: reached ? 'committed' : 'durable',
-    accepted,
-    duplicates,
-    ...base,
-    errors: [...errors, ...died].sort((a, b) => a.index - b.index),
-  };
+  let duplicates = 0;
+  for (const { duplicate } of appended) if (duplicate) duplicates++;
+  return { receipt: { ack: level, accepted: appended.length - duplicates, duplicates, ...base }, appended, indexes };
 }
 
-interface ReadItems {
+/** How long a request waits for its pipelines. */
+export interface CommitOptions {
+  readonly settled: Settled;
+  readonly ackTimeoutMs: number;
+  /** Calls that when the client leaves. What was appended stays; nobody waits for the pipeline any more. */
+  readonly onGone: (fn: () => void) => void;
+}
+
+/** Waits until all that was stored is settled, the time is up, the client is gone or the pipeline stops; tells of the dead, where known. */
+export async function whenCommitted({ receipt, appended, indexes }: Stored, options: CommitOptions): Promise<Receipt> {
+  if (appended.length === 0) return { ...receipt, ack: 'committed' };
+  const hows = await settledInTime(appended, options);
+  const dead = appended.flatMap((one, at) => (hows[at] === 'dead' ? [deadLettered(indexes[at]!, one)] : []));
+  const reached = hows.length > 0 && !hows.includes(undefined);
+  const errors = dead.length === 0 ? receipt.errors : [...receipt.errors, ...dead].sort((a, b) => a.index - b.index);
+  return { ...receipt, ack: reached ? 'committed' : 'durable', errors };
+}
+
+async function settledInTime(appended: readonly Appended[], { settled, ackTimeoutMs, onGone }: CommitOptions) {
+  const waits = new AbortController();
+  let over = false;
+  const stop = (): void => {
+    if (!over) waits.abort();
+  };
+  const timer = setTimeout(stop, ackTimeoutMs);
+  onGone(stop);
+  try {
+    return await settled(appended, waits.signal);
+  } catch {
+    return [];
+  } finally {
+    over = true;
+    clearTimeout(timer);
+  }
+}
+
+/** The items of a request, on their way to events. */
+interface Reading {
+  readonly items: readonly Buffer[];
+  readonly texts: BodyText;
+  readonly options: EventOptions;
+  next: number;
   readonly events: NewEvent[];
   /** Of each event, its index among the items. */
   readonly indexes: number[];
   readonly ids: (string | null)[];
   readonly errors: ItemError[];
+  generated: boolean;
 }
 
 /** Bytes read in one turn: about two milliseconds, so that a large request does not hold up the small ones. */
 const bytesPerTurn = 256 * 1024;
 
-async function readAll(items: readonly Buffer[], options: EventOptions): Promise<ReadItems> {
-  const read: ReadItems = { events: [], indexes: [], ids: [], errors: [] };
-  let bytes = 0;
-  for (const [index, item] of items.entries()) {
-    bytes += item.length;
-    if (bytes > bytesPerTurn) {
-      await nextTurn();
-      bytes = item.length;
-    }
-    const { event, refusal } = readEvent(item, index, options);
-    read.ids.push(event?.id ?? null);
-    if (refusal !== undefined) {
-      read.errors.push({ index, ...refusal });
-    } else {
-      read.events.push(event);
-      read.indexes.push(index);
-    }
-  }
-  return read;
+function startReading(items: readonly Buffer[], body: Buffer, options: EventOptions): Reading {
+  return { items, texts: bodyText(body), options, next: 0, events: [], indexes: [], ids: [], errors: [], generated: false };
 }
 
-function offer(options: ReceiveOptions, events: readonly NewEvent[]): void {
+/** Reads what one turn may; true when nothing is left. */
+function readSome(reading: Reading): boolean {
+  const { items, texts, options, events, indexes, ids, errors } = reading;
+  let bytes = 0;
+  for (; reading.next < items.length; reading.next++) {
+    const index = reading.next;
+    const item = items[index]!;
+    bytes += item.length;
+    if (bytes > bytesPerTurn && bytes > item.length) return false;
+    const read = readEvent(item, index, texts, options);
+    if (isRefusal(read)) {
+      ids.push(null);
+      errors.push({ index, code: read.code, message: read.message });
+    } else {
+      ids.push(read.id);
+      events.push(read);
+      indexes.push(index);
+      if (read.generated === true) reading.generated = true;
+    }
+  }
+  return true;
+}
+
+function offer(options: StoreOptions, events: readonly NewEvent[]): void {
   const answer = options.log.offer(options.stream, events);
   if (answer === 'full') throw noRoom('too many events wait for the disk, or the disk is full');
   if (answer === 'closed') throw logClosed();
 }
 
-async function append(options: ReceiveOptions, events: readonly NewEvent[]): Promise<readonly Appended[]> {
+async function append(options: StoreOptions, events: readonly NewEvent[]): Promise<readonly Appended[]> {
   try {
     return (await options.log.append(options.stream, events)).appended;
   } catch (error) {
-    const { code, retryAfterMs } = error as { code?: unknown; retryAfterMs?: number };
-    if (code === 'OVERLOADED') throw noRoom('too many events wait for the disk', retryAfterMs);
-    if (code === 'LOG_FULL') throw diskFull();
-    if (code === 'CLOSED') throw logClosed();
-    if (code === 'ITEM_TOO_LARGE') throw new HttpError(413, 'TOO_MANY_ITEMS', (error as Error).message);
-    if (code === 'LOG_STOPPED')
-      throw overloaded('LOG_STOPPED', `the log takes no more events: ${(error as Error).message}`, 30_000);
-    throw error;
+    throw asHttpError(error);
   }
 }
 
-/** Waits until all are settled, the time is up, the client is gone or the pipeline stops; `dead` holds positions in `appended`. */
-async function committed(options: ReceiveOptions, appended: readonly Appended[]): Promise<{ reached: boolean; dead: number[] }> {
-  const settled = options.settled;
-  const gone = options.signal();
-  const dead: number[] = [];
-  if (settled === undefined) return { reached: false, dead };
-  const waits = new AbortController();
-  setMaxListeners(0, waits.signal);
-  const stop = (): void => waits.abort();
-  const gaveUp = new Promise<false>((resolve) => waits.signal.addEventListener('abort', () => resolve(false), { once: true }));
-  gone.addEventListener('abort', stop, { once: true });
-  const timer = setTimeout(stop, options.ackTimeoutMs);
-  if (gone.aborted) stop();
-  const each = appended.map(async ({ partition, offset }, at) => {
-    if ((await settled(partition, offset, waits.signal)) === 'dead') dead.push(at);
-  });
-  const all = Promise.all(each).then(
-    () => true,
-    () => false,
-  );
-  try {
-    const reached = await Promise.race([all, gaveUp]);
-    return { reached, dead: dead.slice() };
-  } finally {
-    clearTimeout(timer);
-    gone.removeEventListener('abort', stop);
-    // Releases the waits that are left when one of them failed.
-    stop();
-  }
+/** What the log refuses an append with, as it is answered; anything else stays what it is. */
+function asHttpError(error: unknown): unknown {
+  const { code, retryAfterMs } = error as { code?: unknown; retryAfterMs?: number };
+  if (code === 'OVERLOADED') return noRoom('too many events wait for the disk', retryAfterMs);
+  if (code === 'LOG_FULL') return diskFull();
+  if (code === 'CLOSED') return logClosed();
+  if (code === 'ITEM_TOO_LARGE') return new HttpError(413, 'TOO_MANY_ITEMS', (error as Error).message);
+  if (code === 'LOG_STOPPED')
+    return overloaded('LOG_STOPPED', `the log takes no more events: ${(error as Error).message}`, 30_000);
+  return error;
 }
 
 function deadLettered(index: number, appended: Appended): ItemError {

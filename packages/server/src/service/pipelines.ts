@@ -1,6 +1,5 @@
 /** Pipelines: all that a service runs, started together and drained together. */
 
-import { setMaxListeners } from 'node:events';
 import { isDeepStrictEqual } from 'node:util';
 import { SluiceError } from 'sluice';
 import type { Config, PipelineConfig } from '../config/config.js';
@@ -13,8 +12,8 @@ export interface Pipelines {
   /** Those that run now, and those that are being changed. */
   readonly all: readonly Pipeline[];
   /**
-   * Waits until every pipeline that reads a stream has settled a record: `dead` when one of them parked it. `undefined` when none reads it, or
-   * one of them is being changed.
+   * Waits until every pipeline that reads a stream has settled some records: `dead` for each that one of them parked. `undefined` when none reads
+   * it, or one of them is being changed.
    */
   settled(stream: string): Settled | undefined;
   /** What keeps pipelines from delivering, each with its name. */
@@ -150,10 +149,11 @@ export async function startPipelines(
 
 function settledByAll(readers: readonly Pipeline[]): Settled | undefined {
   if (readers.length === 0 || readers.some(({ state }) => state === 'changing')) return undefined;
-  if (readers.length === 1) return (partition, offset, signal) => readers[0]!.consumer.settled(partition, offset, signal);
-  return async (partition, offset, signal) => {
-    setMaxListeners(0, signal);
-    const hows = await Promise.all(readers.map(({ consumer }) => consumer.settled(partition, offset, signal)));
-    return hows.includes('dead') ? 'dead' : 'ok';
+  if (readers.length === 1) return (records, signal) => readers[0]!.consumer.settledAll(records, signal);
+  return async (records, signal) => {
+    const byReader = await Promise.all(readers.map(({ consumer }) => consumer.settledAll(records, signal)));
+    return records.map((_, at) =>
+      byReader.some((hows) => hows[at] === 'dead') ? 'dead' : byReader.every((hows) => hows[at] === 'ok') ? 'ok' : undefined,
+    );
   };
 }

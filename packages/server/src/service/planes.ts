@@ -50,26 +50,18 @@ export async function startPlanes(parts: PlaneParts): Promise<Planes> {
   let { config, streams } = parts;
   let pipelines: Pipelines | undefined;
   let live: Live | undefined;
-  let attach!: Planes['attach'];
-  const attached = new Promise<Pipelines>((resolve) => {
-    attach = (started, itsLive) => {
-      pipelines = started;
-      live = itsLive;
-      resolve(started);
-    };
-  });
   const settledBy =
     (stream: string): Settled =>
-    async (partition, offset, signal) => {
+    async (records, signal) => {
       for (;;) {
-        const settled = (await attached).settled(stream);
-        if (settled !== undefined) return settled(partition, offset, signal);
-        // Its pipeline is being changed; whoever waits gives up by its own time-out.
+        const settled = pipelines?.settled(stream);
+        if (settled !== undefined) return settled(records, signal);
+        // Its pipeline starts, or is being changed; whoever waits gives up by its own time-out.
         await pause(env, signal);
       }
     };
-  const isRead = (stream: string) =>
-    Object.entries(config.pipelines).some(([name, pipeline]) => (pipeline.stream ?? name) === stream);
+  // One wait a stream, made once: each request asks for it.
+  let waits = settledWaits(config, settledBy);
   const ready = () => readiness(pipelines);
   const all = () => pipelines?.all ?? [];
   const callers = createCallers(config.keys);
@@ -78,7 +70,7 @@ export async function startPlanes(parts: PlaneParts): Promise<Planes> {
     ...{ log, callers, admission, version, read, ready, logger, isLogFull },
     ...gatewaySettings(config),
     streams: (stream) => streams.get(stream),
-    settled: (stream) => (isRead(stream) ? settledBy(stream) : undefined),
+    settled: (stream) => waits.get(stream),
   });
   const sources = () => ({
     ...{ log, pipelines: all(), gateway, admission, ready: ready().ok },
@@ -92,10 +84,15 @@ export async function startPlanes(parts: PlaneParts): Promise<Planes> {
       ...config.control,
     });
     return {
-      ...{ gateway, control, attach },
+      ...{ gateway, control },
+      attach(started, itsLive) {
+        pipelines = started;
+        live = itsLive;
+      },
       configure(next, rules) {
         config = next;
         streams = rules;
+        waits = settledWaits(next, settledBy);
         callers.configure(next.keys);
         admission.configure(next.tenants);
         gateway.configure(gatewaySettings(next));
@@ -105,6 +102,12 @@ export async function startPlanes(parts: PlaneParts): Promise<Planes> {
     await gateway.close();
     throw error;
   }
+}
+
+/** Streams that pipelines read, and how to wait for these. */
+function settledWaits({ pipelines }: Config, settledBy: (stream: string) => Settled): ReadonlyMap<string, Settled> {
+  const streams = Object.entries(pipelines).map(([name, { stream = name }]) => stream);
+  return new Map(streams.map((stream) => [stream, settledBy(stream)]));
 }
 
 function gatewaySettings({ gateway }: Config) {

@@ -5,9 +5,9 @@ describe('ack=committed', () => {
   test('waits until every event is settled, the originals of duplicates too', async () => {
     const asked: number[] = [];
     const { post } = await start({
-      settled: () => async (_partition, offset) => {
-        asked.push(offset);
-        return 'ok';
+      settled: () => async (records) => {
+        asked.push(...records.map(({ offset }) => offset));
+        return records.map(() => 'ok');
       },
     });
     await post('{"id":"a"}');
@@ -16,7 +16,9 @@ describe('ack=committed', () => {
   });
 
   test('names the dead by index, and is 207', async () => {
-    const { post } = await start({ settled: () => async (_partition, offset) => (offset === 1 ? 'dead' : 'ok') });
+    const { post } = await start({
+      settled: () => async (records) => records.map(({ offset }) => (offset === 1 ? 'dead' : 'ok')),
+    });
     const answer = await post('bad\n{"id":"a"}\n{"id":"b"}\n', undefined, '?ack=committed');
     expect(answer.status).toBe(207);
     expect(answer.body).toMatchObject({ ack: 'committed', accepted: 2, rejected: 1 });
@@ -27,25 +29,28 @@ describe('ack=committed', () => {
     expect((await post('{"id":"b"}', undefined, '?ack=committed')).status).toBe(207);
   });
 
-  test('after the time-out answers 202 with the level reached, and lets the waits go', async () => {
+  test('after the time-out answers 202 with the level reached, and lets the wait go', async () => {
     let left = 0;
     const { post } = await start({
       ackTimeoutMs: 10,
-      settled: () => (_partition, offset, signal) =>
-        offset === 0
-          ? Promise.resolve('dead')
-          : new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error(`left ${++left}`)))),
+      settled: () => (records, signal) =>
+        new Promise((resolve) =>
+          signal.addEventListener('abort', () => {
+            left++;
+            resolve(records.map(({ offset }) => (offset === 0 ? 'dead' : undefined)));
+          }),
+        ),
     });
     const answer = await post('{"id":"a"}\n{"id":"b"}\n{"id":"c"}', undefined, '?ack=committed');
-    expect([answer.status, answer.body.ack, answer.body.accepted, left]).toEqual([202, 'durable', 3, 2]);
+    expect([answer.status, answer.body.ack, answer.body.accepted, left]).toEqual([202, 'durable', 3, 1]);
     expect(answer.body.errors).toMatchObject([{ index: 0, code: 'DEAD_LETTERED' }]);
   });
 
-  test('a client that leaves lets its waits go, and what it sent stays', async () => {
+  test('a client that leaves lets its wait go, and what it sent stays', async () => {
     const left = signal();
     const waiting = signal();
     const { origin, stored } = await start({
-      settled: () => (_partition, _offset, signal) =>
+      settled: () => (_records, signal) =>
         new Promise((_resolve, reject) => {
           waiting.give();
           signal.addEventListener('abort', () => {

@@ -134,7 +134,7 @@ describe('stopping the intake', () => {
     const { gateway, origin, post } = await start({
       settled: () => () =>
         new Promise((resolve) => {
-          settle = () => resolve('ok');
+          settle = () => resolve(['ok']);
           waiting.give();
         }),
     });

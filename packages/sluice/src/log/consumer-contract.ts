@@ -4,6 +4,7 @@ import type { SluiceError } from '../core/errors.js';
 import type { Tally } from '../core/tally.js';
 import type { ConsumerProblem, PartitionStatus } from './partition-contract.js';
 import type { Lag, StartAt } from './position.js';
+import type { Position } from './record.js';
 import type { SettledHow } from './settled-waiters.js';
 
 /** What a drain reports. */
@@ -53,6 +54,11 @@ export interface Consumer {
    * `CANCELLED` on `signal`.
    */
   settled(partition: number, offset: number, signal: AbortSignal): Promise<SettledHow>;
+  /**
+   * The same for all of some records, in their order, at the cost of one wait: what a request with many events waits for. Where `signal` is
+   * aborted first, `undefined` stands for those that are not settled by then.
+   */
+  settledAll(records: readonly Position[], signal: AbortSignal): Promise<readonly (SettledHow | undefined)[]>;
   status(): ConsumerStatus;
   /** How far the group is behind, in all partitions. */
   lag(): Promise<GroupLag>;

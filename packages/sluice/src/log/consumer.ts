@@ -1,6 +1,6 @@
 /** Consumer: reads the partitions of a stream that its group gives it, batches their records into a sink, and settles them in the log. */
 
-import type { SluiceError } from '../core/errors.js';
+import { failure, type SluiceError } from '../core/errors.js';
 import type { SluiceEvent } from '../core/event.js';
 import { resumeLanes } from '../engine/halts.js';
 import { systemEnv } from '../env/system.js';
@@ -15,8 +15,9 @@ import { checkName } from './limits.js';
 import type { ConsumerProblem, PartitionReader, Readers } from './partition-contract.js';
 import { openPartition } from './partition-reader.js';
 import { createSlot, type PartitionSlot } from './partition-slot.js';
-import type { Lag, StartAt } from './position.js';
+import type { GroupPosition, Lag, StartAt } from './position.js';
 import { holds } from './ranges.js';
+import type { Position } from './record.js';
 import type { SettledHow } from './settled-waiters.js';
 
 /**
@@ -155,19 +156,28 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
   }
 
   async function settled(partition: number, offset: number, signal: AbortSignal): Promise<SettledHow> {
-    // First in line, then look: whatever happens in between is heard.
-    const { told, leave } = members.waiters.wait(partition, offset, signal);
-    const reader = slots.get(partition)?.reader;
-    const isSettled = reader?.state === 'reading' ? reader.isSettled(offset) : await isSettledInLog(partition, offset);
-    if (!isSettled) return told;
-    const how = await Promise.race([told, howSettled(partition, offset)]);
-    leave();
-    return how;
+    const [how] = await settledAll([{ partition, offset }], signal);
+    if (how !== undefined) return how;
+    throw failure('nobody waits for this record any more.', { code: 'CANCELLED', class: 'rejected', cause: signal.reason });
   }
 
-  async function isSettledInLog(partition: number, offset: number): Promise<boolean> {
-    const position = await log.position(group, stream, partition);
-    return position !== undefined && (offset < position.cursor || holds(position.settledAbove, offset));
+  function settledAll(records: readonly Position[], signal: AbortSignal): Promise<readonly (SettledHow | undefined)[]> {
+    // First in line, then look: whatever happens in between is heard.
+    const wait = members.waiters.wait(records, signal);
+    const inLog = new Map<number, Promise<GroupPosition | undefined>>();
+    for (let index = 0; index < records.length; index++) {
+      const { partition, offset } = records[index]!;
+      const reader = slots.get(partition)?.reader;
+      if (reader?.state === 'reading' && !reader.isSettled(offset)) continue;
+      if (reader?.state !== 'reading' && !inLog.has(partition)) inLog.set(partition, log.position(group, stream, partition));
+      const look = async () => {
+        const position = await inLog.get(partition);
+        const isSettled = !inLog.has(partition) || isBehind(position, offset);
+        if (isSettled) wait.tell(index, await howSettled(partition, offset));
+      };
+      look().catch((thrown: unknown) => wait.fail(thrown));
+    }
+    return wait.told;
   }
 
   async function lag(): Promise<GroupLag> {
@@ -272,6 +282,7 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
     group,
     failed,
     settled,
+    settledAll,
     status: statusOf,
     lag,
     pause,
@@ -280,4 +291,8 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
     skipDamage,
     drain: ({ deadlineMs }) => drain(deadlineMs, 'end'),
   };
+}
+
+function isBehind(position: GroupPosition | undefined, offset: number): boolean {
+  return position !== undefined && (offset < position.cursor || holds(position.settledAbove, offset));
 }

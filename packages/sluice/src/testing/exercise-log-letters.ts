@@ -64,7 +64,7 @@ export function exerciseLetters({ name, describe, expect, test, testRestart }: L
         const start = twice.clock.wall();
         const first = { firstFailedAt: start - 9, lastFailedAt: start - 1 };
         await log.settle(await log.claim('g', 's', 0), { dead: records.map((record) => dead(record, 'FIRST', first)) });
-        await log.letters.markRedriven(['g/s/0/0'], start);
+        await log.letters.markRedriven([(await log.letters.get('g/s/0/0'))!], start);
         await twice.clock.advance(60);
         const last = { firstFailedAt: start + 55, lastFailedAt: start + 58 };
         await log.settle(await log.claim('g', 's', 0), { dead: [dead(records[0]!, 'SECOND', last)] });
