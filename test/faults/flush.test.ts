@@ -1,6 +1,5 @@
 /** A disk that fails its flush, or never ends it: real lmdb over a library that makes the syncs of its file fail. */
 
-import { spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openLmdbLog } from '../../packages/sluice/src/lmdb/lmdb-log.js';
 import { bundle } from '../bundle.js';
 import { canCutPower, openWorkshop, type Workshop } from '../torture/crash/build.js';
+import { runToEnd } from './run-to-end.js';
 
 const skip = !canCutPower() && process.env.SLUICE_REQUIRE_TOOLS !== '1';
 
@@ -41,8 +41,8 @@ describe.skipIf(skip)('a flush that goes wrong: needs cc, on Linux', () => {
         POWERCUT_DISK: disk,
         POWERCUT_FAULT: fault,
       };
-      const stdout = await printedBy(program, [store, String(flushTimeoutMs)], env);
-      const told = JSON.parse(stdout) as { durable: number; failures: string[]; readable: number };
+      const { printed } = await runToEnd(program, [store, String(flushTimeoutMs)], env);
+      const told = JSON.parse(printed) as { durable: number; failures: string[]; readable: number };
       expect(told).toMatchObject({
         offered: 'closed',
         stopped: 'LOG_STOPPED',
@@ -60,16 +60,3 @@ describe.skipIf(skip)('a flush that goes wrong: needs cc, on Linux', () => {
     },
   );
 });
-
-/** What a program prints until it ends, however that is. */
-function printedBy(program: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<string> {
-  const child = spawn(process.execPath, [program, ...args], { env, stdio: ['ignore', 'pipe', 'inherit'] });
-  let printed = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    printed += text;
-  });
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', () => resolve(printed));
-  });
-}

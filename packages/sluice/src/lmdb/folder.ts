@@ -22,19 +22,19 @@ import { SluiceError } from '../core/errors.js';
  */
 export function prepareFolder(path: string): void {
   const data = join(path, 'data.mdb');
-  let isStore: boolean;
+  let why: string | undefined;
   try {
     mkdirSync(path, { recursive: true });
     accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
     for (const file of [data, join(path, 'lock.mdb')]) if (existsSync(file)) accessSync(file, constants.R_OK | constants.W_OK);
-    isStore = !existsSync(data) || beginsLikeLmdb(data);
+    if (existsSync(data)) why = whatIsWrong(data);
     // LMDB writes to a new lock file through a map of it: where the disk has no room for that, the kernel ends the process.
     if (!existsSync(join(path, 'lock.mdb')) && freeDiskBytes(path) < newLockBytes)
       throw unwritable(path, 'no space is left on the disk');
   } catch (error) {
     throw error instanceof SluiceError ? error : unwritable(path, error);
   }
-  if (!isStore) throw unreadable(path, `${data} is not a data file of LMDB`);
+  if (why !== undefined) throw unreadable(path, why);
 }
 
 const newLockBytes = 64 << 10;
@@ -48,7 +48,7 @@ export function checkReadable(path: string): void {
   const data = join(path, 'data.mdb');
   let why: string | undefined;
   try {
-    if (!beginsLikeLmdb(data) || statSync(data).size === 0) why = `${data} is not a data file of LMDB`;
+    why = whatIsWrong(data);
   } catch (error) {
     throw unreadable(path, error instanceof Error ? error.message : String(error), error);
   }
@@ -111,13 +111,19 @@ export function unreadable(path: string, why: string, cause?: unknown): SluiceEr
 
 const magic = 0xbeefc0de;
 
-/** Behind the page header, of 24 bytes in lmdb 3 and 16 in older ones, in the byte order of the machine. An empty file is a new store. */
+/** A store gets its name when it is whole, so one that is empty has lost what it held. */
+function whatIsWrong(data: string): string | undefined {
+  if (statSync(data).size === 0) return `${data} is empty`;
+  return beginsLikeLmdb(data) ? undefined : `${data} is not a data file of LMDB`;
+}
+
+/** Behind the page header, of 24 bytes in lmdb 3 and 16 in older ones, in the byte order of the machine. */
 function beginsLikeLmdb(file: string): boolean {
   const head = Buffer.alloc(32);
   const descriptor = openSync(file, 'r');
   try {
-    const bytes = readSync(descriptor, head, 0, head.length, 0);
-    return bytes === 0 || [16, 24].some((at) => head.readUInt32LE(at) === magic || head.readUInt32BE(at) === magic);
+    readSync(descriptor, head, 0, head.length, 0);
+    return [16, 24].some((at) => head.readUInt32LE(at) === magic || head.readUInt32BE(at) === magic);
   } finally {
     closeSync(descriptor);
   }

@@ -19,6 +19,7 @@ import { freeDiskBytes } from './folder.js';
 import { createGroups } from './groups.js';
 import { createInFlightMarks } from './in-flight.js';
 import { ensureStream, streamRow, streamRows, writeStreamRow } from './names.js';
+import { makeStore } from './new-store.js';
 import { createReads, listStreams, offsetAt, rowOf } from './reads.js';
 import { maxRemovedChunks, type Removed, retainPartition } from './retention.js';
 import { openStore, type Trees } from './store.js';
@@ -70,6 +71,7 @@ export function openLmdbLog(options: LmdbLogOptions): Log {
     freeDiskBytes: () => freeDiskBytes(path),
     streamDefaults: defaults,
   };
+  makeStore(path);
   const store = openStore(path, env.clock, atLeast(1, 'flushTimeoutMs', options.flushTimeoutMs ?? 30_000));
   const { trees } = store;
   const listeners = createListeners(env);
