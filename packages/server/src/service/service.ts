@@ -17,6 +17,7 @@ import { type Database, startDatabase } from './database.js';
 import { defineStreams } from './define-streams.js';
 import { createLive, type Live } from './live.js';
 import { watchLogBound } from './log-bound.js';
+import { withTrail } from './log-trail.js';
 import { type Pipelines, startPipelines } from './pipelines.js';
 import { startPlanes } from './planes.js';
 import { createReads } from './reads.js';
@@ -85,7 +86,7 @@ async function start(loaded: Loaded, undo: Undo): Promise<Service> {
   const folder = await takeDataFolder(resolve(base, config.dataDir));
   undo.add(async () => folder.release());
   mkdirSync(join(folder.path, 'log'), { recursive: true, mode: 0o700 });
-  const log = await openLmdbLog({ path: join(folder.path, 'log'), env, ...logOptions(config.log) });
+  const log = withTrail(openLmdbLog({ path: join(folder.path, 'log'), env, ...logOptions(config.log) }), logger);
   undo.add(() => log.close());
   await defineStreams(log, config.streams);
 
