@@ -8,6 +8,7 @@ import { openLmdbLog } from 'sluice/lmdb';
 import { createConsumer } from 'sluice/log';
 import { ledgerSink, postgresSink } from 'sluice/postgres';
 import { startEmbeddedPostgres } from '../packages/server/dist/embedded/postgres.js';
+import { serverCpuMs } from './postgres-server.js';
 import { heading, median, report, rounds } from './support.js';
 
 const rows = 100_000;
@@ -29,7 +30,7 @@ export async function benchPostgresLedger() {
   const server = await startEmbeddedPostgres({ dataDir });
   const pool = new pg.Pool({ connectionString: server.connectionString, max: connections + 1 });
   try {
-    for (const batchRows of [500, 2_000]) await compare(pool, batchRows);
+    for (const batchRows of [500, 2_000]) await compare(pool, server.pid, batchRows);
     await fromLog(pool, join(dataDir, 'log'));
   } finally {
     await pool.end();
@@ -39,11 +40,12 @@ export async function benchPostgresLedger() {
   }
 }
 
-async function compare(pool, batchRows) {
+async function compare(pool, postmaster, batchRows) {
   heading(
     `PostgreSQL 18, ${rows.toLocaleString('en')} rows of six columns in batches of ${batchRows}, ${connections} connections, fsync on`,
   );
   const samples = { 'sink alone': [], 'sink with the ledger': [], 'sink with a conflict rule': [] };
+  const cpuSamples = Object.fromEntries(Object.keys(samples).map((name) => [name, []]));
   for (let round = -1; round < rounds; round++) {
     for (const name of Object.keys(samples)) {
       const records = recordsOf(round * 10 + batchRows);
@@ -56,20 +58,36 @@ async function compare(pool, batchRows) {
       }[name]();
       await pool.query(`drop table if exists bench; create table ${table}`);
       await sink.prepare();
+      // A partition is taken over once, with its first batch.
+      await sink.write(firstRecords(round), contextOf());
+      const cpuBefore = cpuMs(postmaster);
       const startedAt = performance.now();
       await writeAll(sink, records, batchRows);
-      if (round >= 0) samples[name].push((rows * 1000) / (performance.now() - startedAt));
-      await assertRows(pool, rows);
+      if (round >= 0) {
+        samples[name].push((rows * 1000) / (performance.now() - startedAt));
+        cpuSamples[name].push(cpuMs(postmaster) - cpuBefore);
+      }
+      await assertRows(pool, rows + 1);
       await sink.close();
     }
   }
-  report('rows/s', Object.fromEntries(Object.entries(samples).map(([name, values]) => [name, median(values)])), 'sink alone', {
-    higherIsBetter: true,
-  });
+  const medians = (all) => Object.fromEntries(Object.entries(all).map(([name, values]) => [name, median(values)]));
+  report('rows/s', medians(samples), 'sink alone', { higherIsBetter: true });
+  report('ms of CPU, client and server', medians(cpuSamples), 'sink alone');
 }
 
-function recordsOf(salt) {
-  return Array.from({ length: rows }, (_, offset) => ({
+function cpuMs(postmaster) {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000 + serverCpuMs(postmaster);
+}
+
+function firstRecords(salt) {
+  const [record] = recordsOf(salt, 1);
+  return [{ ...record, id: `first-${salt}`, offset: rows }];
+}
+
+function recordsOf(salt, length = rows) {
+  return Array.from({ length }, (_, offset) => ({
     stream: 'events',
     partition: 0,
     offset,
@@ -116,7 +134,7 @@ async function fromLog(pool, path) {
   );
   await pool.query(`drop table if exists bench; create table ${table}`);
   const log = await openLmdbLog({ path });
-  const sink = ledgerSink({ pool, table: 'bench', columns, ledger: { source: 'bench', group: 'bench' } });
+  const sink = ledgerSink({ pool, table: 'bench', columns, ledger: { log, group: 'bench' } });
   await sink.prepare();
   const consumer = await createConsumer({
     log,

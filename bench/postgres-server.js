@@ -1,5 +1,6 @@
 /** A PostgreSQL of its own for a benchmark, with fsync on, and the rows that the benchmarks write. */
 
+import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -40,5 +41,29 @@ export async function withPostgres(connections, use) {
     await server.stop({ deadlineMs: 5_000 });
     await rm(dirname(server.directory), { recursive: true, force: true });
     await rm(dataDir, { recursive: true, force: true });
+  }
+}
+
+/**
+ * CPU time in milliseconds that the living processes of a server have used, for comparisons on a machine with other work; NaN where the kernel does not say.
+ */
+export function serverCpuMs(postmaster) {
+  let ms = 0;
+  try {
+    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) ms += childCpuMs(pid, postmaster);
+  } catch {
+    return Number.NaN;
+  }
+  return ms;
+}
+
+function childCpuMs(pid, parent) {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const [, ppid] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return Number(ppid) === parent ? Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0]) / 1e6 : 0;
+  } catch {
+    // It has ended meanwhile.
+    return 0;
   }
 }

@@ -81,6 +81,10 @@ const meanings: Readonly<Record<string, Meaning>> = {
   },
   KEY_NOT_FOUND: { classes: 'permanent', text: 'The batch answered, and has no value for this key.' },
   KEY_TOO_LONG: { classes: 'rejected', text: 'The key alone would make the URL longer than `maxUrlBytes`.' },
+  LEDGER_AHEAD: {
+    classes: 'blocked',
+    text: 'Not written: the ledger has settled offsets that the log does not have, as after a restore from a backup. The message says what to do.',
+  },
   LEDGER_FENCED: {
     classes: 'blocked',
     text: 'Not written: another owner has taken the partition over. The records are safe in the log.',

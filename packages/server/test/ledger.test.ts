@@ -3,6 +3,7 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import pg from 'pg';
 import type { SluiceError } from 'sluice';
+import { createConsumer, createMemoryLog, type LogRecord } from 'sluice/log';
 import { type LedgerRecord, type LedgerSink, type LedgerSinkOptions, ledgerSink } from 'sluice/postgres';
 import { seededRandom } from 'sluice/testing';
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -73,6 +74,30 @@ describe.each([
         lane: '',
         entries: entries as never,
       });
+    }
+
+    /** A log that says so. */
+    function logAt(place: { epoch: number; cursor: number; end: number }) {
+      const log = {
+        place,
+        id: 'log 1',
+        flushed: async () => {},
+        groups: async () => [
+          {
+            ...log.place,
+            group: 'g',
+            stream: 's',
+            partition: 0,
+            rangesAbove: 0,
+            settledAbove: 0,
+            owned: true,
+            expired: 0,
+            skipped: 0,
+          },
+        ],
+        streams: async () => [{ stream: 's', partition: 0, firstOffset: 0, nextOffset: log.place.end, bytes: 0, oldestAt: null }],
+      };
+      return log;
     }
 
     async function stored(): Promise<number[]> {
@@ -253,12 +278,13 @@ describe.each([
       });
     });
 
-    test('ranges are put together, and below the cursor of the group no gap stays', async () => {
-      let cursor: number | undefined;
-      const sink = sinkOf({ mergeEvery: 4, cursor: async () => cursor });
-      for (const first of [0, 10, 20]) await write(sink, rows(first, first + 8));
-      cursor = 20;
-      await write(sink, rows(30, 39));
+    test('ranges are put together, and no gap stays that the log has settled under this claim', async () => {
+      const log = logAt({ epoch: 1, cursor: 0, end: 1_000 });
+      const under = { epoch: 1 };
+      const sink = sinkOf({ mergeEvery: 4, log });
+      for (const first of [0, 10, 20]) await write(sink, rows(first, first + 8), under);
+      log.place = { epoch: 1, cursor: 20, end: 1_000 };
+      await write(sink, rows(30, 39), under);
       await vi.waitFor(async () =>
         expect(await ledger()).toEqual([
           [0, 28],
@@ -266,31 +292,158 @@ describe.each([
         ]),
       ); // prettier-ignore
       const next = sinkOf();
-      await write(next, rows(0, 40));
+      await write(next, rows(0, 40), { epoch: 2 });
       // 9 and 19 are dead letters of the log: it will not deliver them again.
       expect(await stored()).toEqual([...numbers(0, 40)].filter((n) => n !== 9 && n !== 19));
       expect(sink.stats().mergeProblem).toBeUndefined();
     });
 
+    test('a sink that is closed closes up its last gaps', async () => {
+      const log = logAt({ epoch: 1, cursor: 0, end: 1_000 });
+      const sink = sinkOf({ log });
+      await write(sink, [row(0), row(2), row(4)], { epoch: 1 });
+      log.place = { epoch: 1, cursor: 5, end: 1_000 };
+      await sink.close();
+      expect(await ledger()).toEqual([[0, 4]]);
+    });
+
+    test('a group that is sought ahead and then back delivers what it had jumped over, and nothing twice', async () => {
+      const log = logAt({ epoch: 1, cursor: 0, end: 1_000 });
+      const sink = sinkOf({ mergeEvery: 1, log });
+      await write(sink, rows(0, 9), { epoch: 1 });
+      // The seek has taken place, and what was under way comes in: it is merged with the cursor of the seek.
+      log.place = { epoch: 2, cursor: 500, end: 1_000 };
+      await write(sink, rows(10, 19), { epoch: 1 });
+      log.place = { epoch: 3, cursor: 500, end: 1_000 };
+      await write(sink, rows(500, 509), { epoch: 3 });
+      log.place = { epoch: 3, cursor: 511, end: 1_000 };
+      await write(sink, rows(511, 519), { epoch: 3 });
+      // 510 is a dead letter. Whether the rows that were written meanwhile are in the same range is a matter of moments.
+      await vi.waitFor(async () => expect((await ledger()).find(([first]) => first === 500)![1]).toBeGreaterThan(509));
+      log.place = { epoch: 5, cursor: 0, end: 1_000 };
+      await write(sink, rows(0, 519), { epoch: 5 });
+      expect(await stored()).toEqual([...numbers(0, 509), ...numbers(511, 519)]);
+    });
+
+    test('in a log: exactly what a seek has jumped over is written when the group is sought back (R-125)', async () => {
+      await pool.query('ALTER TABLE events ADD CHECK (n % 10 <> 3)');
+      const log = createMemoryLog();
+      await log.defineStream('s', { retention: { maxAgeMs: 3_600_000 } });
+      await log.append(
+        's',
+        Array.from({ length: 60 }, (_, i) => ({
+          ...{ id: `${i}`, tenant: '_', time: null, receivedAt: 1 },
+          payload: Buffer.from(''),
+        })),
+      );
+      const sink = ledgerSink<LogRecord>({
+        ...{ pool, table: 'events', columns: { n: ({ offset }) => offset } },
+        ledger: { log, group: 'g', mergeEvery: 1 },
+      });
+      const consumer = await createConsumer({ log, stream: 's', group: 'g', sink, maxItems: 4, window: { maxDelayMs: 1 } });
+      const isSettled = () => vi.waitFor(async () => expect((await log.lag('g', 's'))[0]!.items).toBe(0), 20_000);
+      await isSettled();
+      await consumer.seek({ offset: 20 }, 0);
+      await isSettled();
+      const more = Array.from({ length: 40 }, (_, i) => ({
+        id: `m${i}`,
+        tenant: '_',
+        time: null,
+        receivedAt: 1,
+        payload: Buffer.from(''),
+      }));
+      await log.append('s', more.slice(0, 10));
+      await isSettled();
+      await consumer.pause();
+      await log.append('s', more.slice(10, 30));
+      await consumer.seek('end', 0);
+      await consumer.resume();
+      await log.append('s', more.slice(30));
+      await isSettled();
+      const good = (n: number) => n % 10 !== 3;
+      expect(await stored()).toEqual([...numbers(0, 69), ...numbers(90, 99)].filter(good));
+      await consumer.seek('start', 0);
+      await isSettled();
+      await consumer.drain({ deadlineMs: 20_000 });
+      await sink.close();
+      await log.close();
+      expect(await stored()).toEqual(numbers(0, 99).filter(good));
+      expect(sink.stats().mergeProblem).toBeUndefined();
+    });
+
     test('what lies before the first range stays open: a group that began at the end can still be put back', async () => {
-      let cursor = 1_000;
-      const sink = sinkOf({ mergeEvery: 1, cursor: async () => cursor });
-      await write(sink, rows(1_000, 1_008));
-      cursor = 1_010;
-      await write(sink, rows(1_010, 1_019));
-      cursor = 1_020;
+      const log = logAt({ epoch: 1, cursor: 1_000, end: 2_000 });
+      const sink = sinkOf({ mergeEvery: 1, log });
+      await write(sink, rows(1_000, 1_008), { epoch: 1 });
+      log.place = { epoch: 1, cursor: 1_010, end: 2_000 };
+      await write(sink, rows(1_010, 1_019), { epoch: 1 });
       await vi.waitFor(async () => expect((await ledger())[0]).toEqual([1_000, expect.any(Number)]));
-      await write(sink, rows(0, 9));
+      log.place = { epoch: 3, cursor: 0, end: 2_000 };
+      await write(sink, rows(0, 9), { epoch: 3 });
       expect(await stored()).toEqual([...numbers(0, 9), ...numbers(1_000, 1_008), ...numbers(1_010, 1_019)]);
     });
 
     test('a merge that finds no range does nothing', async () => {
       await pool.query('ALTER TABLE events ADD CHECK (n < 0)');
-      const sink = sinkOf({ mergeEvery: 1, cursor: async () => 50 });
-      await write(sink, rows(50, 52));
+      const log = logAt({ epoch: 1, cursor: 0, end: 100 });
+      const sink = sinkOf({ mergeEvery: 1, log });
+      log.place = { epoch: 1, cursor: 50, end: 100 };
+      await write(sink, rows(50, 52), { epoch: 1 });
       await sink.close();
       expect(sink.stats().mergeProblem).toBeUndefined();
       expect(await ledger()).toEqual([]);
+    });
+
+    describe('a log that was restored from a backup', () => {
+      const restored = (end: number, epoch: number) => logAt({ epoch, cursor: 5, end });
+
+      test('and ends before what is settled is refused: none of its new records is taken for a written one', async () => {
+        await write(sinkOf({ log: logAt({ epoch: 4, cursor: 5, end: 20 }) }), rows(0, 19), { epoch: 4 });
+        const log = restored(10, 4);
+        const sink = sinkOf({ log });
+        log.place = { epoch: 5, cursor: 5, end: 10 };
+        await expect(write(sink, rows(5, 9), { epoch: 5 })).rejects.toMatchObject({
+          code: 'LEDGER_AHEAD',
+          class: 'blocked',
+          message: expect.stringMatching(/partition 0 of s up to offset 19 .* ends at 10\. .*restored from a backup/),
+        });
+        // Appended since: the end of the log says nothing any more.
+        log.place = { epoch: 5, cursor: 5, end: 40 };
+        await expect(write(sink, rows(10, 30), { epoch: 5 })).rejects.toMatchObject({ code: 'LEDGER_AHEAD' });
+        expect(await stored()).toEqual(numbers(0, 19));
+      });
+
+      test('is told by its claims too, and goes on once the ledger is put back by the statement in the message', async () => {
+        await write(sinkOf({ log: logAt({ epoch: 9, cursor: 5, end: 20 }) }), rows(0, 19), { epoch: 9 });
+        const log = restored(10, 6);
+        const sink = sinkOf({ log });
+        log.place = { epoch: 7, cursor: 5, end: 30 };
+        const problem: SluiceError = await write(sink, rows(5, 9), { epoch: 7 }).then(
+          () => expect.fail('it was written'),
+          (thrown) => thrown,
+        );
+        expect(problem).toMatchObject({ code: 'LEDGER_AHEAD', class: 'blocked' });
+        await pool.query(problem.message.split('run: ')[1]!);
+        expect(await ledger()).toEqual([[0, 9]]);
+        await write(sink, rows(5, 24), { epoch: 7 });
+        expect(await stored()).toEqual([...numbers(0, 9), ...numbers(10, 24), ...numbers(10, 19)].sort((a, b) => a - b));
+      });
+
+      test('is not mistaken for one that grows under several sinks, whose later claims come in this process', async () => {
+        const log = logAt({ epoch: 1, cursor: 0, end: 10 });
+        const [one, other] = [sinkOf({ log }), sinkOf({ log })];
+        log.place = { epoch: 2, cursor: 10, end: 30 };
+        await write(one, rows(0, 29), { epoch: 2 });
+        log.place = { epoch: 3, cursor: 30, end: 40 };
+        await write(other, rows(30, 39), { epoch: 3 });
+        expect(await stored()).toEqual(numbers(0, 39));
+      });
+
+      test('a consumer that was fenced is told so, and not that its log is old', async () => {
+        await write(sinkOf({ log: logAt({ epoch: 4, cursor: 0, end: 20 }) }), rows(0, 9), { epoch: 4 });
+        const late = sinkOf({ log: logAt({ epoch: 4, cursor: 10, end: 20 }) });
+        await expect(write(late, rows(10, 19), { epoch: 3 })).rejects.toMatchObject({ code: 'LEDGER_FENCED' });
+      });
     });
 
     test('starts while somebody reads the view, and where the role may not make tables but all are there', async () => {

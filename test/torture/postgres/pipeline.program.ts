@@ -58,7 +58,7 @@ async function main(order: PipelineOrder): Promise<void> {
   const sink =
     order.ledger === false
       ? postgresSink<LogRecord>(target)
-      : ledgerSink<LogRecord>({ ...target, ledger: { source: 'torture', group: 'g', mergeEvery: 3 } });
+      : ledgerSink<LogRecord>({ ...target, ledger: { log, group: 'g', mergeEvery: 3 } });
   const consumer = await createConsumer({
     log,
     stream: 'events',

@@ -27,14 +27,19 @@ export function countOf(ranges: readonly OffsetRange[]): number {
 
 /** Whether ascending, disjoint ranges hold an offset. */
 export function holds(ranges: readonly OffsetRange[], offset: number): boolean {
+  return holdsAny(ranges, offset, offset);
+}
+
+/** Whether ascending, disjoint ranges hold an offset from `first` to `last`, both included. */
+export function holdsAny(ranges: readonly OffsetRange[], first: number, last: number): boolean {
   let low = 0;
   let high = ranges.length;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if (ranges[middle]!.last < offset) low = middle + 1;
+    if (ranges[middle]!.last < first) low = middle + 1;
     else high = middle;
   }
-  return low < ranges.length && ranges[low]!.first <= offset;
+  return low < ranges.length && ranges[low]!.first <= last;
 }
 
 /** What of a range a position has not settled. */

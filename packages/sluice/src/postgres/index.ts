@@ -3,12 +3,13 @@
 export { classifyPostgresError } from './classify.js';
 export {
   type LedgerOptions,
-  type LedgerRecord,
   type LedgerSink,
   type LedgerSinkOptions,
   type LedgerStats,
   ledgerSink,
 } from './ledger.js';
+export type { LedgerRecord } from './ledger-batch.js';
+export type { LedgerLog } from './ledger-log.js';
 export type {
   BeforeCommit,
   CommittingBatch,

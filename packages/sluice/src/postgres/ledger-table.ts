@@ -76,11 +76,12 @@ CREATE OR REPLACE FUNCTION ${settle}(of int, under bigint, first bigint[], last 
 BEGIN
   -- In a statement of its own: what reads the epoch must see whoever held the lock before.
   PERFORM pg_advisory_xact_lock_shared(${lockClass}, of);
-  IF (SELECT h.epoch FROM ${heads} h WHERE h.id = of) IS DISTINCT FROM under THEN
+  INSERT INTO ${ranges} (head, epoch, span)
+  SELECT h.id, h.epoch, int8range((of::bigint << ${offsetBits}) + r.f, (of::bigint << ${offsetBits}) + r.l + 1)
+  FROM ${heads} h, unnest(first, last) AS r(f, l) WHERE h.id = of AND h.epoch = under;
+  IF NOT FOUND THEN
     RAISE EXCEPTION 'epoch % of head % is over', under, of USING ERRCODE = 'object_not_in_prerequisite_state', CONSTRAINT = '${fenced}';
   END IF;
-  INSERT INTO ${ranges} (head, epoch, span)
-  SELECT of, under, int8range((of::bigint << ${offsetBits}) + f, (of::bigint << ${offsetBits}) + l + 1) FROM unnest(first, last) AS r(f, l);
 END
 $sluice$`;
 }
@@ -107,10 +108,17 @@ export function lockHead(head: number): string {
   return `SELECT pg_advisory_xact_lock(${lockClass}, ${head})`;
 }
 
-/** Takes a head over: the next epoch, or the one given. Parameters: head, epoch or null. No row: a later epoch has it. */
+/** Takes a head over: the next epoch, or the one given; answers the one before too. Parameters: head, epoch or null. No row: a later epoch has it. */
 export function takeOverStatement({ heads }: LedgerTables): string {
-  return `UPDATE ${heads} SET epoch = coalesce($2::bigint, epoch + 1)
-    WHERE id = $1 AND ($2::bigint IS NULL OR epoch <= $2::bigint) RETURNING epoch::float8`;
+  return `UPDATE ${heads} h SET epoch = coalesce($2::bigint, h.epoch + 1)
+    FROM (SELECT id, epoch FROM ${heads} WHERE id = $1 FOR UPDATE) was
+    WHERE h.id = was.id AND ($2::bigint IS NULL OR h.epoch <= $2::bigint) RETURNING h.epoch::float8, was.epoch::float8 AS before`;
+}
+
+/** Forgets what a head has settled from an offset on, and its epoch: for people, once a log was restored from a backup. */
+export function rewindText({ ranges, heads }: LedgerTables, head: number, end: number): string {
+  const from = `(${head}::bigint << ${offsetBits}) + ${end}`;
+  return `WITH gone AS (DELETE FROM ${ranges} WHERE span && int8range(${from}, ${head + 1}::bigint << ${offsetBits}) RETURNING *), kept AS (INSERT INTO ${ranges} SELECT head, epoch, int8range(lower(span), ${from}) FROM gone WHERE lower(span) < ${from}) UPDATE ${heads} SET epoch = 0 WHERE id = ${head};`;
 }
 
 /** The settled ranges of a head that touch the given one, ascending. */
@@ -132,19 +140,17 @@ export function settleText({ settle }: LedgerTables, head: number, epoch: number
 }
 
 /**
- * Puts the ranges of a head together, with all offsets between the first of them and `cursor`: what of these is not there was refused, and will not be
- * delivered again. What lies before the first was never delivered here, as by a group that began at the end: a seek may yet bring it. One
+ * Puts the ranges of a head together, with those offsets, which the log has settled: what of these is not there was refused, or filtered out. One
  * transaction, which leaves the work to another one that is at it.
  */
-export function mergeText({ ranges }: LedgerTables, head: number, cursor: number): string {
-  const base = `(${head}::bigint << ${offsetBits})`;
-  const below = cursor === 0 ? '' : `UNION ALL SELECT int8range(f.first, greatest(f.first, ${base} + ${cursor})) FROM f`;
+export function mergeText({ ranges }: LedgerTables, head: number, settled: SettledRange): string {
+  const more = settled.last < settled.first ? '' : `UNION ALL SELECT ${spanOf(head, settled)}`;
   return `DO $sluice$ BEGIN
   IF NOT pg_try_advisory_xact_lock(${lockClass + 1}, ${head}) THEN RETURN; END IF;
   WITH gone AS (DELETE FROM ${ranges} WHERE span && ${wholeSpan(head)} RETURNING span, epoch),
-  f AS (SELECT min(lower(span)) AS first, max(epoch) AS epoch FROM gone HAVING count(*) > 0)
+  latest AS (SELECT max(epoch) AS epoch FROM gone HAVING count(*) > 0)
   INSERT INTO ${ranges} (head, epoch, span)
-  SELECT ${head}, (SELECT epoch FROM f), unnest(range_agg(span)) FROM (SELECT span FROM gone ${below}) r;
+  SELECT ${head}, latest.epoch, unnest(range_agg(r.span)) FROM latest, (SELECT span FROM gone ${more}) r GROUP BY latest.epoch;
 END $sluice$`;
 }
 

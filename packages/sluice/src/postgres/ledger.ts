@@ -5,34 +5,30 @@ import type { SinkAnswer, SinkContext } from '../core/dispatcher.js';
 import { failure, invalidOption, type SluiceError } from '../core/errors.js';
 import { checkNames, numberOption } from '../core/options.js';
 import { systemEnv } from '../env/system.js';
-import { fencedFailure, type LedgerHead, type LedgerHeads, ledgerHeads } from './ledger-heads.js';
-import { type LedgerTables, ledgerTables, type SettledRange } from './ledger-table.js';
+import { type LedgerBatch, type LedgerRecord, ledgerBatch } from './ledger-batch.js';
+import { fencedFailure, ledgerHeads } from './ledger-heads.js';
+import { type LedgerLog, ledgerPlaces } from './ledger-log.js';
+import { type LedgerTables, ledgerTables } from './ledger-table.js';
 import type { CommittingBatch, PostgresSinkOptions } from './options.js';
 import { type PostgresSink, type PostgresSinkStats, postgresSink } from './sink.js';
-
-/** What the ledger must know of a record; those of a log have it. */
-export interface LedgerRecord {
-  readonly stream: string;
-  readonly partition: number;
-  readonly offset: number;
-}
 
 /** Whose ledger it is. */
 export interface LedgerOptions {
   /**
-   * Names the log for good, such as a UUID that lies in its folder: offsets mean something in one log only. Another log under the same name would
-   * have its first records skipped. 1 to 200 characters.
+   * The log that the records come from. By it the ledger tells dead letters, which it closes up, from what a seek has jumped over, which is still to be
+   * written; and notices a log that is older than the ledger, such as one restored from a backup (`LEDGER_AHEAD`). Default none: each dead letter
+   * leaves a gap for good.
    */
-  readonly source: string;
+  readonly log?: LedgerLog;
+  /**
+   * Names the log for good: offsets mean something in one log only. Another log under the same name would have its first records skipped.
+   * 1 to 200 characters. Default: the id of `log`.
+   */
+  readonly source?: string;
   /** The consumer group. */
   readonly group: string;
   /** Its table, `ledger` or `schema.ledger`, made where it is absent; a table of heads and a view for people are named after it. Default `'sluice_ledger'`. */
   readonly table?: string;
-  /**
-   * How far the group has come in the log, on disk: `undefined` where that is not known. All below is one range of the ledger from then on. Without it
-   * each dead letter leaves a gap for good. Default none.
-   */
-  readonly cursor?: (stream: string, partition: number) => Promise<number | undefined>;
   /** Batches after which ranges are put together, 1 or more. Default 500. */
   readonly mergeEvery?: number;
 }
@@ -73,24 +69,29 @@ export interface LedgerSink<T> extends Omit<PostgresSink<T>, 'writeWithin' | 'st
  * And what is noted: only rows that are in. A record that the server refuses is not settled here but by its consumer, in the log, with its
  * dead letter in the same transaction; a crash in between has it refused once more.
  *
+ * With `log`, a log that ends before what the ledger holds is refused (`LEDGER_AHEAD`, class blocked): it was restored from a backup, and its new
+ * records would be taken for written ones.
+ *
  * Needs PostgreSQL 14 or later. A group that is put back by a seek gets nothing written twice: to write again, use another `group` or `source`.
  *
  * @throws SluiceError `INVALID_OPTION`
  *
  * @example
- * const sink = ledgerSink<LogRecord>({ pool, table: 'events', columns, ledger: { source: log.id, group: 'postgres' } });
+ * const sink = ledgerSink<LogRecord>({ pool, table: 'events', columns, ledger: { log, group: 'postgres' } });
  * await createConsumer({ log, stream: 'events', group: 'postgres', sink });
  */
 export function ledgerSink<T extends LedgerRecord>(options: LedgerSinkOptions<T>): LedgerSink<T> {
   const { ledger, ...sinkOptions } = options;
-  checkLedger(ledger);
+  const source = checkLedger(ledger);
   const env = options.env ?? systemEnv();
   const mergeEvery = numberOption('ledgerSink.ledger.mergeEvery', ledger.mergeEvery, 500, { least: 1, whole: true });
   const pool = options.pool ?? ownPool(options);
   const tables = ledgerTables(ledger.table ?? 'sluice_ledger');
-  const heads = ledgerHeads(pool, tables, { source: ledger.source, group: ledger.group }, env);
+  const { group } = ledger;
+  const places = ledger.log === undefined ? undefined : ledgerPlaces(ledger.log, group);
+  const heads = ledgerHeads(pool, tables, { source, group, places }, env);
   const closing = new AbortController();
-  const underWay = new WeakMap<SinkContext, Write<T>>();
+  const underWay = new WeakMap<SinkContext, LedgerBatch<T>>();
   const { connectionString: _unused, maxConnections: _pooled, ...rest } = sinkOptions;
   const inner = postgresSink<T>({
     ...(rest as PostgresSinkOptions<T>),
@@ -106,6 +107,7 @@ export function ledgerSink<T extends LedgerRecord>(options: LedgerSinkOptions<T>
   let resolved = 0;
   let mergeProblem: SluiceError | undefined;
   let merging = Promise.resolve();
+  let closed: Promise<void> | undefined;
 
   function prepare(): Promise<void> {
     prepared ??= Promise.all([heads.prepare(closing.signal), inner.prepare()]).then(
@@ -120,7 +122,7 @@ export function ledgerSink<T extends LedgerRecord>(options: LedgerSinkOptions<T>
 
   async function write(items: readonly T[], context: SinkContext): Promise<SinkAnswer<void>> {
     await prepare();
-    const work = await beginWrite(heads, items, context);
+    const work = await ledgerBatch(heads, items, context);
     for (;;) {
       const left = work.unsettled();
       if (left.length === 0) {
@@ -149,22 +151,32 @@ export function ledgerSink<T extends LedgerRecord>(options: LedgerSinkOptions<T>
     }
   }
 
-  function mergeNow(work: Write<T>): void {
+  function mergeNow(): Promise<void> {
     batches = 0;
     merging = merging.then(async () => {
       try {
-        for (const { head } of work.parts)
-          await head.merge((await ledger.cursor?.(head.stream, head.partition)) ?? 0, closing.signal);
+        await heads.merge(closing.signal);
         mergeProblem = undefined;
       } catch (thrown) {
         if (!closing.signal.aborted) mergeProblem = thrown as SluiceError;
       }
     });
+    return merging;
   }
 
-  function note({ items, failures }: CommittingBatch<T>, work: Write<T>): string {
-    if (++batches >= mergeEvery) mergeNow(work);
+  function note({ items, failures }: CommittingBatch<T>, work: LedgerBatch<T>): string {
+    if (++batches >= mergeEvery) void mergeNow();
     return work.settleText(failures === undefined ? items : items.filter((_, index) => failures[index] === undefined));
+  }
+
+  async function close(): Promise<void> {
+    await inner.close();
+    // Dead letters can be told from what a seek jumps over only under the claim that they were parked under: later is too late.
+    const cancel = env.clock.after(lastMergeMs, () => closing.abort());
+    await mergeNow();
+    cancel();
+    closing.abort();
+    if (options.pool === undefined && !pool.ending) await pool.end();
   }
 
   return {
@@ -173,22 +185,26 @@ export function ledgerSink<T extends LedgerRecord>(options: LedgerSinkOptions<T>
     prepare,
     write,
     stats: () => ({ ...inner.stats(), skipped, resolved, mergeProblem }),
-    async close() {
-      await inner.close();
-      closing.abort();
-      await merging;
-      if (options.pool === undefined && !pool.ending) await pool.end();
+    close() {
+      closed ??= close();
+      return closed;
     },
   };
 }
 
-function checkLedger(ledger: LedgerOptions): void {
-  checkNames('ledgerSink.ledger', ledger, ['source', 'group', 'table', 'cursor', 'mergeEvery']);
-  for (const name of ['source', 'group'] as const) {
-    const value: unknown = ledger[name];
-    if (typeof value !== 'string' || value === '' || value.length > 200)
-      throw invalidOption(`ledgerSink.ledger.${name} must be text of 1 to 200 characters`);
+/** How long the end of a sink may put ranges together, in milliseconds. */
+const lastMergeMs = 2_000;
+
+function checkLedger(ledger: LedgerOptions): string {
+  checkNames('ledgerSink.ledger', ledger, ['log', 'source', 'group', 'table', 'mergeEvery']);
+  const { log, source = log?.id, group } = ledger;
+  for (const [name, value] of Object.entries({ source, group })) {
+    if (typeof value === 'string' && value !== '' && value.length <= 200) continue;
+    throw invalidOption(
+      `ledgerSink.ledger.${name} must be text of 1 to 200 characters${name === 'source' ? ', or give the log' : ''}`,
+    );
   }
+  return source!;
 }
 
 function ownPool<T extends LedgerRecord>({ connectionString, maxConnections }: LedgerSinkOptions<T>): Pool {
@@ -203,74 +219,6 @@ function ownPool<T extends LedgerRecord>({ connectionString, maxConnections }: L
     keepAlive: true,
     fallback_application_name: 'sluice',
   });
-}
-
-/** A batch, by partitions. */
-interface Write<T> {
-  readonly parts: readonly Part[];
-  /** The indexes of what the ledger was not seen to hold. */
-  unsettled(): number[];
-  refresh(signal: AbortSignal): Promise<void>;
-  /** SQL that settles what is written; empty when that is nothing. */
-  settleText(written: readonly T[]): string;
-}
-
-/** What of a batch lies in one partition. */
-interface Part {
-  readonly head: LedgerHead;
-  readonly span: SettledRange;
-}
-
-async function beginWrite<T extends LedgerRecord>(
-  heads: LedgerHeads,
-  items: readonly T[],
-  context: SinkContext,
-): Promise<Write<T>> {
-  const parts: Part[] = [];
-  for (const { stream, partition, epoch, first, last } of spansOf(items, context)) {
-    parts.push({ head: await heads.head(stream, partition, epoch, context.signal), span: { first, last } });
-  }
-  // Most batches are of one partition: then nobody is looked for.
-  const headOf = ({ stream, partition }: T): LedgerHead =>
-    (parts.length === 1 ? parts[0]! : parts.find(({ head }) => head.partition === partition && head.stream === stream)!).head;
-  return {
-    parts,
-    unsettled() {
-      const left: number[] = [];
-      for (let i = 0; i < items.length; i++) if (!headOf(items[i]!).isSettled(items[i]!.offset)) left.push(i);
-      return left;
-    },
-    async refresh(signal) {
-      for (const { head, span } of parts) await head.refresh(span, signal);
-    },
-    settleText(written) {
-      const texts = parts.map(({ head }) => {
-        const offsets = (parts.length === 1 ? written : written.filter((record) => headOf(record) === head)).map(
-          ({ offset }) => offset,
-        );
-        return offsets.length === 0 ? '' : head.settleText(rangesOf(offsets));
-      });
-      return texts.filter((text) => text !== '').join('; ');
-    },
-  };
-}
-
-/** The partitions of a batch, each with its first and last offset. */
-function spansOf(items: readonly LedgerRecord[], context: SinkContext) {
-  const spans: { stream: string; partition: number; epoch: number | undefined; first: number; last: number }[] = [];
-  let span: (typeof spans)[number] | undefined;
-  items.forEach(({ stream, partition, offset }, index) => {
-    if (span?.partition !== partition || span.stream !== stream) {
-      span = spans.find((one) => one.partition === partition && one.stream === stream);
-      if (span === undefined) {
-        span = { stream, partition, epoch: epochAt(context, index), first: offset, last: offset };
-        spans.push(span);
-      }
-    }
-    span.first = Math.min(span.first, offset);
-    span.last = Math.max(span.last, offset);
-  });
-  return spans;
 }
 
 /** The constraint that PostgreSQL names in the error beneath. */
@@ -290,24 +238,6 @@ function isOfLedger(thrown: unknown, { ranges, settle }: LedgerTables): boolean 
 
 function blocked({ message, code, cause }: SluiceError): SluiceError {
   return failure(`the ledger cannot be written: ${message}`, { code, class: 'blocked', cause });
-}
-
-/** Whose claim the record was read under, where the consumer says so. */
-function epochAt(context: SinkContext, index: number): number | undefined {
-  const { epoch } = (context.entries[index] ?? {}) as { readonly epoch?: unknown };
-  return typeof epoch === 'number' ? epoch : undefined;
-}
-
-/** Offsets, which mostly come in order, as ranges. */
-function rangesOf(offsets: number[]): SettledRange[] {
-  const ranges: { first: number; last: number }[] = [];
-  const isAscending = offsets.every((offset, i) => i === 0 || offsets[i - 1]! < offset);
-  for (const offset of isAscending ? offsets : offsets.sort((a, b) => a - b)) {
-    const before = ranges.at(-1);
-    if (before?.last === offset - 1) before.last = offset;
-    else ranges.push({ first: offset, last: offset });
-  }
-  return ranges;
 }
 
 /** Each write gets a context of its own: by it the hook finds what belongs to it. */

@@ -69,8 +69,7 @@ export function postgresTable(
     ...(conflict === undefined ? {} : { conflict: conflict as PostgresSinkOptions<Outgoing>['conflict'] & object }),
   };
   if (!effectivelyOnce) return postgresSink<Outgoing>(options);
-  const cursor = async (stream: string, partition: number) => (await log.position(group, stream, partition))?.cursor;
-  return ledgerSink<Outgoing>({ ...options, ledger: { source: log.id, group, cursor } });
+  return ledgerSink<Outgoing>({ ...options, ledger: { log, group } });
 }
 
 function columnOf(column: string | { readonly from: string; readonly type?: string | undefined }): PostgresColumn<Outgoing> {
