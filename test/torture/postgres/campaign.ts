@@ -65,6 +65,7 @@ export async function killAtRandom(
   await fresh(server);
   const base = { log: join(ground.folder, `log-${seed}`), connectionString: server.connectionString };
   const acknowledged: string[] = [];
+  const startedAt = performance.now();
   let serverKills = 0;
   for (let kill = 0; kill < kills; kill++) {
     const child = launch(ground, { ...base, mode: 'append', prefix: `k${kill}` });
@@ -83,7 +84,8 @@ export async function killAtRandom(
     await child.ended;
     acknowledged.push(...child.printed().flatMap((line) => line.split(' ')));
     await server.ensureRunning();
-    if ((kill + 1) % 20 === 0) tell(`${kill + 1} kills, ${acknowledged.length} events acknowledged`);
+    if ((kill + 1) % 20 === 0)
+      tell(`${kill + 1} kills, ${rateSince(startedAt, kill + 1)}; ${acknowledged.length} events acknowledged`);
   }
   const end = await finish(ground, { ...base, mode: 'finish', prefix: '' });
   return { ...(await count(server, end, acknowledged)), processKills: kills, serverKills };
@@ -140,9 +142,10 @@ export async function torturePostgres(
   const ground = await prepareGround(root);
   try {
     tell(`postgres, seed ${seed}: ${kills} kills`);
+    const startedAt = performance.now();
     const { problems, serverKills, acknowledged, rows, letters } = await killAtRandom(ground, seed, kills, tell);
     tell(
-      `${acknowledged} events acknowledged; the server was killed ${serverKills} times; ${rows} rows, ${letters} dead letters`,
+      `${acknowledged} events acknowledged; the server was killed ${serverKills} times; ${rows} rows, ${letters} dead letters; with the end of it ${rateSince(startedAt, kills)}`,
     );
     const steps = await dieAtSteps(ground);
     tell(`a death at each of ${steps.deaths} steps`);
@@ -150,6 +153,11 @@ export async function torturePostgres(
   } finally {
     await ground.clear();
   }
+}
+
+function rateSince(startedAt: number, kills: number): string {
+  const minutes = (performance.now() - startedAt) / 60_000;
+  return `${(kills / minutes).toFixed(1)} a minute`;
 }
 
 async function fresh(server: EmbeddedPostgres): Promise<void> {
