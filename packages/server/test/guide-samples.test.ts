@@ -16,7 +16,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-describe.each(['docs/guide/configuration.md', 'docs/guide/pipelines.md', 'README.md'])('%s', (page) => {
+describe.each(['docs/guide/configuration.md', 'docs/guide/pipelines.md', 'docs/guide/outbox.md', 'README.md'])('%s', (page) => {
   const text = readFileSync(join(root, page), 'utf8');
   const samples = [...text.matchAll(/```(yaml|ts)\n([\s\S]*?)```/g)]
     .map(([, form, sample]) => ({ form: form!, sample: sample! }))

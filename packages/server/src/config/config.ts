@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { controlSchema, gatewaySchema, keySchema, readsSchema, tenantSchema } from './gateway-schema.js';
 import { milliseconds, name } from './numbers.js';
+import { outboxSchema } from './outbox-schema.js';
 import { pipelineSchema } from './pipeline-schema.js';
 import { logSchema, streamSchema } from './stream-schema.js';
 
@@ -33,6 +34,8 @@ export const configSchema = z.strictObject({
   tenants: z.record(z.union([name, z.literal('*')]), tenantSchema).default({}),
   /** How streams are kept. A stream that is not listed is made when its first event comes, with the defaults. */
   streams: names(streamSchema).default({}),
+  /** Tables of PostgreSQL that your transactions write events to, relayed into the log. Default none. */
+  outboxes: names(outboxSchema).default({}),
   /** Where streams go. Default: the stream events into the table events. */
   pipelines: names(pipelineSchema).default(() => ({ events: pipelineSchema.parse({ sink: { type: 'postgres' } }) })),
 });

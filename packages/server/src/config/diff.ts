@@ -23,6 +23,7 @@ const fixed = [
   /^gateway\.(host|port|requestTimeoutMs)$/,
   /^(control|reads)(\.|$)/,
   /^log\./,
+  /^outboxes(\.|$)/,
   /^streams\.[^.]+\.partitions$/,
 ];
 

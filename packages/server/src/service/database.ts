@@ -6,7 +6,7 @@ import type { AlarmLogger } from './alarms.js';
 
 /** A PostgreSQL to write to. */
 export interface Database {
-  /** `undefined`: there is none, since no pipeline needed one at the start. */
+  /** `undefined`: there is none, since nothing needed one at the start. */
   readonly url: string | undefined;
   readonly embedded: boolean;
   /** Starts it again if it is ours and has died. Called whenever it cannot be reached. */
@@ -23,11 +23,11 @@ export interface Database {
  * @throws SluiceError what the embedded PostgreSQL cannot start for.
  */
 export async function startDatabase(
-  { database: url, pipelines }: Config,
+  { database: url, pipelines, outboxes }: Config,
   dataDir: string,
   logger: AlarmLogger,
 ): Promise<Database> {
-  if (url !== undefined || !isNeeded(pipelines)) {
+  if (url !== undefined || !isNeeded(pipelines, outboxes)) {
     return { url, embedded: false, revive: () => {}, stop: async () => {}, kill: () => {} };
   }
   const server = await startEmbeddedPostgres({ dataDir });
@@ -51,8 +51,9 @@ export async function startDatabase(
   };
 }
 
-/** A sink of PostgreSQL that names no server of its own. */
-function isNeeded(pipelines: Config['pipelines']): boolean {
+/** A sink of PostgreSQL, or an outbox, that names no server of its own. */
+function isNeeded(pipelines: Config['pipelines'], outboxes: Config['outboxes']): boolean {
+  if (Object.values(outboxes).some(({ url }) => url === undefined)) return true;
   return Object.values(pipelines).some(({ sink, branches }) =>
     [sink, ...Object.values(branches)].some((one) => one.type === 'postgres' && one.url === undefined),
   );

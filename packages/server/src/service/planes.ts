@@ -11,6 +11,7 @@ import { createGateway, type Gateway, type GatewayLogger, type Readiness } from 
 import type { ReadKeys } from '../gateway/read.js';
 import type { Settled } from '../gateway/receive.js';
 import type { Metrics } from '../metrics/metrics.js';
+import type { Outboxes } from '../outboxes/outboxes.js';
 import { version } from '../version.js';
 import type { Live } from './live.js';
 import type { Pipelines } from './pipelines.js';
@@ -34,8 +35,8 @@ export interface PlaneParts {
 export interface Planes {
   readonly gateway: Gateway;
   readonly control: Control;
-  /** Tells them of the pipelines: until then `ack=committed` waits, and they are not ready. */
-  attach(pipelines: Pipelines, live: Live): void;
+  /** Tells them of the pipelines and outboxes: until then `ack=committed` waits, and they are not ready. */
+  attach(pipelines: Pipelines, outboxes: Outboxes, live: Live): void;
   /** Takes other limits, keys, tenants and stream rules from now on. */
   configure(config: Config, rules: ReadonlyMap<string, StreamRules>): void;
 }
@@ -49,6 +50,7 @@ export async function startPlanes(parts: PlaneParts): Promise<Planes> {
   const { log, metrics, logger, read, drain, isLogFull, env } = parts;
   let { config, streams } = parts;
   let pipelines: Pipelines | undefined;
+  let outboxes: Outboxes | undefined;
   let live: Live | undefined;
   const settledBy =
     (stream: string): Settled =>
@@ -62,7 +64,7 @@ export async function startPlanes(parts: PlaneParts): Promise<Planes> {
     };
   // One wait a stream, made once: each request asks for it.
   let waits = settledWaits(config, settledBy);
-  const ready = () => readiness(pipelines);
+  const ready = () => readiness(pipelines, outboxes);
   const all = () => pipelines?.all ?? [];
   const callers = createCallers(config.keys);
   const admission = createAdmission({ tenants: config.tenants, maxHeldItems: config.log.maxHeldItems, clock: env.clock });
@@ -85,8 +87,9 @@ export async function startPlanes(parts: PlaneParts): Promise<Planes> {
     });
     return {
       ...{ gateway, control },
-      attach(started, itsLive) {
+      attach(started, itsOutboxes, itsLive) {
         pipelines = started;
+        outboxes = itsOutboxes;
         live = itsLive;
       },
       configure(next, rules) {
@@ -132,7 +135,8 @@ function pause({ clock }: Env, signal: AbortSignal): Promise<void> {
   });
 }
 
-function readiness(pipelines: Pipelines | undefined): Readiness {
+function readiness(pipelines: Pipelines | undefined, outboxes: Outboxes | undefined): Readiness {
   const problems = pipelines === undefined ? ['the pipelines have not started yet'] : pipelines.problems();
-  return { ok: problems.length === 0, reasons: problems.map((problem) => `${problem}; events are kept in the log`) };
+  const reasons = [...problems.map((problem) => `${problem}; events are kept in the log`), ...(outboxes?.problems() ?? [])];
+  return { ok: reasons.length === 0, reasons };
 }

@@ -10,6 +10,7 @@ import { startBackend } from '../backend/backend.js';
 import type { Config } from '../config/config.js';
 import type { Loaded } from '../config/load.js';
 import { createMetrics } from '../metrics/metrics.js';
+import { startOutboxes } from '../outboxes/outboxes.js';
 import { plainMessage } from '../pipelines/plain-message.js';
 import { createAlarms } from './alarms.js';
 import { takeDataFolder } from './data-folder.js';
@@ -51,7 +52,7 @@ export interface Service {
 }
 
 /**
- * Starts a service: data folder, log, read backend, gateway, control plane, database, pipelines, in this order, so that it takes
+ * Starts a service: data folder, log, read backend, gateway, control plane, database, pipelines, outboxes, in this order, so that it takes
  * traffic before the database is up.
  *
  * @throws SluiceError with one sentence that says what to do; what was started until then is stopped.
@@ -126,10 +127,14 @@ async function start(loaded: Loaded, undo: Undo): Promise<Service> {
       ),
     );
   });
+  const outboxes = await startOutboxes(config.outboxes, {
+    ...{ log, databaseUrl: started.url, env },
+    isLogFull: () => bound.isFull,
+  });
   const live = createLive(loaded, { log, planes, pipelines });
-  planes.attach(pipelines, live);
+  planes.attach(pipelines, outboxes, live);
 
-  const running = { env, log, bound, pipelines, ...planes, reads, backend, database: started, folder };
+  const running = { env, log, bound, pipelines, outboxes, ...planes, reads, backend, database: started, folder };
   let stopping: Promise<StopReport> | undefined;
   return {
     url: `http://${urlHost(config.gateway.host)}:${planes.gateway.port}`,
@@ -137,7 +142,7 @@ async function start(loaded: Loaded, undo: Undo): Promise<Service> {
     backendUrl,
     databaseUrl: started.url,
     databaseIsEmbedded: started.embedded,
-    problems: pipelines.problems(),
+    problems: [...pipelines.problems(), ...outboxes.problems()],
     dataDir: folder.path,
     log,
     pipelines,

@@ -30,6 +30,7 @@ function running(overrides: { readonly log?: Partial<Log>; readonly hung?: boole
       },
       close: part('sinks'),
     },
+    outboxes: { close: part('outboxes') },
     reads: { close: part('reads') },
     backend: { close: part('backend') },
     database: { stop: part('database') },
@@ -44,7 +45,19 @@ describe('stopService', () => {
     const report = stopService(parts, 30_000);
     await env.clock.settle();
     expect(await report).toMatchObject({ delivered: 3, dead: 1, leftInLog: 2, unread: 0, lost: 0, pipelineProblem: undefined });
-    expect(order).toEqual(['intake', 'drain', 'gateway', 'control', 'reads', 'backend', 'sinks', 'log', 'database', 'folder']);
+    expect(order).toEqual([
+      'intake',
+      'outboxes',
+      'drain',
+      'gateway',
+      'control',
+      'reads',
+      'backend',
+      'sinks',
+      'log',
+      'database',
+      'folder',
+    ]);
     expect(env.clock.timers).toBe(0);
   });
 

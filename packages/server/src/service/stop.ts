@@ -2,6 +2,7 @@
 
 import type { Env } from 'sluice';
 import type { Log } from 'sluice/log';
+import type { Outboxes } from '../outboxes/outboxes.js';
 import { plainMessage } from '../pipelines/plain-message.js';
 import type { Database } from './database.js';
 import type { Pipelines } from './pipelines.js';
@@ -29,6 +30,7 @@ export interface Running extends Pick<Planes, 'gateway' | 'control'> {
   readonly env: Env;
   readonly log: Log;
   readonly pipelines: Pipelines;
+  readonly outboxes: Pick<Outboxes, 'close'>;
   readonly bound: { stop(): void };
   readonly reads: { close(options: { readonly deadlineMs: number }): Promise<unknown> };
   readonly backend: { close(): Promise<void> } | undefined;
@@ -47,14 +49,15 @@ const closingMs = 900;
  * holds it up beyond the deadline and the {@link closingMs} after it.
  */
 export async function stopService(running: Running, deadlineMs: number): Promise<StopReport> {
-  const { env, gateway, log, bound, pipelines, reads, control, backend, database, folder } = running;
+  const { env, gateway, log, bound, pipelines, outboxes, reads, control, backend, database, folder } = running;
   const { clock } = env;
   const startedAt = clock.now();
   bound.stop();
   const left = () => Math.max(0, deadlineMs - (clock.now() - startedAt));
   const within = (ms: number, work: Promise<unknown>) => settledWithin(env, ms, work);
 
-  await within(left(), gateway.stopIntake(Math.min(10_000, deadlineMs * intakeShare)));
+  const intakeMs = Math.min(10_000, deadlineMs * intakeShare);
+  await within(left(), Promise.all([gateway.stopIntake(intakeMs), outboxes.close(intakeMs)]));
   // What was accepted in memory goes into the log before anything else: from then on it is safe.
   await within(left(), log.flushed());
   const report = await pipelines.drain(left());

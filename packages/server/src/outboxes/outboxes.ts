@@ -1,0 +1,101 @@
+/** Outboxes: the tables that a service relays into its log, each by a relay of its own, made once its database answers. */
+
+import pg from 'pg';
+import type { Env } from 'sluice';
+import type { Log } from 'sluice/log';
+import { createOutbox, createRelay, type Relay, type RelayStats } from 'sluice/postgres';
+import type { Config } from '../config/config.js';
+import { plainMessage } from '../pipelines/plain-message.js';
+import { prepareSink } from '../pipelines/preparation.js';
+import { outboxFeed } from './outbox-feed.js';
+
+/** What outboxes are relayed with. */
+export interface OutboxParts {
+  readonly log: Log;
+  readonly databaseUrl: string | undefined;
+  readonly isLogFull: () => boolean;
+  readonly env: Env;
+}
+
+/** An outbox that is relayed. */
+export interface RunningOutbox {
+  readonly name: string;
+  /** `undefined` until its database has answered. */
+  stats(): RelayStats | undefined;
+  /** Why its events do not come at this moment; `undefined` while they do. */
+  problem(): string | undefined;
+  close(deadlineMs: number): Promise<void>;
+}
+
+/** The outboxes of a service. */
+export interface Outboxes {
+  readonly all: readonly RunningOutbox[];
+  /** What keeps them from being relayed, each with its name. */
+  problems(): string[];
+  /** Ends the relays: what they have read is appended, the rest stays in its table. */
+  close(deadlineMs: number): Promise<void>;
+}
+
+/** Starts to relay; waits a few seconds at most for their databases. */
+export async function startOutboxes(configs: Config['outboxes'], parts: OutboxParts): Promise<Outboxes> {
+  const all = await Promise.all(Object.entries(configs).map(([name, config]) => startOutbox(name, config, parts)));
+  return {
+    all,
+    problems: () =>
+      all.flatMap(({ name, problem }) => {
+        const text = problem();
+        return text === undefined ? [] : [`the outbox ${name} is not relayed: ${text}; its events are kept in their table`];
+      }),
+    close: async (deadlineMs) => void (await Promise.all(all.map((outbox) => outbox.close(deadlineMs)))),
+  };
+}
+
+async function startOutbox(name: string, config: Config['outboxes'][string], parts: OutboxParts): Promise<RunningOutbox> {
+  const { table, shards, partitionMs, keepMs, maxItems, maxBytes, pollMs, stream } = config;
+  const { log, isLogFull, env } = parts;
+  // A service with an outbox has a database.
+  const connectionString = config.url ?? parts.databaseUrl!;
+  const outbox = createOutbox({ table, shards, partitionMs, keepMs });
+  let relay: Relay | undefined;
+  let closed = false;
+  const preparation = prepareSink(
+    {
+      async prepare() {
+        if (config.createTable) await withClient(connectionString, (client) => outbox.migrate(client));
+        if (closed) return;
+        const sink = outboxFeed({ log, stream, isLogFull });
+        // Its events are no pipeline's: they would count as the log's.
+        const silent = { ...env, neutral: env.neutral, observe: () => {} };
+        relay = createRelay({ outbox, connectionString, sink, maxItems, maxBytes, pollMs, env: silent });
+      },
+    },
+    env,
+  );
+  await preparation.firstTry;
+  return {
+    name,
+    stats: () => relay?.stats(),
+    problem() {
+      if (preparation.problem !== undefined) return `its tables cannot be used yet (${preparation.problem})`;
+      const problem = relay?.stats().problem;
+      return problem === undefined ? undefined : `${problem.code}: ${plainMessage(problem, 'its message may hold a payload')}`;
+    },
+    async close(deadlineMs) {
+      closed = true;
+      preparation.stop();
+      await relay?.close({ deadlineMs });
+    },
+  };
+}
+
+async function withClient<R>(connectionString: string, use: (client: pg.Client) => Promise<R>): Promise<R> {
+  const client = new pg.Client({ connectionString, connectionTimeoutMillis: 10_000 });
+  // What breaks while nothing is asked would end the process.
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    return await use(client);
+  } finally {
+    await client.end().catch(() => {});
+  }
+}

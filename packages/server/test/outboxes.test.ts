@@ -1,0 +1,133 @@
+/** A service in this process that relays an outbox of the configuration: from a transaction, through the log, into a table, once. */
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { createOutbox, type OutboxEvent } from 'sluice/postgres';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { configSchema } from '../src/config/config.js';
+import { type Service, startService } from '../src/service/service.js';
+import { debianPostgres15, skipDebianPostgres15, usePostgres } from './support/postgres.js';
+import { query } from './support/service.js';
+
+describe.each([
+  ['the embedded PostgreSQL', undefined, false],
+  ["Debian's PostgreSQL 15", debianPostgres15, skipDebianPostgres15],
+])('on %s', (_name, binDir, skip) => {
+  describe.skipIf(skip)('the outboxes of a service', () => {
+    const postgres = usePostgres(binDir === undefined ? {} : { binDir });
+    const outbox = createOutbox({ table: 'shop_outbox' });
+    let folder = '';
+    let service: Service | undefined;
+    beforeEach(() => {
+      folder = mkdtempSync(join(tmpdir(), 'sluice-outboxes-'));
+    });
+    afterEach(async () => {
+      await service?.stop(5_000);
+      service = undefined;
+      rmSync(folder, { recursive: true, force: true });
+    });
+
+    async function start(database: string, fields: object = {}): Promise<Service> {
+      const config = configSchema.parse({
+        dataDir: join(folder, 'data'),
+        database,
+        gateway: { port: 0 },
+        control: { port: 0 },
+        outboxes: { shop: { table: 'shop_outbox', pollMs: 50, ...fields } },
+        pipelines: {
+          orders: {
+            sink: { type: 'postgres', table: 'orders', columns: { id: 'id', n: 'payload.n' }, effectivelyOnce: true },
+            window: { maxDelayMs: 5 },
+          },
+        },
+      });
+      service = await startService({ config, file: undefined, folder });
+      return service;
+    }
+
+    async function transaction(database: string, events: readonly OutboxEvent[], end = 'COMMIT'): Promise<void> {
+      const client = new pg.Client({ connectionString: database });
+      await client.connect();
+      try {
+        await client.query('BEGIN');
+        await outbox.enqueue(client, events);
+        await client.query(end);
+      } finally {
+        await client.end();
+      }
+    }
+
+    const orders = (database: string) => query<{ id: string; n: number }>(database, 'SELECT id, n FROM orders ORDER BY n, id');
+    const ready = async () => (await fetch(`${service!.controlUrl}/readyz`)).json() as Promise<{ reasons: string[] }>;
+
+    it('R-124: what commits is in the table once, over a restart of the service; what is rolled back has never been', async () => {
+      const database = await postgres.freshDatabase();
+      await query(database, 'CREATE TABLE orders (id text, n int)');
+      await start(database);
+      await transaction(database, [
+        { id: 'a', stream: 'orders', key: 'k', payload: { n: 1 } },
+        { id: 'b', stream: 'orders', key: 'k', payload: { n: 2 } },
+      ]);
+      await transaction(database, [{ id: 'never', stream: 'orders', payload: { n: 3 } }], 'ROLLBACK');
+      await expect.poll(() => orders(database), { timeout: 20_000 }).toHaveLength(2);
+      await service!.stop(10_000);
+      await transaction(database, [{ id: 'c', stream: 'orders', payload: { n: 4 } }]);
+      // As if it had died before it could write down what it had relayed: the log knows the ids.
+      await query(database, "UPDATE shop_outbox_shards SET delivered = '1:1:', upto = NULL, after_seq = NULL");
+      await start(database);
+      await expect.poll(() => orders(database), { timeout: 20_000 }).toHaveLength(3);
+      await service!.stop(10_000);
+      expect(await orders(database)).toEqual([
+        { id: 'a', n: 1 },
+        { id: 'b', n: 2 },
+        { id: 'c', n: 4 },
+      ]);
+    });
+
+    it('an event whose payload is not JSON is a dead letter of its outbox; the others of its transaction go to the stream that is given', async () => {
+      const database = await postgres.freshDatabase();
+      await query(database, 'CREATE TABLE orders (id text, n int)');
+      await start(database, { stream: 'orders' });
+      expect(await ready()).toMatchObject({ reasons: [] });
+      await transaction(database, [
+        { id: 'a', payload: { n: 1 } },
+        { id: 'bad', payload: '{"secret":' },
+        { id: 'not text', payload: Buffer.from([0x22, 0xff, 0x22]) },
+        { id: 'b', stream: 'elsewhere', payload: { n: 2 } },
+      ]);
+      await expect.poll(() => orders(database), { timeout: 20_000 }).toHaveLength(2);
+      const client = new pg.Client({ connectionString: database });
+      await client.connect();
+      const read = () => outbox.deadLetters(client);
+      await expect.poll(read, { timeout: 20_000 }).toHaveLength(2);
+      const letters = await read();
+      await client.end();
+      expect(letters.map(({ id, code }) => [id, code])).toEqual([
+        ['bad', 'INVALID_VALUE'],
+        ['not text', 'INVALID_VALUE'],
+      ]);
+      expect(letters.map(({ message }) => message).join()).not.toContain('secret');
+      expect(service!.live.diff({ ...service!.live.loaded, config: configSchema.parse({}) })).toContainEqual(
+        expect.objectContaining({ path: 'outboxes.shop', needsRestart: true }),
+      );
+    });
+
+    it('a database that lacks the tables is waited for, and said', async () => {
+      const database = await postgres.freshDatabase();
+      await query(database, 'CREATE TABLE orders (id text, n int)');
+      await start(database, { createTable: false });
+      await expect
+        .poll(async () => (await ready()).reasons, { timeout: 20_000 })
+        .toEqual([expect.stringMatching(/^the outbox shop is not relayed: .*; its events are kept in their table$/)]);
+      const client = new pg.Client({ connectionString: database });
+      await client.connect();
+      await outbox.migrate(client);
+      await client.end();
+      await transaction(database, [{ id: 'a', stream: 'orders', payload: { n: 1 } }]);
+      await expect.poll(() => orders(database), { timeout: 30_000 }).toHaveLength(1);
+      await expect.poll(async () => (await ready()).reasons, { timeout: 20_000 }).toEqual([]);
+    });
+  });
+});
