@@ -109,6 +109,9 @@ describe.each([
         ['not text', 'INVALID_VALUE'],
       ]);
       expect(letters.map(({ message }) => message).join()).not.toContain('secret');
+      const metrics = async () => (await fetch(`${service!.controlUrl}/metrics`)).text();
+      await expect.poll(metrics, { timeout: 20_000 }).toMatch(/^sluice_outbox_events_total\{outbox="shop",outcome="dead"\} 2$/m);
+      expect(await metrics()).toMatch(/^sluice_outbox_relaying\{outbox="shop"\} 1$/m);
       expect(service!.live.diff({ ...service!.live.loaded, config: configSchema.parse({}) })).toContainEqual(
         expect.objectContaining({ path: 'outboxes.shop', needsRestart: true }),
       );

@@ -4,15 +4,18 @@ import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { SluiceEvent } from 'sluice';
 import type { Admission } from '../gateway/admission.js';
 import type { Gateway } from '../gateway/gateway.js';
+import type { RunningOutbox } from '../outboxes/outboxes.js';
 import type { Pipeline } from '../pipelines/pipeline.js';
 import { version } from '../version.js';
 import { gatewayMetrics } from './gateway-metrics.js';
 import { type LogSources, logMetrics } from './log-metrics.js';
+import { outboxMetrics } from './outbox-metrics.js';
 import { pipelineMetrics } from './pipeline-metrics.js';
 
 /** What the metrics are read from, at each scrape. */
 export interface MetricSources extends LogSources {
   readonly pipelines: readonly Pipeline[];
+  readonly outboxes: readonly RunningOutbox[];
   readonly gateway: Gateway;
   readonly admission: Admission;
   readonly ready: boolean;
@@ -33,7 +36,11 @@ export function createMetrics(): Metrics {
   // Among them the lag of the event loop, the heap and the garbage collector.
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
-  const ready = new Gauge({ name: 'sluice_ready', help: '1 while every pipeline delivers.', registers });
+  const ready = new Gauge({
+    name: 'sluice_ready',
+    help: '1 while every pipeline delivers, and every outbox is relayed.',
+    registers,
+  });
   new Gauge({ name: 'sluice_info', help: 'Always 1; its label is the version.', labelNames: ['version'], registers }).set(
     { version },
     1,
@@ -41,6 +48,7 @@ export function createMetrics(): Metrics {
   const readGateway = gatewayMetrics(registry);
   const ofLog = logMetrics(registry);
   const ofPipelines = pipelineMetrics(registry);
+  const readOutboxes = outboxMetrics(registry);
   return {
     contentType: registry.contentType,
     observe(event, pipeline) {
@@ -50,6 +58,7 @@ export function createMetrics(): Metrics {
     async text(sources) {
       ready.set(sources.ready ? 1 : 0);
       readGateway(sources.gateway, sources.admission);
+      readOutboxes(sources.outboxes);
       await ofLog.read(sources);
       await ofPipelines.read(sources.pipelines);
       return registry.metrics();

@@ -75,7 +75,7 @@ export async function startPlanes(parts: PlaneParts): Promise<Planes> {
     settled: (stream) => waits.get(stream),
   });
   const sources = () => ({
-    ...{ log, pipelines: all(), gateway, admission, ready: ready().ok },
+    ...{ log, pipelines: all(), outboxes: outboxes?.all ?? [], gateway, admission, ready: ready().ok },
     bounds: { maxHeldItems: config.log.maxHeldItems, maxLetters: config.log.deadLetters.maxItems },
   });
   try {
