@@ -8,6 +8,7 @@ interface Row {
   readonly n?: unknown;
   readonly note?: unknown;
   readonly parent?: unknown;
+  readonly price?: unknown;
 }
 
 const table = `
@@ -17,8 +18,9 @@ CREATE TABLE events (
   id text PRIMARY KEY,
   n int CONSTRAINT n_is_small CHECK (n < 1000),
   note varchar(10) NOT NULL UNIQUE,
-  parent text REFERENCES parents)`;
-const columns = ['id', 'n', 'note', 'parent'];
+  parent text REFERENCES parents,
+  price numeric(5, 2))`;
+const columns = ['id', 'n', 'note', 'parent', 'price'];
 const good = (count: number): Row[] =>
   Array.from({ length: count }, (_, i) => ({ id: `id-${i}`, n: i % 1000, note: `note ${i}`, parent: 'p' }));
 
@@ -26,6 +28,7 @@ const good = (count: number): Row[] =>
 const classes: readonly (readonly [name: string, bad: Partial<Row>, code: string, words: RegExp])[] = [
   ['of a wrong type', { n: 'many' }, 'PG_22P02', /invalid input syntax for type integer.*line \d+, column n/],
   ['out of range', { n: 2 ** 40 }, 'PG_22003', /out of range/],
+  ['of a numeric overflow', { price: 1000 }, 'PG_22003', /numeric field overflow/],
   ['too long', { note: 'x'.repeat(11) }, 'PG_22001', /too long for type character varying\(10\)/],
   ['null where it must not be', { note: null }, 'PG_23502', /null value in column "note" of relation "events"/],
   ['that is there already', { note: 'note 3' }, 'PG_23505', /events_note_key/],
@@ -48,12 +51,14 @@ function randomText(length: number): string {
   return text;
 }
 
+const ways = [
+  ['by COPY', {}],
+  ['by COPY through a temporary table', { conflict: { columns: ['id'], action: 'ignore' as const }, copyAboveRows: 0 }],
+  ['by INSERT', { conflict: { columns: ['id'], action: 'ignore' as const }, copyAboveRows: 1000 }],
+] as const;
+
 describeOnEachPostgres('a bad row', 2, (world) => {
-  for (const [how, rule] of [
-    ['by COPY', {}],
-    ['by COPY through a temporary table', { conflict: { columns: ['id'], action: 'ignore' as const }, copyAboveRows: 0 }],
-    ['by INSERT', { conflict: { columns: ['id'], action: 'ignore' as const }, copyAboveRows: 1000 }],
-  ] as const) {
+  for (const [how, rule] of ways) {
     test.each(classes)(`%s fails alone, written ${how}`, async (_name, bad, code, words) => {
       await world.observer.query(table);
       const sink = world.sink<Row>({ columns, maxRowBytes: code === 'ITEM_TOO_LARGE' ? 1000 : 1 << 20, ...rule });
@@ -149,10 +154,8 @@ describeOnEachPostgres('a bad row', 2, (world) => {
     });
   }
 
-  test('k rows that the server names cost no more than 2k + 1 calls', async () => {
-    await world.observer
-      .query(`${table}; CREATE EXTENSION IF NOT EXISTS pg_stat_statements`)
-      .catch(() => world.observer.query(table));
+  test.each(ways.slice(0, 2))('k rows that the server names cost no more than 2k + 1 calls, written %s', async (_how, rule) => {
+    await world.observer.query(table);
     const statements: string[] = [];
     const client = await world.pool.connect();
     const connection = (client as unknown as { connection: { query(text: string): void } }).connection;
@@ -162,7 +165,7 @@ describeOnEachPostgres('a bad row', 2, (world) => {
       query(text);
     };
     client.release();
-    const sink = world.sink<Row>({ columns });
+    const sink = world.sink<Row>({ columns, ...rule });
     await sink.prepare();
     statements.length = 0;
     const items = good(5000);
@@ -174,11 +177,11 @@ describeOnEachPostgres('a bad row', 2, (world) => {
     expect(sink.stats()).toMatchObject({ committed: 1, isolated: 1 });
   });
 
-  test('a deferred constraint that fails at COMMIT is the fault of its row alone', async () => {
+  test.each(ways)('a deferred constraint that fails at COMMIT is the fault of its row alone, written %s', async (_how, rule) => {
     await world.observer.query(`CREATE TABLE parents (id text PRIMARY KEY); INSERT INTO parents VALUES ('p');
       CREATE TABLE events (id text PRIMARY KEY, parent text REFERENCES parents DEFERRABLE INITIALLY DEFERRED,
         rank int UNIQUE DEFERRABLE INITIALLY DEFERRED)`);
-    const sink = world.sink<object>({ columns: ['id', 'parent', 'rank'] });
+    const sink = world.sink<object>({ columns: ['id', 'parent', 'rank'], ...rule });
     const items = Array.from({ length: 200 }, (_, i) => ({
       id: `${i}`,
       parent: i === 150 ? 'nobody' : 'p',

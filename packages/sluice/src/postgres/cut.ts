@@ -71,13 +71,16 @@ export async function cutRows(client: PoolClient, { before, source, relation, fi
   return { refused, end };
 }
 
-/** What lies before the bad row, as one piece, and then what lies behind it, twice as far as the next one is to be expected. */
+/**
+ * What lies before the bad row, as one piece, and then what lies behind it, a little farther than to where the next one is to be expected:
+ * what lies behind that one is sent in vain.
+ */
 function nextPieces(end: number, bad: number | undefined, rows: number, gap: number, halt: boolean): readonly Piece[] {
   const pieces: Piece[] = bad !== undefined && bad > end ? [[end, bad]] : [];
   if (halt && bad !== undefined) return pieces;
   const start = bad === undefined ? end : bad + 1;
-  const stop = Math.min(rows, start + 2 * gap);
   const step = Math.ceil(gap / 4);
+  const stop = Math.min(rows, start + gap + step);
   for (let from = start; from < stop; from += step) pieces.push([from, Math.min(stop, from + step)]);
   return pieces;
 }

@@ -13,7 +13,8 @@ export function fieldText(value: unknown, type: ColumnType): string | null | Pro
   if (value === null || value === undefined) return null;
   if (type.element !== undefined && Array.isArray(value)) return arrayText(value, type.element.kind);
   const text = scalarText(value, type.kind);
-  return typeof text === 'string' ? checked(text) : text;
+  // Digits hold nothing to be checked.
+  return typeof text === 'string' && !(value instanceof Date) && typeof value !== 'number' ? checked(text) : text;
 }
 
 /** Text as it is, or what in it PostgreSQL cannot hold. */
@@ -65,6 +66,7 @@ export function holdsNulEscape(json: string): boolean {
 function dateText(date: Date): string | Problem {
   if (Number.isNaN(date.getTime())) return { problem: 'the Date is invalid' };
   const year = date.getUTCFullYear();
+  if (year > 0 && year < 10_000) return date.toISOString();
   const rest = date.toISOString().slice(-20);
   return year > 0 ? `${String(year).padStart(4, '0')}${rest}` : `${String(1 - year).padStart(4, '0')}${rest} BC`;
 }

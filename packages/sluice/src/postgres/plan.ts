@@ -131,13 +131,32 @@ function copyEncoder<T>(
   };
 }
 
+/** Each row is escaped once, however often it is sent. */
 function textSource(fields: readonly Fields[], copy: string): RowSource {
+  const rows = fields.length;
+  let chunks: readonly Buffer[] | undefined;
+  let lines: { readonly data: Buffer; readonly ends: readonly number[] } | undefined;
+  const encoded = () => {
+    chunks ??= textChunks(fields.map(copyLine));
+    return chunks;
+  };
   return {
-    rows: fields.length,
+    rows,
     copy,
-    slice: (from, to) => textChunks(fields.slice(from, to).map(copyLine)),
+    slice(from, to) {
+      if (from === 0 && to === rows) return encoded();
+      lines ??= linesOf(Buffer.concat(encoded()));
+      return [lines.data.subarray(lines.ends[from], lines.ends[to])];
+    },
     fields: () => fields,
   };
+}
+
+/** Where each line ends, the first entry being the beginning: a newline in a field is escaped. */
+function linesOf(data: Buffer): { readonly data: Buffer; readonly ends: readonly number[] } {
+  const ends = [0];
+  for (let at = data.indexOf(10); at >= 0; at = data.indexOf(10, at + 1)) ends.push(at + 1);
+  return { data, ends };
 }
 
 /** The stage is ours: who reads the message knows the target. */
