@@ -1,10 +1,13 @@
 /**
  * `npm run torture [batcher|still|loader|log …] [-- --seed N] [--from N] [--count N]`: schedules by the million, until one breaks a promise.
  * `npm run torture -- kill|power [--seed N] [--count N]`: a process on a real store, killed at random moments, or with the power cut.
- * `npm run torture -- postgres [--seed N] [--count N]`: 200 kills of a pipeline and its database, then a death at each step.
+ * `npm run torture -- postgres [--seed N] [--count N]`: 200 kills of a pipeline and its database, a death at each step, then eight writers on the
+ * same keys for a minute.
  */
 
+import { spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { loadSource, root } from '../load-source.js';
@@ -18,6 +21,7 @@ if (positionals[0] === 'postgres') {
   const seed = wholeNumber('seed', values.seed) ?? Date.now() % 1_000_000;
   const problems = await torturePostgres(root, seed, wholeNumber('count', values.count) ?? 200, console.log);
   if (problems.length > 0) fail(`${problems.join('\n')}\nonce more: npm run torture -- postgres --seed ${seed}`, 1);
+  writeSameKeys();
   console.log('no promise was broken');
   process.exit(0);
 }
@@ -118,6 +122,17 @@ async function crash(name) {
   }
   workshop.remove();
   console.log(`${name}: after ${report.compared} starts all was there that had been promised`);
+}
+
+/** A test of the suite, which takes a second and a half there. */
+function writeSameKeys() {
+  const vitest = fileURLToPath(new URL('../../node_modules/vitest/vitest.mjs', import.meta.url));
+  const { status } = spawnSync(
+    process.execPath,
+    [vitest, 'run', 'packages/server/test/postgres-concurrency.test.ts', '-t', 'overlapping keys', '--reporter', 'verbose'],
+    { cwd: root, stdio: 'inherit', env: { ...process.env, SLUICE_TORTURE_MS: '60000' } },
+  );
+  if (status !== 0) fail('writers on the same keys failed', 1);
 }
 
 function wholeNumber(name, text) {
