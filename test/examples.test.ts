@@ -187,6 +187,20 @@ describe('examples with a database', () => {
     );
   });
 
+  it.each(['after-commit', 'audit-log', 'existing-table', 'outbox'])(
+    '%s says in one sentence that it needs one',
+    async (name) => {
+      await expect(output(`${name}.ts`, { DATABASE_URL: '' })).rejects.toMatchObject({
+        code: 2,
+        stderr: expect.stringMatching(/^\S+ needs a PostgreSQL that it may write to: set DATABASE_URL, as in .+\n$/),
+      });
+      await expect(output(`${name}.ts`, { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' })).rejects.toMatchObject({
+        code: 1,
+        stderr: expect.stringMatching(/^\S+ could not use the PostgreSQL of DATABASE_URL: .*ECONNREFUSED.*\n$/),
+      });
+    },
+  );
+
   it('are all shown here, those without a database too', () => {
     expect([...shown].sort()).toEqual(readdirSync(`${root}examples`).filter((file) => file.endsWith('.ts')));
   });

@@ -35,11 +35,11 @@ async function sluice(cwd: string, ...args: readonly string[]): Promise<string> 
 
 let folders = 0;
 /** A project's folder with a configuration, and an installed service that runs with it. */
-async function started(pipelines: string) {
+async function started(pipelines: string, more = '') {
   const folder = join(place, `project-${++folders}`);
   await mkdir(folder);
   const databaseUrl = await database.freshDatabase();
-  const configure = (text: string) => writeFile(join(folder, 'sluice.config.yaml'), `pipelines:\n${text}`);
+  const configure = (text: string) => writeFile(join(folder, 'sluice.config.yaml'), `${more}pipelines:\n${text}`);
   await configure(pipelines);
   const service = await services.up(join(folder, 'data'), ['--config', join(folder, 'sluice.config.yaml')], {
     DATABASE_URL: databaseUrl,
@@ -59,12 +59,15 @@ async function started(pipelines: string) {
   };
 }
 
+/** The commands that a service prints to be tried. */
+const curls = (banner: string) => [...banner.matchAll(/^ {2}(curl .+)$/gm)].map(([, line]) => line!.replace('curl', 'curl -sS'));
+
 const numbered = (from: number, count: number) => Array.from({ length: count }, (_, i) => ({ id: `e${from + i}`, n: from + i }));
 
 describe.skipIf(lacks('curl', 'psql'))('the packed service, by curl and psql', () => {
   it('starts with no configuration, and the commands that it prints do what they say', minutes, async () => {
     const { child, ended, banner, databaseUrl } = await services.up(await services.dataDir());
-    const [post, read, look] = [...banner.matchAll(/^ {2}(curl .+)$/gm)].map(([, line]) => line!.replace('curl', 'curl -sS'));
+    const [post, read, look] = curls(banner);
     expect(JSON.parse(await shell(post!))).toMatchObject({ ack: 'durable', accepted: 1 });
     expect(JSON.parse(await shell(read!))).toEqual({ foo: 12, bar: 100 });
     expect(JSON.parse(await shell(look!))).toMatchObject({ pipelines: [{ name: 'events', state: 'running' }] });
@@ -72,6 +75,21 @@ describe.skipIf(lacks('curl', 'psql'))('the packed service, by curl and psql', (
     await eventually(rows, (found) => found.join() === '1|world');
     child.kill('SIGTERM');
     expect(await ended).toMatchObject({ code: 0, out: expect.stringMatching(/delivered since the start +1\n/) });
+  });
+
+  it('prints commands that work with a key in SLUICE_KEY, where it asks for one', minutes, async () => {
+    const { key, entry } = JSON.parse(
+      await sluice(place, 'key', 'me', '--tenant', 'me', '--scope', 'write', 'read', 'admin', '--json'),
+    );
+    const { service } = await started('  events: { sink: { type: postgres } }\n', `keys: [${JSON.stringify(entry)}]\n`);
+    const commands = curls(service.banner);
+    expect(commands.length).toBe(3);
+    const answers = await Promise.all(commands.map((line) => shell(line, { SLUICE_KEY: key })));
+    expect(answers.map((answer) => JSON.parse(answer))).toMatchObject([
+      { accepted: 1 },
+      { foo: 12 },
+      { pipelines: [{ name: 'events' }] },
+    ]);
   });
 
   it('R-122: loses nothing of a pushed file while PostgreSQL is down, and says so meanwhile', minutes, async () => {

@@ -296,9 +296,10 @@ pipelines:
     const controlUrl = /control plane +(\S+)/.exec(out)![1]!;
     const headers = { 'x-api-key': writer.key, 'content-type': 'application/json', 'user-agent': `${marker}-agent` };
     const send = (body: string, more: object = {}) =>
-      fetch(`${url}/v1/streams/events/events?x=${marker}`, { method: 'POST', body, headers: { ...headers, ...more } });
-    expect((await send(`{"id":"${marker}","text":"\\r\\n{\\"level\\":60,\\"msg\\":\\"${marker}\\"}"}`)).status).toBe(200);
+      fetch(`${url}/v1/streams/events/events?id=${marker}`, { method: 'POST', body, headers: { ...headers, ...more } });
+    expect((await send(`{"${marker}":"${marker}","text":"\\r\\n{\\"level\\":60,\\"msg\\":\\"${marker}\\"}"}`)).status).toBe(200);
     expect((await send(`{"id":"${marker}`)).status).toBe(400);
+    expect((await fetch(`${url}/read?keys=a&${marker}=1`, { headers })).status).toBe(400);
     expect((await send('{}', { 'x-api-key': `slc_${marker}.${marker}` })).status).toBe(401);
     await fetch(`${url}/${marker}%0d%0a${marker}`);
     await fetch(`${url}/read?keys=${marker}`, { headers });

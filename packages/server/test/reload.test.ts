@@ -144,6 +144,20 @@ describe('a reload', () => {
     expect(await post([1, 2, 3, 4])).toBe(413);
   });
 
+  it('that was to be shown only is not taken because of a slip', async () => {
+    await start(`pipelines: { p: ${pipeline()} }`);
+    write(`gateway: { maxItems: 3 }\npipelines: { p: ${pipeline()} }`);
+    const slips = ['/v1/config/reload?dri=true', '/v1/config/reload?dry=yes', '/v1/config/undo?dry=true'];
+    const answers = await Promise.all(slips.map((path) => control(path, 'POST')));
+    expect(answers.map(({ status, body }) => [status, body.error.code])).toEqual([
+      [400, 'UNKNOWN_PARAMETER'],
+      [400, 'INVALID_QUERY'],
+      [400, 'UNKNOWN_PARAMETER'],
+    ]);
+    expect(answers[0]!.body.error.message).toContain('did you mean dry?');
+    expect(await post([1, 2, 3, 4])).toBe(200);
+  });
+
   it('that is wrong changes nothing, and says why', async () => {
     await start(`pipelines: { p: ${pipeline()} }`);
     write('pipelines: { p: { sink: { type: nonsense } } }');

@@ -1,13 +1,12 @@
 /** `sluice up`: runs the service until a signal, then drains it and says exactly what became of everything. */
 
-import { join } from 'node:path';
 import type { SluiceError } from 'sluice';
-import type { PipelineConfig, SinkConfig } from '../config/config.js';
 import { changeText } from '../config/diff.js';
 import type { Loaded } from '../config/load.js';
 import { reread } from '../config/reread.js';
 import { type Service, startService } from '../service/service.js';
 import type { StopReport } from '../service/stop.js';
+import { banner } from './banner.js';
 import { sentence } from './command-io.js';
 
 const signals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
@@ -128,49 +127,6 @@ function problem(error: unknown): string {
   );
 }
 
-function banner(service: Service, { config, file }: Loaded, startedInMs: number): string {
-  const { url, controlUrl, backendUrl, dataDir } = service;
-  const [pipeline] = service.pipelines.all;
-  const lines = Object.entries(config.pipelines).map(([name, each]) => pipelineLine(name, each));
-  return `
-Sluice is up, after ${(startedInMs / 1000).toFixed(1)} s.
-
-  data plane      ${url}   POST /v1/streams/events/events, GET /read?keys=…
-  control plane   ${controlUrl}   /healthz, /readyz, /metrics, /v1/streams, /v1/pipelines, /v1/dead-letters
-  log             ${join(dataDir, 'log')}${file === undefined ? '' : `\n  configuration   ${file}`}
-${lines.join('\n')}
-  PostgreSQL      ${databaseText(service)}
-  read backend    ${backendUrl}
-
-Try it:
-
-  curl -X POST '${url}/v1/streams/${pipeline?.stream ?? 'events'}/events' -H 'content-type: application/json' -d '{"id":"1","hello":"world"}'
-  curl '${url}/read?keys=foo,bar'
-  curl '${controlUrl}/v1/pipelines'
-
-Stop with Ctrl-C: it delivers what is in the log first.
-`;
-}
-
-function pipelineLine(name: string, { stream = name, sink }: PipelineConfig): string {
-  return `  pipeline        stream "${stream}" → ${targetOf(sink)}`;
-}
-
-function targetOf(sink: SinkConfig): string {
-  switch (sink.type) {
-    case 'postgres':
-      return `table "${sink.table}"`;
-    case 'http':
-      return new URL(sink.url).origin;
-    case 'file':
-      return `files in ${sink.dir}`;
-    case 'stream':
-      return `stream "${sink.stream}"`;
-    case 'module':
-      return 'a handler';
-  }
-}
-
 function reportText({ delivered, dead, leftInLog, unread, lost, pipelineProblem, durationMs }: StopReport): string {
   const lines: [string, number, string][] = [
     ['delivered since the start', delivered, ''],
@@ -189,20 +145,4 @@ function reportText({ delivered, dead, leftInLog, unread, lost, pipelineProblem,
     .join('');
   const problem = pipelineProblem === undefined ? '' : `The pipeline had stopped: ${pipelineProblem}\n`;
   return `Stopped after ${(durationMs / 1000).toFixed(1)} s.\n${text}${problem}`;
-}
-
-function databaseText({ databaseUrl, databaseIsEmbedded }: Service): string {
-  if (databaseUrl === undefined) return 'none: no pipeline needs it';
-  return databaseIsEmbedded ? databaseUrl : `${withoutPassword(databaseUrl)} (DATABASE_URL)`;
-}
-
-/** A password that we did not make is not ours to print. */
-function withoutPassword(url: string): string {
-  try {
-    const parsed = new URL(url);
-    if (parsed.password !== '') parsed.password = '***';
-    return parsed.href;
-  } catch {
-    return 'the server of DATABASE_URL';
-  }
 }

@@ -7,6 +7,7 @@ import { ConfigError } from '../config/problem.js';
 import { reread } from '../config/reread.js';
 import { withoutSecrets } from '../config/secrets.js';
 import { HttpError } from '../gateway/http-error.js';
+import { checkParameters, isSet } from '../gateway/parameters.js';
 import type { Live } from '../service/live.js';
 
 /** Adds the routes. */
@@ -21,11 +22,14 @@ export function addConfigRoutes(app: FastifyInstance, { live }: { readonly live:
     return { file: file ?? null, config: withoutSecrets(config) };
   });
   app.post<{ Querystring: { dry?: string } }>('/v1/config/reload', async ({ query }) => {
+    checkParameters(query, ['dry']);
+    const isDry = isSet('dry', query.dry);
     const next = await read(started());
-    const changes = query.dry === 'true' ? started().diff(next) : await started().apply(next);
-    return changesJson(changes, query.dry !== 'true');
+    const changes = isDry ? started().diff(next) : await started().apply(next);
+    return changesJson(changes, !isDry);
   });
-  app.post('/v1/config/undo', async () => {
+  app.post<{ Querystring: Record<string, string> }>('/v1/config/undo', async ({ query }) => {
+    checkParameters(query, []);
     try {
       return changesJson(await started().undo(), true);
     } catch (error) {

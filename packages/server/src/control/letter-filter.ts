@@ -2,6 +2,7 @@
 
 import type { DeadLetterFilter } from 'sluice/log';
 import { HttpError } from '../gateway/http-error.js';
+import { checkParameters } from '../gateway/parameters.js';
 
 const texts = ['group', 'stream', 'tenant', 'code', 'class', 'state'] as const;
 const times = ['parkedFrom', 'parkedBefore'] as const;
@@ -15,14 +16,7 @@ const names: readonly string[] = [...texts, ...times, 'partition', 'id'];
  * @throws HttpError 400 for what it does not know: a mistyped filter must not mean all letters.
  */
 export function letterFilter(query: Readonly<Record<string, unknown>>, others: readonly string[]): DeadLetterFilter {
-  for (const name of Object.keys(query)) {
-    if (!names.includes(name) && !others.includes(name))
-      throw new HttpError(
-        400,
-        'INVALID_FILTER',
-        `there is no filter ${JSON.stringify(name.slice(0, 40))}; there are ${names.join(', ')}`,
-      );
-  }
+  checkParameters(query, [...names, ...others]);
   const filter: Record<string, unknown> = {};
   for (const name of texts) if (query[name] !== undefined) filter[name] = one(name, query[name]);
   for (const name of times) if (query[name] !== undefined) filter[name] = timeOf(name, one(name, query[name]));

@@ -3,6 +3,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { DeadLetter, Log } from 'sluice/log';
 import { HttpError } from '../gateway/http-error.js';
+import { isSet } from '../gateway/parameters.js';
 import { letterFilter, numberOf } from './letter-filter.js';
 
 type Query = Readonly<Record<string, string>>;
@@ -27,10 +28,10 @@ export function addLetterRoutes(app: FastifyInstance, { log }: { readonly log: L
   });
   app.delete<{ Querystring: Query }>('/v1/dead-letters', async ({ query }) => {
     const filter = letterFilter(query, ['all', 'dry']);
-    if (Object.keys(filter).length === 0 && query.all !== 'true')
+    if (Object.keys(filter).length === 0 && !isSet('all', query.all))
       throw new HttpError(400, 'FILTER_NEEDED', 'say which letters, or all=true: what is purged is gone');
     const matching = (await log.letters.groups(filter)).reduce((sum, group) => sum + group.items, 0);
-    if (query.dry === 'true') return { matching, purged: 0 };
+    if (isSet('dry', query.dry)) return { matching, purged: 0 };
     let purged = 0;
     for (let some = 1; some > 0; purged += some) some = await log.letters.purge(filter);
     return { matching, purged };

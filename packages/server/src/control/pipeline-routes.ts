@@ -3,6 +3,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { StartAt } from 'sluice/log';
 import { HttpError } from '../gateway/http-error.js';
+import { checkParameters, isSet } from '../gateway/parameters.js';
 import type { Pipeline } from '../pipelines/pipeline.js';
 
 interface Named {
@@ -40,13 +41,15 @@ export function addPipelineRoutes(app: FastifyInstance, { pipelines }: { readonl
   });
   // Strict order has halted in front of a record: it is tried again, or parked with parkHalted.
   app.post<Named & { Querystring: { parkHalted?: string } }>('/v1/pipelines/:name/resume', async ({ params, query }) => {
+    checkParameters(query, ['parkHalted']);
     const pipeline = actOn(params.name);
-    await pipeline.consumer.resume({ parkHalted: query.parkHalted === 'true' });
+    await pipeline.consumer.resume({ parkHalted: isSet('parkHalted', query.parkHalted) });
     return pipelineJson(pipeline);
   });
   app.post<Named & { Querystring: { to?: string; partition?: string } }>(
     '/v1/pipelines/:name/seek',
     async ({ params, query }) => {
+      checkParameters(query, ['to', 'partition']);
       const pipeline = actOn(params.name);
       await pipeline.consumer.seek(startAt(query.to), partitionOf(query.partition));
       return pipelineJson(pipeline);

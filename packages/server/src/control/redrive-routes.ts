@@ -3,6 +3,7 @@
 import type { FastifyInstance } from 'fastify';
 import { type DeadLetterFilter, type Log, type RedriveJob, redriveLetters } from 'sluice/log';
 import { HttpError } from '../gateway/http-error.js';
+import { isSet } from '../gateway/parameters.js';
 import { letterFilter, numberOf } from './letter-filter.js';
 
 /** Jobs that are remembered; the oldest that has ended is forgotten. */
@@ -33,7 +34,8 @@ export function addRedriveRoutes(app: FastifyInstance, { log }: { readonly log: 
   app.post<{ Querystring: Query }>('/v1/redrives', async ({ query }, reply) => {
     const others = ['dry', 'limit', 'perSecond', 'target'];
     const filter = letterFilter(query, others);
-    const { dry, limit, perSecond, target } = query;
+    const { limit, perSecond, target } = query;
+    const dryRun = isSet('dry', query.dry);
     if (target !== undefined && !(await log.streams()).some(({ stream }) => stream === target))
       throw new HttpError(
         400,
@@ -43,19 +45,19 @@ export function addRedriveRoutes(app: FastifyInstance, { log }: { readonly log: 
     if (jobs.size >= maxJobs) forgetOne(jobs);
     const job = redriveLetters(log, {
       filter,
-      dryRun: dry === 'true',
+      dryRun,
       ...(limit === undefined ? {} : { limit: numberOf('limit', limit) }),
       ...(perSecond === undefined ? {} : { perSecond: numberOf('perSecond', perSecond) }),
       ...(target === undefined ? {} : { target }),
     });
-    const what = { filter, target, dryRun: dry === 'true' };
+    const what = { filter, target, dryRun };
     const one: Job = { id: String(++number), startedAt: Date.now(), ...what, job, failure: undefined };
     jobs.set(one.id, one);
     job.done.catch((error: Error) => {
       one.failure = error.message;
     });
-    if (dry === 'true') await job.done;
-    return reply.code(dry === 'true' ? 200 : 202).send(jobJson(one));
+    if (dryRun) await job.done;
+    return reply.code(dryRun ? 200 : 202).send(jobJson(one));
   });
   app.get('/v1/redrives', async () => ({ redrives: [...jobs.values()].map(jobJson) }));
   app.get<{ Params: { id: string } }>('/v1/redrives/:id', async ({ params }) => jobJson(find(params.id)));

@@ -3,6 +3,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { Log } from 'sluice/log';
 import type { Admission } from '../gateway/admission.js';
+import { checkParameters } from '../gateway/parameters.js';
 
 /** Adds the routes. */
 export function addStreamRoutes(
@@ -11,6 +12,7 @@ export function addStreamRoutes(
 ): void {
   app.get('/v1/streams', async () => ({ streams: await log.streams() }));
   app.get<{ Querystring: { stream?: string; group?: string } }>('/v1/groups', async ({ query }) => {
+    checkParameters(query, ['stream', 'group']);
     const { stream, group } = query;
     const groups = await log.groups({ ...(stream === undefined ? {} : { stream }), ...(group === undefined ? {} : { group }) });
     const lags = new Map<string, Awaited<ReturnType<Log['lag']>>>();

@@ -2,6 +2,7 @@
 
 import { type IdSource, idSource } from './event-id.js';
 import { HttpError } from './http-error.js';
+import { checkParameters } from './parameters.js';
 import { type AckLevel, ackLevels } from './receipt.js';
 
 /** What a request with events is for. */
@@ -70,6 +71,7 @@ function target(url: string): Target {
   const query = url.indexOf('?');
   if (query === -1) return { stream, ack: 'durable', ids: idSource(undefined) };
   const parameters = new URLSearchParams(url.slice(query + 1));
+  checkParameters(parameters.keys(), ['ack', 'id']);
   const ack = parameters.get('ack') ?? 'durable';
   if (!ackLevels.includes(ack as AckLevel)) {
     throw new HttpError(

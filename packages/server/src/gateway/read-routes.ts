@@ -7,6 +7,7 @@ import { signalOf } from './departure.js';
 import { HttpError } from './http-error.js';
 import type { GatewayLimits } from './limits.js';
 import { bodyFormat, isGzip } from './media-type.js';
+import { checkParameters, isSet } from './parameters.js';
 import { answerRead, type ReadKeys } from './read.js';
 import { keysQuery, readQuery } from './read-query.js';
 
@@ -38,7 +39,13 @@ export function addReadRoutes(
 
   app.get('/read', { preHandler: readable }, async (request, reply) => {
     const { query } = request as { query: { partial?: string } };
-    const answer = await answerRead(readQuery(request.raw.url ?? ''), known(), signalOf(reply.raw), query.partial === 'true');
+    checkParameters(query, ['keys', 'key', 'partial']);
+    const answer = await answerRead(
+      readQuery(request.raw.url ?? ''),
+      known(),
+      signalOf(reply.raw),
+      isSet('partial', query.partial),
+    );
     counters.readInvalid += answer.invalid;
     return reply.code(answer.status).type('application/json; charset=utf-8').send(answer.body);
   });
@@ -48,19 +55,25 @@ export function addReadRoutes(
       throw new HttpError(415, 'UNSUPPORTED_TYPE', 'expected application/json: an array of keys');
     const gzip = isGzip(request.headers['content-encoding']);
     const { query } = request as { query: { partial?: string } };
+    checkParameters(query, ['partial']);
     const answer = await withBody(request.raw, gzip, limits, allowance, (body) =>
-      answerRead(keysQuery(body, maxKeys), known(), signalOf(reply.raw), query.partial === 'true'),
+      answerRead(keysQuery(body, maxKeys), known(), signalOf(reply.raw), isSet('partial', query.partial)),
     );
     counters.readInvalid += answer.invalid;
     return reply.code(answer.status).type('application/json; charset=utf-8').send(answer.body);
   });
 
-  app.get<{ Params: { key: string } }>('/key/:key', { preHandler: readable }, async (request, reply) => {
-    const { key } = request.params;
-    const one = { keys: [key], select: <V>(found: ReadonlyMap<string, V>) => new Map(found) };
-    const answer = await answerRead(one, known(), signalOf(reply.raw), false);
-    counters.readInvalid += answer.invalid;
-    if (answer.body === '{}') throw new HttpError(404, 'KEY_NOT_FOUND', 'there is no such key');
-    return reply.type('application/json; charset=utf-8').send(answer.body);
-  });
+  app.get<{ Params: { key: string }; Querystring: Record<string, string> }>(
+    '/key/:key',
+    { preHandler: readable },
+    async (request, reply) => {
+      const { key } = request.params;
+      checkParameters(request.query, []);
+      const one = { keys: [key], select: <V>(found: ReadonlyMap<string, V>) => new Map(found) };
+      const answer = await answerRead(one, known(), signalOf(reply.raw), false);
+      counters.readInvalid += answer.invalid;
+      if (answer.body === '{}') throw new HttpError(404, 'KEY_NOT_FOUND', 'there is no such key');
+      return reply.type('application/json; charset=utf-8').send(answer.body);
+    },
+  );
 }

@@ -7,6 +7,7 @@ import type { Log, LogRecord } from 'sluice/log';
 import type { Caller, Callers } from './caller.js';
 import { signalOf } from './departure.js';
 import { HttpError } from './http-error.js';
+import { checkParameters } from './parameters.js';
 
 /** What the route is made of. */
 export interface TailRouteParts {
@@ -38,6 +39,7 @@ export function addTailRoute(app: FastifyInstance, { log, callers, maxTails }: T
     async (request, reply) => {
       const caller = callers.of(request.headers, 'read');
       const { stream } = request.params;
+      checkParameters(request.query, ['from', 'partition']);
       if (running.size >= maxTails)
         throw new HttpError(503, 'OVERLOADED', `${maxTails} clients tail already; come back later`, { 'retry-after': '5' });
       const infos = (await log.streams()).filter((info) => info.stream === stream);

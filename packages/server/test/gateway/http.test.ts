@@ -34,6 +34,37 @@ describe('every other request', () => {
     expect(((await response.json()) as Answer).error).toEqual({ code: expect.any(String), message: expect.any(String) });
   });
 
+  test.each([
+    ['POST', '/v1/streams/events/events?akc=committed', 'akc', 'did you mean ack?'],
+    ['POST', '/v1/streams/events/events?ack=durable&tenant=x', 'tenant', 'there are ack, id'],
+    ['GET', '/v1/streams/events/events?form=start', 'form', 'did you mean from?'],
+    ['GET', '/read?keys=a&parital=true', 'parital', 'did you mean partial?'],
+    ['POST', '/read?keys=a', 'keys', 'there are partial'],
+    ['GET', '/key/a?__proto__=1', '__proto__', 'it takes none'],
+  ])('%s %s has a parameter that nobody knows, and is told so', async (method, path, name, hint) => {
+    const { origin, log, stored } = await start({ read: async () => new Map() });
+    await log.append('events', []);
+    await log.defineStream('events');
+    const body = method === 'POST' ? { body: '["a"]', headers: { 'content-type': json } } : {};
+    const response = await fetch(`${origin}${path}`, { method, ...body });
+    const { error } = (await response.json()) as Answer;
+    expect([response.status, error]).toEqual([
+      400,
+      { code: 'UNKNOWN_PARAMETER', message: `there is no parameter "${name}" here; ${hint}` },
+    ]);
+    expect(await stored()).toEqual([]);
+  });
+
+  test('a flag is true or false, and nothing that means one of them by chance', async () => {
+    const { origin } = await start({ read: async () => new Map([['a', 1]]) });
+    const ask = async (flag: string) => (await fetch(`${origin}/read?keys=a&${flag}`)).json();
+    expect(await ask('partial')).toEqual({ values: { a: 1 }, errors: {} });
+    expect(await ask('partial=false')).toEqual({ a: 1 });
+    expect(await ask('partial=yes')).toMatchObject({
+      error: { code: 'INVALID_QUERY', message: 'expected partial to be true or false' },
+    });
+  });
+
   test('a wrong method is told the right ones', async () => {
     const { origin } = await start({ read: async () => new Map() });
     const response = await fetch(`${origin}/healthz`, { method: 'POST' });

@@ -28,7 +28,7 @@ describe('reads', () => {
     ['keys=__proto__', '{"__proto__":3}'],
     ['keys=%C3%A9+x,100%25,%2B', '{"é x":4,"100%":5,"+":6}'],
     ['keys=nope', '{}'],
-    ['other=1&keys=k1', '{"k1":1}'],
+    ['partial=false&keys=k1', '{"k1":1}'],
   ])('%s is answered with %s', async (query, expected) => {
     const { origin } = await start({ read });
     const response = await fetch(`${origin}/read?${query}`);

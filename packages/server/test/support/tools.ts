@@ -22,7 +22,9 @@ export async function output(program: string, ...args: readonly string[]): Promi
 }
 
 /** What a line of a shell prints: for the commands that are to be copied from a terminal. */
-export const shell = (line: string): Promise<string> => output('sh', '-ec', line);
+export async function shell(line: string, env: NodeJS.ProcessEnv = {}): Promise<string> {
+  return (await run('sh', ['-ec', line], { env: { ...process.env, ...env } })).stdout;
+}
 
 /** The rows that `psql` shows for a query, a line each, with `|` between the columns. */
 export async function psql(databaseUrl: string, sql: string): Promise<string[]> {
