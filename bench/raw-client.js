@@ -5,7 +5,7 @@
 
 import { connect } from 'node:net';
 
-/** Opens connections; `request(text)` resolves with the status, in turn where all are busy. The servers must send Content-Length. */
+/** Opens connections; `request(text)` resolves with the status and when to come back, in turn where all are busy. The servers must send Content-Length. */
 export async function openClient(url, connections) {
   const { hostname, port } = new URL(url);
   const free = [];
@@ -30,8 +30,9 @@ export async function openClient(url, connections) {
 }
 
 /** The text of a request. */
-export function requestText(method, path, body, contentType = 'application/json') {
-  const head = `${method} ${path} HTTP/1.1\r\nhost: bench\r\n`;
+export function requestText(method, path, body, contentType = 'application/json', key = undefined) {
+  const authorization = key === undefined ? '' : `authorization: Bearer ${key}\r\n`;
+  const head = `${method} ${path} HTTP/1.1\r\nhost: bench\r\n${authorization}`;
   if (body === undefined) return `${head}\r\n`;
   return `${head}content-type: ${contentType}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 }
@@ -48,7 +49,9 @@ async function openConnection(host, port) {
     if (end === -1) return;
     const length = /\r\ncontent-length: (\d+)/i.exec(text)?.[1];
     if (length === undefined || text.length < end + 4 + Number(length)) return;
-    const answer = { status: Number(text.slice(9, 12)), body: text.slice(end + 4) };
+    const status = Number(text.slice(9, 12));
+    const retryAfterMs = status === 200 ? 0 : Number(/\r\nretry-after-ms: (\d+)/i.exec(text)?.[1] ?? 50);
+    const answer = { status, retryAfterMs, body: text.slice(end + 4) };
     text = '';
     settle?.resolve(answer);
   });

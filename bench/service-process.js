@@ -10,6 +10,16 @@ import { startEmbeddedPostgres } from '../packages/server/dist/embedded/postgres
 
 const program = fileURLToPath(new URL('../packages/server/bin/sluice.js', import.meta.url));
 
+/** Runs `use` with a temporary folder, and removes it. */
+export async function withFolder(use) {
+  const folder = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
+  try {
+    await use(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
 /** Runs `use` with a service that has just started, and removes it. `args`: more arguments of `sluice up`. */
 export async function withService(args, use) {
   const dataDir = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
@@ -22,6 +32,8 @@ export async function withService(args, use) {
     await use({
       url: /data plane +(\S+)/.exec(printed)[1],
       controlUrl: /control plane +(\S+)/.exec(printed)[1],
+      databaseUrl: /PostgreSQL +(postgres\S+)/.exec(printed)?.[1],
+      table: /→ table "([^"]+)"/.exec(printed)?.[1],
       pid: child.pid,
     });
     child.kill('SIGTERM');
