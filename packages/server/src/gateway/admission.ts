@@ -64,16 +64,25 @@ export interface AdmissionOptions {
   readonly tenants: Config['tenants'];
   /** Items under way at most, whatever the log takes: its own bound. */
   readonly maxHeldItems: number;
-  /** How long items may be on their way into the log before fewer are let in, in milliseconds. Default 50. */
+  /** How long items may be on their way into the log before fewer are let in, in milliseconds; less while one tenant crowds others. Default 50. */
   readonly targetMs?: number;
   readonly clock: Clock;
 }
+
+/** How long the log counts as shared after requests of two tenants, and as crowded after a refusal. */
+const lastingMs = 1_000;
+
+/** The part of all that is held by which one tenant crowds the others, when it wants still more. */
+const crowd = 2 / 3;
 
 const noBounds: TenantConfig = { share: 1, maxRequests: Number.POSITIVE_INFINITY, maxHeldItems: Number.POSITIVE_INFINITY };
 
 /** Makes the admission of a gateway. */
 export function createAdmission({ tenants: configs, maxHeldItems, targetMs = 50, clock }: AdmissionOptions): Admission {
-  const held = createHeldLimit({ maxHeldItems, targetMs, clock });
+  let lastSeen: string | undefined;
+  let sharedUntil = Number.NEGATIVE_INFINITY;
+  let crowdedUntil = Number.NEGATIVE_INFINITY;
+  const held = createHeldLimit({ maxHeldItems, targetMs, clock, isCrowded: () => clock.now() < crowdedUntil });
   const known = new Map<string, Tenant>();
   const refused = new Map<Refused['reason'], number>();
   let bounds = configs;
@@ -101,13 +110,20 @@ export function createAdmission({ tenants: configs, maxHeldItems, targetMs = 50,
     if (held.items >= held.limit) return refuse(tenant, 'full', held.drainMs(held.items - held.limit + items));
     // Without keys everyone is the same tenant: there is nobody to leave room for.
     const room = tenant.name === '_' ? Number.POSITIVE_INFINITY : share * (held.limit - held.items);
-    if (tenant.heldItems > 0 && tenant.heldItems + items > room)
+    if (tenant.heldItems > 0 && tenant.heldItems + items > room) {
+      const now = clock.now();
+      if (now < sharedUntil && tenant.heldItems > crowd * held.items) crowdedUntil = now + lastingMs;
       return refuse(tenant, 'share', held.drainMs(tenant.heldItems + items - room));
+    }
     return undefined;
   }
 
   return {
     enter(name) {
+      if (name !== lastSeen) {
+        if (lastSeen !== undefined) sharedUntil = clock.now() + lastingMs;
+        lastSeen = name;
+      }
       const tenant = tenantOf(name);
       const wait = tenant.waitMs();
       if (wait > 0) return refuse(tenant, 'rate', wait);
