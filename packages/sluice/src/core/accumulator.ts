@@ -54,7 +54,7 @@ export class Accumulator<T, B extends Raisable = Raisable> {
   #runs = new Runs<B>();
   #live = 0;
   #bytes = 0;
-  /** How many in the queue are {@link HeldItem}s: at none, a cut is a slice. */
+  /** How many in the queue are {@link HeldItem}s. */
   #items = 0;
   #lastAt = 0;
   /** When the window of what is held is over; `Infinity` while nothing is held, and where the end of the turn decides. */
@@ -146,7 +146,8 @@ export class Accumulator<T, B extends Raisable = Raisable> {
     const { maxItems } = this.#bounds;
     const most = Math.min(this.#window.alone ? 1 : maxItems, atMost);
     const bare = this.#items === 0;
-    const { held, runs, bytes, stoppedBy } = bare && this.#orderKeyOf === undefined ? this.#slice(most) : this.#gather(most);
+    const alike = this.#bytes === 0 && this.#queue.length === this.#live && this.#orderKeyOf === undefined;
+    const { held, runs, bytes, stoppedBy } = alike ? this.#slice(most) : this.#gather(most);
     this.#live -= held.length;
     this.#bytes -= bytes;
     this.#dispatchedAt = now;
@@ -165,14 +166,15 @@ export class Accumulator<T, B extends Raisable = Raisable> {
     return { held: held[0]!, run: runs[0]! };
   }
 
-  /** All that is held are bare values. */
+  /** Nothing that is held has bytes, has left, or is in another's way. */
   #slice(most: number) {
     const held = this.#queue.take(most);
+    if (this.#items > 0) for (const one of held) if (one instanceof HeldItem) this.#items--;
     return { held, runs: this.#runs.take(held.length), bytes: 0, stoppedBy: undefined };
   }
 
   #gather(most: number) {
-    const { maxBytes, maxItems } = this.#bounds;
+    const { maxBytes } = this.#bounds;
     const held: T[] = [];
     const runs: Run<B>[] = [];
     const keys = this.#orderKeyOf === undefined ? undefined : new Set<unknown>();
@@ -182,10 +184,7 @@ export class Accumulator<T, B extends Raisable = Raisable> {
       const item = next instanceof HeldItem ? next : undefined;
       if (item === undefined || !item.gone) {
         const nextBytes = item === undefined ? 0 : item.bytes;
-        if (held.length >= most) {
-          if (most === maxItems) stoppedBy = 'size';
-          break;
-        }
+        if (held.length >= most) break;
         if (held.length > 0 && bytes + nextBytes > maxBytes) {
           stoppedBy = 'bytes';
           break;
