@@ -78,16 +78,16 @@ export function startLife(options: LifeOptions): Life {
   };
 
   async function step<T>(what: string, act: () => Promise<T>): Promise<T> {
-    if (!isAlive || dies(`before ${what}`)) return never;
+    if (!isAlive || dies(`before ${what}`)) return never();
     const result = await act();
-    if (!isAlive || dies(`after ${what}`)) return never;
+    if (!isAlive || dies(`after ${what}`)) return never();
     return result;
   }
 
   async function look<T>(act: () => Promise<T>): Promise<T> {
-    if (!isAlive) return never;
+    if (!isAlive) return never();
     const result = await act();
-    return isAlive ? result : never;
+    return isAlive ? result : never();
   }
 
   const inner = createMemoryLog({ env, store, deadLetters: { maxItems: options.maxLetters } });
@@ -161,5 +161,5 @@ function mortalLetters(inner: DeadLetters, step: Doing, look: Looking): DeadLett
   };
 }
 
-/** What a dead process waits for. */
-const never = new Promise<never>(() => {});
+/** What a dead process waits for. A promise of its own for each: one for all would hold everybody who ever waited. */
+const never = () => new Promise<never>(() => {});

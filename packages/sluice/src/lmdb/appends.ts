@@ -10,10 +10,10 @@ import type { Env } from '../env/env.js';
 import { checkEvents, checkName } from '../log/limits.js';
 import type { Appended, NewEvent, Receipt } from '../log/record.js';
 import type { StreamSettings } from '../log/stream-options.js';
+import { createEventEncoder } from './event-encoder.js';
 import { writeGroup } from './group-write.js';
-import { redriveMark } from './id-rows.js';
+import { barrier, createHeldAppend, type HeldAppend, outOfBlock } from './held-append.js';
 import { createIdStore } from './id-window.js';
-import { type EncodedEvents, encodeEvents } from './records.js';
 import type { Removed } from './retention.js';
 import type { Store } from './store.js';
 
@@ -44,19 +44,6 @@ export interface Appends {
   close(): Promise<void>;
 }
 
-/** One call of append or offer. */
-export interface HeldAppend {
-  readonly stream: string;
-  readonly encoded: EncodedEvents;
-  readonly items: number;
-  /** Ids that must be looked up, undefined for an event whose id was generated, and the tenants that they belong to; undefined when there is none. */
-  readonly claims: { readonly ids: readonly (string | undefined)[]; readonly tenants: readonly string[] } | undefined;
-  /** Keys that decide the partition; undefined when no event has one. */
-  readonly keys: readonly (string | null)[] | undefined;
-  /** Nobody waits for an offer. */
-  readonly waiter: { resolve(appended: readonly Appended[]): void; reject(error: SluiceError): void } | undefined;
-}
-
 // A transaction's function runs on the JavaScript thread: so many items with ids of their own take about 50 ms of it.
 const maxGroupItems = 10_000;
 const retryMs = 1_000;
@@ -77,6 +64,8 @@ export function createAppends(
 ): Appends {
   // In memory alone: where a turn begins after a restart does not matter.
   const parts = { ids: createIdStore(store.trees), defaults: bounds.streamDefaults, turns: 0 };
+  const encode = createEventEncoder();
+  let checkedName: string | undefined;
   let held: HeldAppend[] = [];
   let heldItems = 0;
   let heldBytes = 0;
@@ -96,7 +85,7 @@ export function createAppends(
     offer(stream, events) {
       if (state !== 'open' || store.stoppedBy !== undefined) return 'closed';
       if (isDiskLow()) return 'full';
-      const append = hold(stream, events, undefined);
+      const append = hold(stream, events, undefined, undefined);
       if (append === undefined) return 'full';
       enqueue(append);
       return 'accepted';
@@ -106,8 +95,7 @@ export function createAppends(
         if (state !== 'open') throw new SluiceError('the log is closed', { code: 'CLOSED', class: 'rejected' });
         if (store.stoppedBy !== undefined) throw stoppedBefore(store.stoppedBy);
         if (isDiskLow()) throw diskLow(bounds.reserveBytes);
-        const waiter = { resolve: (appended: readonly Appended[]) => resolve({ level: 'durable', appended }), reject };
-        const append = hold(stream, events, waiter);
+        const append = hold(stream, events, resolve, reject);
         if (append === undefined) throw overloaded(bounds, events.length);
         if (events.length === 0) resolve({ level: 'durable', appended: [] });
         else enqueue(append);
@@ -118,7 +106,7 @@ export function createAppends(
       do {
         before = timesHeldAgain;
         if (heldItems === 0) await committing;
-        else await new Promise<void>((resolve, reject) => enqueue({ ...nothing, waiter: { resolve: () => resolve(), reject } }));
+        else await new Promise<Receipt>((resolve, reject) => enqueue(barrier(resolve, reject)));
         // A commit that failed meanwhile has put behind this what came before it.
       } while (timesHeldAgain !== before);
     },
@@ -139,6 +127,8 @@ export function createAppends(
 
   /** Cursors and dead letters need room too: they are how a full disk gets empty again. */
   function isDiskLow(): boolean {
+    // Whoever asked for the next transaction has looked; reading the clock for each that joins it would cost as much as encoding it.
+    if (next === 'asked' && !diskIsLow && roomBytes > 0) return false;
     const now = env.clock.now();
     // The time alone would not do: a second of appends can be more than the reserve. What is held is not on the disk yet.
     if (now >= askDiskAt || roomBytes <= 0) {
@@ -149,27 +139,28 @@ export function createAppends(
     return diskIsLow;
   }
 
-  function hold(stream: string, events: readonly NewEvent[], waiter: HeldAppend['waiter']): HeldAppend | undefined {
-    checkName('stream', stream);
+  function hold(
+    stream: string,
+    events: readonly NewEvent[],
+    resolve: HeldAppend['resolve'],
+    reject: HeldAppend['reject'],
+  ): HeldAppend | undefined {
+    if (stream !== checkedName) {
+      checkName('stream', stream);
+      checkedName = stream;
+    }
     checkEvents(events);
     if (heldItems + events.length > bounds.maxHeldItems || heldBytes >= bounds.maxHeldBytes) return undefined;
-    const encoded = encodeEvents(events);
-    if (heldBytes > 0 && heldBytes + encoded.bytes.length > bounds.maxHeldBytes) return undefined;
-    return {
-      stream,
-      encoded,
-      items: events.length,
-      claims: events.some(mustClaim) ? { ids: events.map(idToClaim), tenants: events.map((event) => event.tenant) } : undefined,
-      keys: events.some((event) => event.key != null) ? events.map((event) => event.key ?? null) : undefined,
-      waiter,
-    };
+    const append = createHeldAppend(encode, stream, events, resolve, reject);
+    if (heldBytes > 0 && heldBytes + append.bytes > bounds.maxHeldBytes) return undefined;
+    return append;
   }
 
   function enqueue(append: HeldAppend): void {
     held.push(append);
     heldItems += append.items;
-    heldBytes += append.encoded.bytes.length;
-    roomBytes -= append.encoded.bytes.length;
+    heldBytes += append.bytes;
+    roomBytes -= append.bytes;
     ask();
   }
 
@@ -222,18 +213,23 @@ export function createAppends(
     removed: readonly RemovedFrom[],
   ): void {
     release(group);
-    for (let i = 0; i < group.length; i++) group[i]!.waiter?.resolve(results[i]!);
-    committed(new Set(group.map((append) => append.stream).filter((stream) => stream !== '')), removed);
+    const streams = new Set<string>();
+    for (let i = 0; i < group.length; i++) {
+      const { stream, items, resolve } = group[i]!;
+      resolve?.({ level: 'durable', appended: results[i]! });
+      if (items > 0) streams.add(stream);
+    }
+    committed(streams, removed);
   }
 
   /** Who waits is told. What was merely offered stays held, hence counted, and is tried again while that makes sense. */
   function failGroup(group: readonly HeldAppend[], error: SluiceError): void {
-    const waited = group.filter((append) => append.waiter !== undefined);
-    const offered = group.filter((append) => append.waiter === undefined);
+    const waited = group.filter((append) => append.reject !== undefined);
+    const offered = group.filter((append) => append.reject === undefined);
     release(waited);
-    for (const append of waited) append.waiter!.reject(error);
+    for (const append of waited) append.reject!(error);
     if (offered.length > 0) timesHeldAgain++;
-    held = [...offered, ...held];
+    held = [...offered.map(outOfBlock), ...held];
     if (held.length === 0 || store.stoppedBy !== undefined || state === 'closing' || next !== 'none') return;
     next = 'waits for the disk';
     cancelRetry = env.clock.after(retryMs, () => {
@@ -245,31 +241,13 @@ export function createAppends(
   function release(group: readonly HeldAppend[]): void {
     for (const append of group) {
       heldItems -= append.items;
-      heldBytes -= append.encoded.bytes.length;
+      heldBytes -= append.bytes;
     }
   }
 }
 
 function itemsOf(group: readonly HeldAppend[]): number {
   return group.reduce((sum, { items }) => sum + items, 0);
-}
-
-const nothing: Omit<HeldAppend, 'waiter'> = {
-  stream: '',
-  encoded: encodeEvents([]),
-  items: 0,
-  claims: undefined,
-  keys: undefined,
-};
-
-/** The id that must be unique; of a redrive, the id and that of the redrive. An id never holds a lone surrogate, so the two cannot be mistaken. */
-function idToClaim(event: NewEvent): string | undefined {
-  if (event.redrive != null) return redriveMark + JSON.stringify([event.id, event.redrive.id]);
-  return event.generated === true ? undefined : event.id;
-}
-
-function mustClaim(event: NewEvent): boolean {
-  return event.generated !== true || event.redrive != null;
 }
 
 function stoppedBefore(by: SluiceError): SluiceError {

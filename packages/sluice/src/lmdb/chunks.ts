@@ -31,12 +31,19 @@ export interface ChunkWriter {
  * @param base the offset of the first record.
  */
 export function createChunkWriter(base: number, put: (base: number, chunk: Buffer, bytes: number) => void): ChunkWriter {
-  let parts: Buffer[] = [];
+  let runs: Run[] = [];
   let items = 0;
   let bytes = 0;
 
   return {
     add(events, from, to) {
+      const all = events.starts[to]! - events.starts[from]!;
+      if (items + to - from <= maxChunkItems && bytes + all <= maxChunkBytes) {
+        items += to - from;
+        bytes += all;
+        takeRun(events, from, to);
+        return;
+      }
       let start = from;
       for (let i = from; i < to; i++) {
         const length = events.starts[i + 1]! - events.starts[i]!;
@@ -54,17 +61,29 @@ export function createChunkWriter(base: number, put: (base: number, chunk: Buffe
   };
 
   function takeRun(events: EncodedEvents, from: number, to: number): void {
-    if (from < to) parts.push(events.bytes.subarray(events.starts[from]!, events.starts[to]!));
+    if (from === to) return;
+    const at = events.starts[from]!;
+    const end = events.starts[to]!;
+    const last = runs[runs.length - 1];
+    if (last !== undefined && last.bytes === events.bytes && last.to === at) last.to = end;
+    else runs.push({ bytes: events.bytes, from: at, to: end });
   }
 
   function end(): void {
     if (items === 0) return;
-    put(base, joinChunk(base, items, bytes, parts), bytes);
+    put(base, joinChunk(base, items, bytes, runs), bytes);
     base += items;
-    parts = [];
+    runs = [];
     items = 0;
     bytes = 0;
   }
+}
+
+/** Records side by side in one buffer: the appends of a group mostly are, and are copied at once. */
+interface Run {
+  readonly bytes: Buffer;
+  readonly from: number;
+  to: number;
 }
 
 /** A chunk that was read and checked. */
@@ -107,13 +126,13 @@ export function openChunk(bytes: Buffer, stream: string, partition: number, base
 // The store copies a value while it takes it: one buffer serves all chunks.
 const scratch = Buffer.allocUnsafe(headerBytes + maxChunkBytes);
 
-function joinChunk(base: number, items: number, bytes: number, parts: readonly Buffer[]): Buffer {
+function joinChunk(base: number, items: number, bytes: number, runs: readonly Run[]): Buffer {
   const length = headerBytes + bytes;
   const chunk = length <= scratch.length ? scratch.subarray(0, length) : Buffer.allocUnsafe(length);
   let at = headerBytes;
-  for (const part of parts) {
-    chunk.set(part, at);
-    at += part.length;
+  for (const run of runs) {
+    chunk.set(run.bytes.subarray(run.from, run.to), at);
+    at += run.to - run.from;
   }
   chunk.writeUIntBE(base, 4, 6);
   chunk.writeUInt32BE(items, 10);

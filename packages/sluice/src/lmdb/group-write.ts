@@ -3,8 +3,9 @@
 import { partitionOf } from '../log/partitions.js';
 import type { Appended } from '../log/record.js';
 import type { StreamSettings } from '../log/stream-options.js';
-import type { HeldAppend, RemovedFrom } from './appends.js';
+import type { RemovedFrom } from './appends.js';
 import { type ChunkWriter, createChunkWriter } from './chunks.js';
+import type { HeldAppend } from './held-append.js';
 import type { IdStore, IdWindows } from './id-window.js';
 import { chunkKey, type PartitionRow, partitionKey, readPartitionRow, writePartitionRow } from './keys.js';
 import { ensureStream, type StreamRow } from './names.js';
@@ -20,14 +21,7 @@ export function writeGroup(
 ): { readonly results: (readonly Appended[])[]; readonly removed: RemovedFrom[] } {
   const results = new Array<readonly Appended[]>(group.length).fill([]);
   const removed: RemovedFrom[] = [];
-  const byStream = new Map<string, number[]>();
-  group.forEach((append, index) => {
-    if (append.items === 0) return;
-    const indexes = byStream.get(append.stream);
-    if (indexes === undefined) byStream.set(append.stream, [index]);
-    else indexes.push(index);
-  });
-  for (const [stream, indexes] of byStream) {
+  for (const [stream, indexes] of indexesByStream(group)) {
     const row = ensureStream(trees, stream, parts.defaults);
     const touched = writeStream(trees, row, group, indexes, results, parts, now);
     // The groups let settled records go; nobody else would see that a partition has grown too large.
@@ -35,6 +29,23 @@ export function writeGroup(
     for (const partition of touched) removed.push({ stream, partition, ...retainPartition(trees, row, partition, now) });
   }
   return { results, removed };
+}
+
+function indexesByStream(group: readonly HeldAppend[]): Map<string, number[]> {
+  const byStream = new Map<string, number[]>();
+  let stream: string | undefined;
+  let indexes: number[] = [];
+  for (let index = 0; index < group.length; index++) {
+    const append = group[index]!;
+    if (append.items === 0) continue;
+    if (append.stream !== stream) {
+      stream = append.stream;
+      indexes = byStream.get(stream) ?? [];
+      byStream.set(stream, indexes);
+    }
+    indexes.push(index);
+  }
+  return byStream;
 }
 
 /** One partition that the group appends to. */
@@ -76,13 +87,24 @@ function writeStream(
   };
   for (const index of indexes) {
     const turn = settings.partitions === 1 ? 0 : parts.turns++ % settings.partitions;
-    results[index] = writeAppend(group[index]!, ids, (key) =>
-      writerOf(key === null ? turn : partitionOf(key, settings.partitions)),
-    );
+    const append = group[index]!;
+    results[index] =
+      append.keys === undefined && append.claims === undefined
+        ? writeWhole(append, writerOf(turn))
+        : writeAppend(append, ids, (key) => writerOf(key === null ? turn : partitionOf(key, settings.partitions)));
   }
   for (const writer of writers.values()) writer.end();
   ids.end();
   return writers.keys();
+}
+
+/** Without keys all of it goes to one partition, without claims none of it is a duplicate. */
+function writeWhole({ encoded, items }: HeldAppend, writer: PartitionWriter): Appended[] {
+  const appended: Appended[] = [];
+  const { partition } = writer;
+  for (let i = 0; i < items; i++) appended.push({ partition, offset: writer.nextOffset++, duplicate: false });
+  writer.chunks.add(encoded, 0, items);
+  return appended;
 }
 
 /** Neighbours that go to one partition are copied as one run. */

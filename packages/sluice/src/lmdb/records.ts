@@ -16,30 +16,34 @@ const hasKey = 1;
 const hasTrace = 2;
 const hasRedrive = 4;
 
-/** Events encoded one behind the other; event `i` lies from `starts[i]` to `starts[i + 1]`. */
+/** Events encoded one behind the other; event `i` lies from `starts[i]` to `starts[i + 1]`. Others may lie before and behind them. */
 export interface EncodedEvents {
   readonly bytes: Buffer;
-  readonly starts: Uint32Array;
+  readonly starts: readonly number[];
 }
 
-/** Encodes events that were checked before. */
+/** Encodes events that were checked before, in a buffer that holds nothing else. */
 export function encodeEvents(events: readonly NewEvent[]): EncodedEvents {
-  const starts = new Uint32Array(events.length + 1);
-  // UTF-8 takes at most three bytes per UTF-16 unit: one guess from above, and no second pass over the strings.
+  const bytes = Buffer.allocUnsafe(mostBytes(events));
+  const starts = [0];
+  let at = 0;
+  for (let i = 0; i < events.length; i++) {
+    at = writeRecord(bytes, at, events[i]!);
+    starts.push(at);
+  }
+  return { bytes: bytes.subarray(0, at), starts };
+}
+
+/** No fewer bytes than these events need: UTF-8 takes at most three per UTF-16 unit, so there is no second pass over the strings. */
+export function mostBytes(events: readonly NewEvent[]): number {
   let most = 0;
-  for (const { id, tenant, time, payload, key, trace, redrive } of events) {
+  for (let i = 0; i < events.length; i++) {
+    const { id, tenant, time, payload, key, trace, redrive } = events[i]!;
     const extras =
       (key?.length ?? 0) + (trace?.length ?? 0) + (redrive == null ? 0 : redrive.id.length + (redrive.group?.length ?? 0));
     most += headerBytes + 8 + (id.length + tenant.length + (time?.length ?? 0) + extras) * 3 + payload.length;
   }
-  const bytes = Buffer.allocUnsafe(most);
-  let at = 0;
-  for (let i = 0; i < events.length; i++) {
-    starts[i] = at;
-    at = writeRecord(bytes, at, events[i]!);
-  }
-  starts[events.length] = at;
-  return { bytes: bytes.subarray(0, at), starts };
+  return most;
 }
 
 /** Length of the record that begins at `at`. */
@@ -78,7 +82,8 @@ export function decodeRecord(bytes: Buffer, at: number, stream: string, partitio
 
 const underscore = 0x5f;
 
-function writeRecord(bytes: Buffer, at: number, event: NewEvent): number {
+/** Writes a record at `at` and answers where the next one begins. */
+export function writeRecord(bytes: Buffer, at: number, event: NewEvent): number {
   const { id, tenant, time, payload, key, trace, redrive } = event;
   let next = at + headerBytes;
   const idBytes = writeUtf8(bytes, next, id);
