@@ -10,7 +10,7 @@ import { flushFolder, prepareFolder, unwritable } from './folder.js';
 import { openTrees } from './trees.js';
 
 /**
- * Makes a store in a folder that has none, and removes what an earlier try has left there.
+ * Makes a store in a folder that has none, removes what an earlier try has left there, and sees to it that its name is on disk.
  *
  * @throws SluiceError `LOG_UNWRITABLE`, `LOG_CORRUPT`.
  */
@@ -19,8 +19,8 @@ export function makeStore(path: string): void {
   try {
     removeLeftOvers(path);
     const data = join(path, 'data.mdb');
-    if (existsSync(data)) return;
-    makeAndName(mkdtempSync(join(path, `new-${process.pid}-`)), data);
+    if (!existsSync(data)) makeAndName(mkdtempSync(join(path, `new-${process.pid}-`)), data);
+    // At each start: whoever has named it may have been killed before it came to this.
     flushFolder(path);
   } catch (error) {
     throw error instanceof SluiceError ? error : unwritable(path, error);
