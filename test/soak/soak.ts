@@ -39,6 +39,9 @@ export interface SoakReport {
 /** How long the sinks may take to catch up after the last fault. */
 const catchUpMs = 60_000;
 
+/** Anonymous memory that a service may have, in bytes, whatever happens. */
+const mostMemory = 250 * 2 ** 20;
+
 /** Runs one. */
 export async function soak(options: SoakOptions): Promise<SoakReport> {
   const { root, seed, seconds, tell } = options;
@@ -55,6 +58,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     await caughtUp(world);
     const dead = await world.control.letters();
     const { scrapes, memory } = await watch.stop();
+    if (memory.most > mostMemory) world.report(`the service had ${memory.most} bytes of anonymous memory`);
     const { code, out, err } = await world.service.end('SIGTERM');
     if (code !== 0 || !/^ {2}lost +0\b/m.test(out) || !/^ {2}left in the log +0\b/m.test(out))
       world.report(`the last stop ended with ${code}:\n${out.slice(-800)}${err}`);

@@ -80,12 +80,21 @@ function columnOf(column: string | { readonly from: string; readonly type?: stri
 
 function readerOf(from: string, type: string | undefined): (event: Outgoing) => PostgresValue {
   if (from === 'payload') return (event) => event.json;
-  if (from === 'receivedAt') return (event) => new Date(event.receivedAt);
+  if (from === 'receivedAt') return dateOf();
   if (from === 'id' || from === 'tenant' || from === 'time' || from === 'offset' || from === 'stream')
     return (event) => event[from];
   const path = from.replace(/^payload\./, '').split('.');
   const text = /^jsonb?$/i.test(type ?? '') ? jsonText : scalar;
   return (event) => text(path.reduce<unknown>(member, event.data));
+}
+
+/** Events come many in a millisecond: those share a date. */
+function dateOf(): (event: Outgoing) => Date {
+  let date = new Date(0);
+  return ({ receivedAt }) => {
+    if (date.getTime() !== receivedAt) date = new Date(receivedAt);
+    return date;
+  };
 }
 
 function member(value: unknown, name: string): unknown {
