@@ -10,11 +10,13 @@ const unansweredMs = 30_000;
  * Sends `perSecond` requests a second for `seconds`.
  *
  * @param newRequest makes the text of one.
+ * @param settleSeconds what is due so soon has no part in the latencies: the service adapts to the load meanwhile.
  * @returns the answers by status, and of those answered with 200: how many a second, and `p(share)` of their latency in milliseconds.
  */
-export async function openLoop(url, { perSecond, seconds, newRequest, connections = 512 }) {
+export async function openLoop(url, { perSecond, seconds, newRequest, connections = 512, settleSeconds = 0 }) {
   const client = await openClient(url, connections);
   const latencies = [];
+  let taken = 0;
   const statuses = new Map();
   const answers = [];
   const startedAt = performance.now();
@@ -25,7 +27,9 @@ export async function openLoop(url, { perSecond, seconds, newRequest, connection
       const dueAt = startedAt + (sent / perSecond) * 1000;
       const answer = client.request(newRequest()).then(({ status }) => {
         statuses.set(status, (statuses.get(status) ?? 0) + 1);
-        if (status === 200) latencies.push(performance.now() - dueAt);
+        if (status !== 200) return;
+        taken++;
+        if (dueAt - startedAt >= settleSeconds * 1_000) latencies.push(performance.now() - dueAt);
       });
       answers.push(answer);
     }
@@ -38,9 +42,9 @@ export async function openLoop(url, { perSecond, seconds, newRequest, connection
   client.close();
   return {
     statuses,
-    taken: latencies.length,
-    takenPerSecond: latencies.length / sentInSeconds,
-    refused: total - latencies.length,
+    taken,
+    takenPerSecond: taken / sentInSeconds,
+    refused: total - taken,
     p: (share) => (latencies.length === 0 ? Number.NaN : percentile(latencies, share)),
   };
 }
