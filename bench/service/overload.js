@@ -29,6 +29,7 @@ export async function benchOverload({ passes, passMs, overloadSeconds }) {
         perSecond: (peak / 100) * share,
         seconds: overloadSeconds,
         newRequest: () => eventsRequest('durable', 100),
+        settleSeconds: 1,
       };
       const found = await openLoop(service.url, shape);
       console.log(`  at ${share} × the capacity: ${answersText(found)}`);
