@@ -153,6 +153,16 @@ describe.each([
       expect(await stored()).toEqual([0, 1, 2]);
     });
 
+    test('offsets that lie between those of other batches, as those of keys do, are one row of the ledger a batch', async () => {
+      const sink = sinkOf();
+      const every = (of: number) => rows(0, 79).filter(({ offset }) => offset % 8 === of);
+      for (let of = 0; of < 7; of++) await write(sink, every(of));
+      expect((await pool.query('SELECT FROM sluice_ledger')).rowCount).toBe(7);
+      await write(sinkOf(), rows(0, 79));
+      expect(await stored()).toEqual(numbers(0, 79));
+      expect((await ledger()).length).toBe(80);
+    });
+
     test('rows and ranges are one transaction: neither is there without the other', async () => {
       const failing = sinkOf({}, { beforeCommit: async (client) => void (await client.query('SELECT 1/0')) });
       await expect(write(failing, rows(0, 4))).rejects.toMatchObject({ code: 'PG_22012' });
@@ -209,7 +219,7 @@ describe.each([
         `BEGIN; INSERT INTO events VALUES (5); SELECT pg_advisory_xact_lock_shared(${0x51_0c_e5}, ${heads[0].id})`,
       );
       await underWay.query(
-        `INSERT INTO sluice_ledger SELECT ${heads[0].id}, ${heads[0].epoch}, int8range(n, n + 1) FROM (SELECT (${heads[0].id}::bigint << 40) + 5 AS n) s`,
+        `INSERT INTO sluice_ledger SELECT ${heads[0].id}, ${heads[0].epoch}, int8multirange(int8range(n, n + 1)) FROM (SELECT (${heads[0].id}::bigint << 40) + 5 AS n) s`,
       );
       const successor = sinkOf();
       const taking = write(successor, rows(4, 6)).then(reached);

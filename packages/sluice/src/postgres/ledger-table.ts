@@ -50,7 +50,10 @@ export function ledgerTables(table: string): LedgerTables {
   };
 }
 
-/** Makes the tables where they are absent; one implicit transaction. */
+/**
+ * Makes the tables where they are absent; one implicit transaction. All ranges of a batch are one row: with keys, the offsets of a batch lie between those of
+ * others, and a row for each range cost three times the batch itself (measured).
+ */
 export function ledgerSchema({ ranges, heads, view, settle, fenced, once }: LedgerTables): string {
   const base = `(h.id::bigint << ${offsetBits})`;
   return `SELECT pg_advisory_xact_lock(hashtextextended('sluice ledger ${ranges}', 0));
@@ -66,19 +69,19 @@ CREATE TABLE IF NOT EXISTS ${heads} (
 CREATE TABLE IF NOT EXISTS ${ranges} (
   head int NOT NULL,
   epoch bigint NOT NULL,
-  span int8range NOT NULL,
+  span int8multirange NOT NULL,
   CONSTRAINT ${once} EXCLUDE USING gist (span WITH &&)
 );
 CREATE OR REPLACE VIEW ${view} AS
-  SELECT h.source, h."group", h.stream, h.partition, r.epoch, lower(r.span) - ${base} AS first, upper(r.span) - 1 - ${base} AS last
-  FROM ${ranges} r JOIN ${heads} h ON h.id = r.head;
+  SELECT h.source, h."group", h.stream, h.partition, r.epoch, lower(s) - ${base} AS first, upper(s) - 1 - ${base} AS last
+  FROM ${ranges} r JOIN ${heads} h ON h.id = r.head, unnest(r.span) s;
 CREATE OR REPLACE FUNCTION ${settle}(of int, under bigint, first bigint[], last bigint[]) RETURNS void LANGUAGE plpgsql AS $sluice$
 BEGIN
   -- In a statement of its own: what reads the epoch must see whoever held the lock before.
   PERFORM pg_advisory_xact_lock_shared(${lockClass}, of);
   INSERT INTO ${ranges} (head, epoch, span)
-  SELECT h.id, h.epoch, int8range((of::bigint << ${offsetBits}) + r.f, (of::bigint << ${offsetBits}) + r.l + 1)
-  FROM ${heads} h, unnest(first, last) AS r(f, l) WHERE h.id = of AND h.epoch = under;
+  SELECT h.id, h.epoch, (SELECT range_agg(int8range((of::bigint << ${offsetBits}) + r.f, (of::bigint << ${offsetBits}) + r.l + 1)) FROM unnest(first, last) AS r(f, l))
+  FROM ${heads} h WHERE h.id = of AND h.epoch = under;
   IF NOT FOUND THEN
     RAISE EXCEPTION 'epoch % of head % is over', under, of USING ERRCODE = 'object_not_in_prerequisite_state', CONSTRAINT = '${fenced}';
   END IF;
@@ -118,14 +121,15 @@ export function takeOverStatement({ heads }: LedgerTables): string {
 /** Forgets what a head has settled from an offset on, and its epoch: for people, once a log was restored from a backup. */
 export function rewindText({ ranges, heads }: LedgerTables, head: number, end: number): string {
   const from = `(${head}::bigint << ${offsetBits}) + ${end}`;
-  return `WITH gone AS (DELETE FROM ${ranges} WHERE span && int8range(${from}, ${head + 1}::bigint << ${offsetBits}) RETURNING *), kept AS (INSERT INTO ${ranges} SELECT head, epoch, int8range(lower(span), ${from}) FROM gone WHERE lower(span) < ${from}) UPDATE ${heads} SET epoch = 0 WHERE id = ${head};`;
+  return `WITH gone AS (DELETE FROM ${ranges} WHERE span && int8range(${from}, ${head + 1}::bigint << ${offsetBits}) RETURNING *), kept AS (INSERT INTO ${ranges} SELECT head, epoch, span * int8multirange(int8range(NULL, ${from})) FROM gone WHERE lower(span) < ${from}) UPDATE ${heads} SET epoch = 0 WHERE id = ${head};`;
 }
 
 /** The settled ranges of a head that touch the given one, ascending. */
 export function rangesStatement({ ranges }: LedgerTables, head: number, within?: SettledRange): string {
   const base = `(${head}::bigint << ${offsetBits})`;
-  return `SELECT (lower(span) - ${base})::float8 AS first, (upper(span) - 1 - ${base})::float8 AS last
-    FROM ${ranges} WHERE span && ${within === undefined ? wholeSpan(head) : spanOf(head, within)} ORDER BY span`;
+  const wanted = within === undefined ? wholeSpan(head) : spanOf(head, within);
+  return `SELECT (lower(s) - ${base})::float8 AS first, (upper(s) - 1 - ${base})::float8 AS last
+    FROM ${ranges}, unnest(span) s WHERE span && ${wanted} AND s && ${wanted} ORDER BY s`;
 }
 
 /**
@@ -150,7 +154,7 @@ export function mergeText({ ranges }: LedgerTables, head: number, settled: Settl
   WITH gone AS (DELETE FROM ${ranges} WHERE span && ${wholeSpan(head)} RETURNING span, epoch),
   latest AS (SELECT max(epoch) AS epoch FROM gone HAVING count(*) > 0)
   INSERT INTO ${ranges} (head, epoch, span)
-  SELECT ${head}, latest.epoch, unnest(range_agg(r.span)) FROM latest, (SELECT span FROM gone ${more}) r GROUP BY latest.epoch;
+  SELECT ${head}, latest.epoch, int8multirange(s) FROM latest, (SELECT unnest(range_agg(r.s)) AS s FROM (SELECT unnest(span) AS s FROM gone ${more}) r) m;
 END $sluice$`;
 }
 
