@@ -177,6 +177,26 @@ describe('a hand-over', () => {
     await world.drained(consumer);
   });
 
+  it('leaves the rest of a split batch too, when a part of it would be tried again: nothing of a key comes before what stays', async () => {
+    const world = await consumerWorld({ window: { maxDelayMs: 5 }, retry: { baseMs: 1, maxDelayMs: 1 } });
+    await world.append(0, 4, () => ({ key: 'k' }));
+    const consumer = await world.start({ sink: { ...world.sink, atomic: true, write: world.sink.write } });
+    await world.env.clock.advance(5);
+    void consumer.pause();
+    // Split for a bad record; its first half fails with what may pass.
+    world.sink.calls[0]!.fail(fails('permanent'));
+    await world.env.clock.advance(1);
+    world.sink.calls[1]!.fail(fails('transient'));
+    await world.env.clock.advance(1_000);
+    expect(world.calls()).toEqual([
+      ['e0', 'e1', 'e2', 'e3'],
+      ['e0', 'e1'],
+    ]);
+    expect(consumer.status()).toMatchObject({ state: 'paused', tally: { inFlight: 0 } });
+    expect(await consumer.lag()).toMatchObject({ items: 4 });
+    await world.drained(consumer);
+  });
+
   it('leaves a drain what it has: until its deadline that tries again', async () => {
     let calls = 0;
     const world = await consumerWorld({

@@ -216,9 +216,8 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
     };
   }
 
-  function wouldWait(item: RecordItem): void {
-    if (state !== 'stopping' || !items.has(item)) return;
-    letGo(item);
+  function wouldWait(): void {
+    if (state === 'stopping') letGoOfWaiting();
     if (items.size === 0) whenEmpty?.();
   }
 
@@ -310,7 +309,7 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
     bell.ring();
     giveBack();
     // What waits for its next try, at a sink that fails or is blocked, could wait for ever: only what a call has is waited for.
-    for (const item of items) if (!item.isInCall) letGo(item);
+    letGoOfWaiting();
     if (items.size > 0) {
       if (deadlineMs > 0) await emptyOrLate(deadlineMs);
       abandonAll(handedOver());
@@ -335,9 +334,7 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
   /** Takes back what has not left. */
   function giveBack(): void {
     const reason = failure('not sent: it goes back to the log.', { code: 'CANCELLED', class: 'rejected' });
-    for (const item of items) {
-      if (item.phase === 'held') takeBack(item, reason);
-    }
+    for (const item of items) if (item.phase === 'held') takeBack(item, reason);
   }
 
   function abandonAll(reason: SluiceError): void {
@@ -345,10 +342,13 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
     lookout?.over();
   }
 
-  /** Leaves a batch that would be tried again: what the sink has taken of it is settled, the rest stays in the log. */
-  function letGo(item: RecordItem): void {
-    if (item.isTaken) settler!.ok(item.value.offset);
-    takeBack(item, handedOver());
+  /** Settles what the sink has taken of batches that would be tried again, and leaves the rest: all at once, or a later one of a key came first. */
+  function letGoOfWaiting(): void {
+    for (const item of items) {
+      if (item.isInCall) continue;
+      if (item.isTaken) settler!.ok(item.value.offset);
+      takeBack(item, handedOver());
+    }
   }
 
   function takeBack(item: RecordItem, reason: SluiceError): void {

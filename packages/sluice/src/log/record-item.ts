@@ -14,8 +14,8 @@ export interface RecordOwner {
    * @throws SluiceError when the call must not begin.
    */
   begins(offsets: readonly number[]): Promise<() => void>;
-  /** A call with this record has ended, and something of its batch would be tried again. */
-  wouldWait(item: RecordItem): void;
+  /** A call with records of this owner has ended, and something of their batch would be tried again. */
+  wouldWait(): void;
 }
 
 /** A record on its way. A class: it is an item of the engine, and there is one for each record. */

@@ -24,7 +24,7 @@ export function noteTries<R>(): Layer<LogRecord, R> {
         items[i]!.isInCall = false;
         note(items[i]!, outcomes[i]!, notes, at);
       }
-      if (outcomes.some(mayPass)) for (const item of items) item.owner.wouldWait(item);
+      if (outcomes.some(mayPass)) for (const owner of new Set(items.map(({ owner }) => owner))) owner.wouldWait();
       return outcomes;
     },
   });
