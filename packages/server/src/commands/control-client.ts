@@ -3,6 +3,7 @@
 import { failure } from 'sluice';
 import { Client } from 'undici';
 import { connectionFailure } from './connection.js';
+import { errorIn, jsonObject } from './json-object.js';
 import { type ControlFlags, keyHeaders, prefixOf } from './service-flags.js';
 
 /** Query parameters; a list is a parameter given several times. */
@@ -56,7 +57,7 @@ function clientOf(client: Client, url: URL, headers: Readonly<Record<string, str
     address,
     async ask<T extends object>(method: Method, path: string, expects: keyof T & string, query: Query = {}) {
       const { status, text } = await send(method, `${prefixOf(url)}${path}${queryText(query)}`);
-      const body = parse(text);
+      const body = jsonObject(text);
       if (status < 300 && body !== undefined && expects in body) return body as T;
       throw refusal(address, status, body);
     },
@@ -64,9 +65,9 @@ function clientOf(client: Client, url: URL, headers: Readonly<Record<string, str
 }
 
 function refusal(address: string, status: number, body: object | undefined): Error {
-  const { code, message } = ((body as { error?: unknown } | undefined)?.error ?? {}) as { code?: unknown; message?: unknown };
+  const { code, message } = errorIn(body);
   // A gateway answers unknown paths in the same form.
-  if (typeof code !== 'string' || typeof message !== 'string' || (status === 404 && code === 'NOT_FOUND')) {
+  if (code === undefined || message === undefined || (status === 404 && code === 'NOT_FOUND')) {
     return failure(
       `${address} is not a control plane of Sluice (it answered ${status}); give the control plane's address with --control`,
       { code: 'NOT_A_CONTROL_PLANE' },
@@ -83,13 +84,4 @@ function queryText(query: Query): string {
     for (const one of value === undefined ? [] : [value].flat()) parameters.append(name, String(one));
   }
   return parameters.size === 0 ? '' : `?${parameters}`;
-}
-
-function parse(text: string): object | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? value : undefined;
-  } catch {
-    return undefined;
-  }
 }

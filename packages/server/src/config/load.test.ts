@@ -89,7 +89,7 @@ keys:
     ).toEqual([
       'sluice.config.yaml:3:3: gateway.maxItems: expected a number; got "many"',
       'sluice.config.yaml:2:3: gateway.prot: there is no such option; did you mean port?',
-      'sluice.config.yaml:12:14: keys[0].hash: expected sha256: and 64 hexadecimal digits, as `sluice key` prints them; got "abc"',
+      'sluice.config.yaml:12:14: keys[0].hash: expected sha256: and 64 hexadecimal digits, as `sluice key` prints them; got "…"',
       'sluice.config.yaml:12:45: keys[0].scopes[0]: expected "write" or "read" or "admin"; got "wirte"; did you mean "write"?',
       'sluice.config.yaml:6:13: pipelines.audit.sink.type: expected "postgres" or "http" or "file" or "stream" or "module"; got "postgers"; did you mean "postgres"?',
       'sluice.config.yaml:8:29: pipelines.b.sink.tabel: there is no such option; did you mean table?',

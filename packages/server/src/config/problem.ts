@@ -3,6 +3,7 @@
 import type { z } from 'zod';
 import { configSchema } from './config.js';
 import { knownNames } from './known.js';
+import { withoutSecrets } from './secrets.js';
 import type { Path, Source } from './source.js';
 import { nearest } from './suggest.js';
 
@@ -70,7 +71,7 @@ function flat(issue: z.core.$ZodIssue, base: Path, root: unknown): Found[] {
     return [
       {
         path,
-        message: `${[...new Set(forms.flat().map((found) => found.message.replace(/; got .*$/, '')))].join(', or ')}; got ${shown(at(root, path))}`,
+        message: `${[...new Set(forms.flat().map((found) => found.message.replace(/; got .*$/, '')))].join(', or ')}; got ${shown(at(root, path), path)}`,
       },
     ];
   }
@@ -83,7 +84,7 @@ function flat(issue: z.core.$ZodIssue, base: Path, root: unknown): Found[] {
   return [
     {
       path,
-      message: `${sentenceOf(issue)}; got ${shown(got)}${meant === undefined ? '' : `; did you mean ${JSON.stringify(meant)}?`}`,
+      message: `${sentenceOf(issue)}; got ${shown(got, path)}${meant === undefined ? '' : `; did you mean ${JSON.stringify(meant)}?`}`,
     },
   ];
 }
@@ -139,13 +140,11 @@ function at(root: unknown, path: Path): unknown {
   return path.reduce<unknown>((value, step) => (value as Record<PropertyKey, unknown> | undefined | null)?.[step], root);
 }
 
-/** An address may hold a password: it is never shown. */
-function shown(value: unknown): string {
+function shown(value: unknown, path: Path): string {
   if (value === undefined) return 'nothing';
   if (typeof value === 'function') return 'a function';
-  const text = JSON.stringify(value) ?? String(value);
-  const safe = text.replace(/:\/\/[^"\s]*@/g, '://…@');
-  return safe.length > 60 ? `${safe.slice(0, 60)}…` : safe;
+  const text = JSON.stringify(withoutSecrets(value, pathText(path))) ?? String(value);
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
 
 /** `pipelines.audit.maxItems`, `keys[0].hash`. */

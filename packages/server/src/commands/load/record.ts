@@ -1,6 +1,7 @@
 /** Record: all that a load measures, request by request. */
 
 import type { Receipt } from '../../gateway/receipt.js';
+import { errorIn, jsonObject } from '../json-object.js';
 import { type Counts, countIn, createCounts, createEventCounts, createTimes, type EventCounts, type Times } from './measure.js';
 import type { Plan } from './plan.js';
 
@@ -79,7 +80,7 @@ export function createRecorder(plan: Pick<Plan, 'senders' | 'ack' | 'batch'>): R
       if (!intent.measured) return;
       const taken = status >= 200 && status < 300;
       const series = seriesOf(intent);
-      const body = intent.kind === 'events' || !taken ? parse(text) : undefined;
+      const body = intent.kind === 'events' || !taken ? jsonObject(text) : undefined;
       for (const counts of both(intent)) countAnswer(counts, status, taken, body);
       if (taken) {
         series.times.record(now - intent.dueAt);
@@ -110,8 +111,7 @@ function countAnswer(counts: Counts, status: number, taken: boolean, body: objec
     return;
   }
   counts.refused++;
-  const { code } = ((body as { error?: unknown } | undefined)?.error ?? {}) as { code?: unknown };
-  countIn(counts.refusedByCode, typeof code === 'string' ? code : `HTTP_${status}`);
+  countIn(counts.refusedByCode, errorIn(body).code ?? `HTTP_${status}`);
 }
 
 function countItems(items: EventCounts, receipt: Partial<Receipt>, ack: Plan['ack']): void {
@@ -123,13 +123,4 @@ function countItems(items: EventCounts, receipt: Partial<Receipt>, ack: Plan['ac
   if (dead > 0) items.dead += dead;
   if (receipt.ack !== undefined && receipt.ack !== ack) items.belowAck += accepted + duplicates - Math.max(0, dead);
   for (const { code } of errors) countIn(items.errors, code);
-}
-
-function parse(text: string): object | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? value : undefined;
-  } catch {
-    return undefined;
-  }
 }

@@ -28,7 +28,7 @@ export function reload({ io, dryRun = false, undo = false, ...flags }: ReloadOpt
     const ink = inkFor(io.stdout);
     const shown = undo ? undefined : await ask(control, '/v1/config/reload', { dry: 'true' });
     print(shown === undefined ? '' : diffText(shown, ink));
-    // An empty diff is applied all the same: a module or a schema beside the configuration may be another now.
+    // An empty diff is applied all the same: a schema beside the configuration may be another now.
     const done = dryRun ? shown! : await ask(control, undo ? '/v1/config/undo' : '/v1/config/reload');
     // Between the two questions somebody may have saved the file again.
     const other = shown !== undefined && JSON.stringify(done.changes) !== JSON.stringify(shown.changes);
@@ -44,11 +44,17 @@ function ask(control: ControlClient, path: string, query: Readonly<Record<string
 }
 
 function diffText({ changes }: Changes, ink: Ink): string {
-  const colours: Readonly<Record<string, (text: string) => string>> = { added: ink.good, removed: ink.bad, changed: ink.worth };
+  const colours: Readonly<Record<string, (text: string) => string>> = {
+    added: ink.good,
+    removed: ink.bad,
+    changed: ink.worth,
+    anew: ink.faint,
+  };
   return changes.map(({ kind, text }) => `${(colours[kind] ?? String)(plain(text))}\n`).join('');
 }
 
-function closing({ changes }: Changes, dryRun: boolean): string {
+function closing({ changes: all }: Changes, dryRun: boolean): string {
+  const changes = all.filter(({ kind }) => kind !== 'anew');
   if (changes.length === 0) return 'No option has changed.\n';
   const later = changes.filter(({ needsRestart }) => needsRestart).length;
   const restart = later === 0 ? '' : `; ${later} of them only after a restart`;
