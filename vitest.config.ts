@@ -14,6 +14,8 @@ export default defineConfig({
     include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts', 'test/**/*.test.ts'],
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // What comes a moment later comes later on a busy machine.
+    expect: { poll: { timeout: 20_000 } },
     // Two cores: the server tests start processes of their own.
     maxWorkers: 2,
   },
