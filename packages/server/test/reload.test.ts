@@ -144,6 +144,40 @@ describe('a reload', () => {
     expect(await post([1, 2, 3, 4])).toBe(413);
   });
 
+  it('takes functions anew, since what they use may be another, and says so; a pipeline without any goes on', async () => {
+    const text = (maxItems: number) => `
+gateway: { maxItems: ${maxItems} }
+streams: { events: { retention: { maxAgeMs: 3600000 } } }
+pipelines:
+  plain: ${pipeline()}
+  code: { stream: events, sink: { type: module, handler: ./take.mjs }, filter: './take.mjs#some', window: { maxDelayMs: 5 } }`;
+    const world = globalThis as { sluiceTaken?: string[] };
+    world.sluiceTaken = [];
+    const module = (word: string) =>
+      writeFileSync(
+        join(folder, 'take.mjs'),
+        `export default (events) => void globalThis.sluiceTaken.push(...events.map(({ data }) => '${word} ' + data.id)); export const some = () => true;`,
+      );
+    module('first');
+    await start(text(100));
+    const [plain, code] = service!.pipelines.all;
+    await post([1]);
+    await expect.poll(() => world.sluiceTaken).toEqual(['first 1']);
+    module('second');
+    write(text(99));
+    const { changes } = (await control('/v1/config/reload', 'POST')).body;
+    expect(changes.map(({ text }: Answer) => text).sort()).toEqual([
+      '~ gateway.maxItems: 100 → 99',
+      '~ pipelines.code.filter: "./take.mjs#some", taken anew',
+      '~ pipelines.code.sink.handler: "./take.mjs", taken anew',
+    ]);
+    await post([2]);
+    await expect.poll(() => world.sluiceTaken).toEqual(['first 1', 'second 2']);
+    const now = service!.pipelines.all;
+    expect([now.includes(plain!), now.includes(code!)]).toEqual([true, false]);
+    delete world.sluiceTaken;
+  });
+
   it('that was to be shown only is not taken because of a slip', async () => {
     await start(`pipelines: { p: ${pipeline()} }`);
     write(`gateway: { maxItems: 3 }\npipelines: { p: ${pipeline()} }`);

@@ -5,11 +5,13 @@ import type { Config } from './config.js';
 import { pathText } from './problem.js';
 import { withoutSecrets } from './secrets.js';
 import type { Path } from './source.js';
+import { isUserCode } from './user-code.js';
 
 /** One change. */
 export interface Change {
   readonly path: string;
-  readonly kind: 'added' | 'removed' | 'changed';
+  /** `anew`: code that is run anew; whether it is another cannot be told. */
+  readonly kind: 'added' | 'removed' | 'changed' | 'anew';
   readonly from?: unknown;
   readonly to?: unknown;
   /** Takes effect after a restart only. */
@@ -41,24 +43,31 @@ export function needsRestart(path: string): boolean {
 
 /** A change as a line for people; without secrets. */
 export function changeText({ path, kind, from, to, needsRestart }: Change): string {
-  const text =
-    kind === 'added'
-      ? `+ ${path}: ${shown(to, path)}`
-      : kind === 'removed'
-        ? `- ${path}: ${shown(from, path)}`
-        : `~ ${path}: ${shown(from, path)} → ${shown(to, path)}`;
+  const texts = {
+    added: () => `+ ${path}: ${shown(to, path)}`,
+    removed: () => `- ${path}: ${shown(from, path)}`,
+    changed: () => `~ ${path}: ${shown(from, path)} → ${shown(to, path)}`,
+    anew: () => `~ ${path}: ${shown(to, path)}, taken anew`,
+  };
+  const text = texts[kind]();
   return needsRestart ? `${text}   (after a restart)` : text;
 }
 
 function compare(from: unknown, to: unknown, path: Path, changes: Change[]): void {
-  if (isDeepStrictEqual(from, to)) return;
-  if (isPlain(from) && isPlain(to)) {
+  if (isPlain(from) && isPlain(to) && !isUserCode(to, '')) {
     for (const name of new Set([...Object.keys(from), ...Object.keys(to)]))
       compare(from[name], to[name], [...path, name], changes);
     return;
   }
+  if (Array.isArray(from) && Array.isArray(to) && from.length === to.length) {
+    for (const [index, one] of to.entries()) compare(from[index], one, [...path, index], changes);
+    return;
+  }
   const text = pathText(path);
   const change = { path: text, needsRestart: needsRestart(text) };
+  const isCode = isUserCode(from, text) && isUserCode(to, text);
+  if (isCode && (typeof to !== 'string' || from === to)) return void changes.push({ ...change, kind: 'anew', to });
+  if (isDeepStrictEqual(from, to)) return;
   if (from === undefined) changes.push({ ...change, kind: 'added', to });
   else if (to === undefined) changes.push({ ...change, kind: 'removed', from });
   else changes.push({ ...change, kind: 'changed', from, to });

@@ -1,5 +1,7 @@
 /** Secrets: what of a configuration is not shown, wherever it is printed or answered. */
 
+import { isZodSchema } from './stream-schema.js';
+
 /** Stands for what is not shown. */
 const hidden = '…';
 
@@ -16,6 +18,7 @@ export function withoutSecrets(value: unknown, path = ''): unknown {
 }
 
 function shown(name: string, value: unknown): unknown {
+  if (isZodSchema(value)) return 'a Zod schema';
   if (typeof value === 'function') return `the function ${value.name || 'without a name'}`;
   if (name === 'hash') return hidden;
   if (name === 'headers' && typeof value === 'object' && value !== null)

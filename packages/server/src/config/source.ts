@@ -3,9 +3,9 @@
 import { access, readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { createJiti } from 'jiti';
 import { isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import { ConfigError } from './problem.js';
+import { runFile } from './run-file.js';
 
 /** The forms that are looked for, in this order. */
 export const fileNames = ['ts', 'mts', 'js', 'mjs', 'yaml', 'yml', 'json'].map((ending) => `sluice.config.${ending}`);
@@ -79,9 +79,8 @@ async function readProgram(file: string): Promise<Source> {
   });
   // A configuration may import this package though it is installed globally, or not where the configuration is.
   const ours = fileURLToPath(new URL(`./define${extname(import.meta.url)}`, import.meta.url));
-  const jiti = createJiti(import.meta.url, { moduleCache: false, fsCache: false, alias: { '@sluice/server': ours } });
   try {
-    const value = await jiti.import(file, { default: true });
+    const { default: value } = await runFile(file, { '@sluice/server': ours });
     return { file, value: await (typeof value === 'function' ? value() : value), placeOf: () => undefined };
   } catch (error) {
     throw new ConfigError(file, [{ message: `it cannot be run: ${(error as Error).message ?? String(error)}` }], {

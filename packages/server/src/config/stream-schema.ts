@@ -3,6 +3,19 @@
 import { z } from 'zod';
 import { bytes, mebibytes, milliseconds, whole } from './numbers.js';
 
+/** What of a Zod schema is used, of any version of Zod. */
+export interface ZodLike {
+  safeParse(value: unknown): {
+    readonly success: boolean;
+    readonly error?: { readonly issues: readonly { readonly path: PropertyKey[]; readonly message: string }[] };
+  };
+}
+
+/** Its methods are often its prototype's: such an object must be passed on as it is. */
+export function isZodSchema(value: unknown): value is ZodLike {
+  return typeof value === 'object' && value !== null && typeof (value as Partial<ZodLike>).safeParse === 'function';
+}
+
 const year = 366 * 86_400_000;
 
 /** One version of what an item of a stream must look like. */
@@ -10,7 +23,7 @@ const schemaVersion = z.strictObject({
   /** The version: events name it in `schemaVersion`, or in the `dataschema` of a CloudEvent; else the highest is taken. */
   version: whole(1),
   /** JSON Schema (draft 2020-12), as an object or the path of a file. In TypeScript also a Zod schema. */
-  schema: z.union([z.string().min(1), z.looseObject({})]),
+  schema: z.union([z.string().min(1), z.custom<ZodLike>(isZodSchema), z.looseObject({})]),
   /** Makes an item of this version one of the next: a function, or `module.js#name`. */
   upcast: z.union([z.string().min(1), z.custom<(item: unknown) => unknown>((value) => typeof value === 'function')]).optional(),
 });

@@ -45,7 +45,9 @@ describe('R-183: the schemas of a stream', () => {
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
-    const zod = await compileSchemas('s', [{ version: 1, schema: z.object({ n: z.number() }) as never }], '/');
+    // As a configuration passes it on.
+    const { streams } = configSchema.parse({ streams: { s: { schemas: [{ version: 1, schema: z.object({ n: z.number() }) }] } } });
+    const zod = await compileSchemas('s', streams.s!.schemas!, '/');
     expect(zod.problemOf({ n: 1 })).toBeUndefined();
     expect(zod.problemOf({ n: 'x' })).toMatch(/^\/n Invalid input: expected number/);
   });

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { SluiceError } from 'sluice';
 import type { Config } from '../config/config.js';
+import { isZodSchema, type ZodLike } from '../config/stream-schema.js';
 
 type StreamConfig = Config['streams'][string];
 type Version = NonNullable<StreamConfig['schemas']>[number];
@@ -62,7 +63,7 @@ export async function compileSchemas(stream: string, versions: readonly Version[
 type Check = (value: unknown) => string | undefined;
 
 async function compile(what: string, schema: Version['schema'], folder: string): Promise<Check> {
-  if (typeof schema === 'object' && 'safeParse' in schema) return zodCheck(schema as unknown as ZodLike);
+  if (isZodSchema(schema)) return zodCheck(schema);
   const [{ Ajv2020 }, formats] = await Promise.all([import('ajv/dist/2020.js'), import('ajv-formats')]);
   try {
     const ajv = new Ajv2020({ strict: false, allErrors: false, ownProperties: true });
@@ -78,13 +79,6 @@ async function compile(what: string, schema: Version['schema'], folder: string):
   } catch (cause) {
     throw invalid(`${what} cannot be used: ${(cause as Error).message}`, cause);
   }
-}
-
-interface ZodLike {
-  safeParse(value: unknown): {
-    readonly success: boolean;
-    readonly error?: { readonly issues: readonly { readonly path: PropertyKey[]; readonly message: string }[] };
-  };
 }
 
 function zodCheck(schema: ZodLike): Check {

@@ -1,8 +1,8 @@
 /** User function: a function of the user's, given as itself or as `./module.js#name`. */
 
 import { resolve } from 'node:path';
-import { createJiti } from 'jiti';
 import { SluiceError } from 'sluice';
+import { runFile } from '../config/run-file.js';
 
 type AnyFunction = (...args: never[]) => unknown;
 
@@ -23,7 +23,7 @@ export async function userFunction<F extends AnyFunction>(named: string | F, fol
 
 async function load(file: string, what: string): Promise<Record<string, unknown>> {
   try {
-    return await createJiti(import.meta.url, { moduleCache: false, fsCache: false }).import(file);
+    return await runFile(file);
   } catch (cause) {
     throw invalid(`${what}: ${file} cannot be loaded: ${(cause as Error).message.split('\n')[0]}`, cause);
   }

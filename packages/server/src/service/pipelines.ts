@@ -3,6 +3,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { SluiceError } from 'sluice';
 import type { Config, PipelineConfig } from '../config/config.js';
+import { runsUserCode } from '../config/user-code.js';
 import type { Settled } from '../gateway/receive.js';
 import { type Pipeline, type PipelineParts, startPipeline } from '../pipelines/pipeline.js';
 import { settledWithin } from './settled-within.js';
@@ -19,8 +20,8 @@ export interface Pipelines {
   /** What keeps pipelines from delivering, each with its name. */
   problems(): string[];
   /**
-   * Runs those of another configuration from now on: what is no longer there is stopped, what is changed is stopped and started again where its
-   * group stands. What a sink has is settled first, so that nothing is lost and nothing is written twice.
+   * Runs those of another configuration from now on: what is no longer there is stopped, what is changed, or runs code of the user's, is stopped and started
+   * again where its group stands. What a sink has is settled first, so that nothing is lost and nothing is written twice.
    *
    * @throws SluiceError what a new pipeline cannot start for; the one that was there before runs again then, and those not yet reached stay.
    */
@@ -73,13 +74,13 @@ export async function startPipelines(
   }
 
   async function change(next: Config['pipelines'], nextStreams: Config['streams']): Promise<void> {
-    const schemasOf = (of: Config['streams'], { stream }: Pipeline) => of[stream]?.schemas;
     const before = streams;
     streams = nextStreams;
     for (const pipeline of all()) {
       const config = next[pipeline.name];
-      const same = isDeepStrictEqual(config, pipeline.config) && schemasOf(before, pipeline) === schemasOf(nextStreams, pipeline);
-      if (same) continue;
+      const { name } = pipeline;
+      const hadCode = runsUserCode(name, pipeline.config, before);
+      if (isDeepStrictEqual(config, pipeline.config) && !hadCode && !runsUserCode(name, pipeline.config, nextStreams)) continue;
       goOn();
       const isPaused = pipeline.consumer.status().state === 'paused';
       await stop(pipeline);
