@@ -15,6 +15,7 @@ export interface ConfigOption {
 }
 
 interface JsonSchema {
+  readonly title?: string;
   readonly type?: string;
   readonly const?: unknown;
   readonly enum?: readonly unknown[];
@@ -99,7 +100,7 @@ function valuesOf(member: JsonSchema): string {
   if (items !== undefined) return `list of ${valuesOf(items)}`;
   if (type === 'number' || type === 'integer') return numbersOf(member);
   if (type === 'boolean') return '`true`, `false`';
-  return type === 'string' ? 'text' : type === 'object' ? 'an object' : 'a function';
+  return type === 'string' ? 'text' : type === 'object' ? 'an object' : (member.title ?? 'a function');
 }
 
 function numbersOf({ minimum, exclusiveMinimum, maximum }: JsonSchema): string {

@@ -23,7 +23,7 @@ const schemaVersion = z.strictObject({
   /** The version: events name it in `schemaVersion`, or in the `dataschema` of a CloudEvent; else the highest is taken. */
   version: whole(1),
   /** JSON Schema (draft 2020-12), as an object or the path of a file. In TypeScript also a Zod schema. */
-  schema: z.union([z.string().min(1), z.custom<ZodLike>(isZodSchema), z.looseObject({})]),
+  schema: z.union([z.string().min(1), z.custom<ZodLike>(isZodSchema).meta({ title: 'a Zod schema' }), z.looseObject({})]),
   /** Makes an item of this version one of the next: a function, or `module.js#name`. */
   upcast: z.union([z.string().min(1), z.custom<(item: unknown) => unknown>((value) => typeof value === 'function')]).optional(),
 });

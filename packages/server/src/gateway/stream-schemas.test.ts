@@ -46,7 +46,9 @@ describe('R-183: the schemas of a stream', () => {
       rmSync(folder, { recursive: true, force: true });
     }
     // As a configuration passes it on.
-    const { streams } = configSchema.parse({ streams: { s: { schemas: [{ version: 1, schema: z.object({ n: z.number() }) }] } } });
+    const { streams } = configSchema.parse({
+      streams: { s: { schemas: [{ version: 1, schema: z.object({ n: z.number() }) }] } },
+    });
     const zod = await compileSchemas('s', streams.s!.schemas!, '/');
     expect(zod.problemOf({ n: 1 })).toBeUndefined();
     expect(zod.problemOf({ n: 'x' })).toMatch(/^\/n Invalid input: expected number/);
