@@ -171,7 +171,7 @@ describe('a browser build', () => {
         const calls = [];
         const loader = sluice.createLoader(async (keys) => { calls.push(keys.join()); return new Map(keys.map((key) => [key, key * 2])); });
         const loaded = await Promise.all([loader.load(1), loader.load(2), loader.load(1)]);
-        const batcher = sluice.createBatcher({ sink: { write: async (items) => { calls.push(items.join('')); } }, window: { maxDelayMs: 5 } });
+        const batcher = sluice.createBatcher({ sink: { write: async (items) => { calls.push(items.join('')); } }, window: { maxDelayMs: 60_000 } });
         batcher.offer('a');
         batcher.offer('b');
         const report = await batcher.close();
