@@ -124,6 +124,13 @@ describe.each([
       ]); // prettier-ignore
     });
 
+    test('a comment at the end of what the user commits with does not swallow the note', async () => {
+      const options = { commitWith: () => "INSERT INTO events VALUES (-1, 'mine') -- beside the rows" };
+      await write(sinkOf({}, options), rows(0, 2));
+      await write(sinkOf(), rows(0, 3));
+      expect((await pool.query('SELECT n FROM events ORDER BY n')).rows.map(({ n }) => n)).toEqual([-1, 0, 1, 2, 3]);
+    });
+
     test('exactly the ranges of the ledger are skipped: gaps are written', async () => {
       await write(sinkOf(), [row(1), row(2), row(5), row(9)]);
       await write(sinkOf(), rows(0, 10));

@@ -98,7 +98,8 @@ export function ledgerSink<T extends LedgerRecord>(options: LedgerSinkOptions<T>
     pool,
     commitWith: (batch) => {
       const texts = [options.commitWith?.(batch), note(batch, underWay.get(batch.context)!)];
-      return texts.filter((text) => text !== undefined && text !== '').join('; ') || undefined;
+      // On lines of their own: a comment at the end of the user's text must not swallow the note.
+      return texts.filter((text) => text !== undefined && text !== '').join('\n; ') || undefined;
     },
   });
   let prepared: Promise<void> | undefined;
