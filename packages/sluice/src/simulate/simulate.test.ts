@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Sink } from '../core/dispatcher.js';
+import type { DispatchContext, Layer, Sink } from '../core/dispatcher.js';
 import type { Window } from '../core/window.js';
+import type { Env } from '../env/env.js';
 import { bisect, retry } from '../layers/index.js';
 import { type Arrivals, bursts, onOff, poisson, steady, trace } from './arrivals.js';
 import type { SimulatedItem } from './item.js';
@@ -122,22 +123,20 @@ describe('a simulation', () => {
   it('takes a sink of your own, and finds what it does to the order', async () => {
     const shuffling = (): Sink<SimulatedItem> => ({ write: async () => {} });
     expect((await simulate({ ...at, sink: shuffling })).violations).toEqual([]);
-    const slowTimers = await simulate({
-      ...at,
-      batcher: {
-        window: { maxDelayMs: 10 },
-        layers: [
-          (inner, env) => ({
-            ready: (lane) => inner.ready(lane),
-            async dispatch(batch, context) {
-              env.clock.after(1e6, () => {});
-              return inner.dispatch(batch, context);
-            },
-          }),
-        ],
-      },
-    });
-    expect(slowTimers.violations.map(({ invariant }) => invariant)).toEqual(['rest']);
+    const leaving = async (leave: (env: Env, context: DispatchContext) => void) => {
+      const layer: Layer<SimulatedItem, void> = (inner, env) => ({
+        ready: (lane) => inner.ready(lane),
+        dispatch(batch, context) {
+          leave(env, context);
+          return inner.dispatch(batch, context);
+        },
+      });
+      const { violations } = await simulate({ ...at, batcher: { window: { maxDelayMs: 10 }, layers: [layer] } });
+      return violations.map(({ invariant }) => invariant);
+    };
+    expect(await leaving((_, { signal }) => signal.addEventListener('abort', () => {}))).toEqual(['rest']);
+    // A timer of a layer ends with the batcher.
+    expect(await leaving((env) => void env.clock.after(1e6, () => {}))).toEqual([]);
   });
 
   it('refuses what makes no sense', async () => {
