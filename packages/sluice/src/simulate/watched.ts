@@ -44,7 +44,7 @@ export function watchedSink<T, R>(seen: Seen<T>, inner: Sink<T, R>): Sink<T, R> 
     // One item that is larger alone leaves alone.
     const bytes = context.entries.reduce((sum, entry) => sum + entry.bytes, 0);
     if (items.length > 1) atMost('maxBytes', maxBytes, bytes, report);
-    begin(seen, items);
+    begin(seen, items, context.attempt);
     try {
       const results = await inner.write(items, context);
       items.forEach((item, i) => {
@@ -123,14 +123,16 @@ function failedForGood(batch: Batch<unknown>, outcomes: readonly Outcome<unknown
   return outcomes.some((outcome, i) => outcome?.kind === 'failed' && batch.items[i]?.gone === false);
 }
 
-function begin<T>(seen: Seen<T>, items: readonly T[]): void {
+function begin<T>(seen: Seen<T>, items: readonly T[], attempt: number): void {
   const { options, report, marks, order } = seen;
-  const { sequenceOf, maxInFlight, plain = false } = options;
+  const { sequenceOf, maxInFlight, maxInFlightPerLane, plain = false } = options;
   if (items.length === 0) report('bounds', 'the sink was called with nothing');
   seen.calls++;
   // Abandoned calls go on beside those that run: their bound is another one.
   if (!seen.abandonedEver) atMost('maxInFlight', maxInFlight, seen.calls, report);
-  order.sent(items, (item) => !marks.has(sequenceOf(item), 'sent'));
+  // The attempts before this one may have waited in vain for their turn, and others have passed them: unless nothing else of the lane may go.
+  const mayBeLate = attempt > 1 && maxInFlightPerLane !== 1;
+  order.sent(items, (item) => !mayBeLate && !marks.has(sequenceOf(item), 'sent'));
   for (const item of items) {
     const n = sequenceOf(item);
     if (!marks.set(n, 'sent') && plain) report('settledOnce', `item ${n} was sent twice, and nothing retries`);
