@@ -82,7 +82,22 @@ const canaries: readonly [string, () => void][] = [
 describe('the schedules see a burst that (canaries)', () => {
   it.each(canaries)('%s', async (_, plant) => {
     plant();
-    const found = await campaign('still', 1, 100);
+    const found = await withoutComplaints(() => campaign('still', 1, 100));
     expect(found).toBeDefined();
   });
 });
+
+/** An engine whose counts are wrong may also throw where nobody can catch it: that is the bug that was planted, and no failure of the test. */
+async function withoutComplaints<T>(act: () => Promise<T>): Promise<T> {
+  const listeners = process.listeners('unhandledRejection');
+  process.removeAllListeners('unhandledRejection');
+  process.on('unhandledRejection', () => {});
+  try {
+    return await act();
+  } finally {
+    // Node tells of a rejection once its turn is over.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    process.removeAllListeners('unhandledRejection');
+    for (const listener of listeners) process.on('unhandledRejection', listener);
+  }
+}
