@@ -1,5 +1,6 @@
 /** Control: the control plane of the soaked service, as an operator's tools see it. */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Setting } from './configuration.js';
 
 /** What is asked of the control plane. */
@@ -14,6 +15,9 @@ export interface ControlClient {
   letters(): Promise<Map<string, Set<string>>>;
 }
 
+/** How often it asks while a reload changes the pipeline that it asks about: a minute. */
+const mostTries = 600;
+
 /** Asks as the operator. */
 export function controlClient({ controlPort, keys }: Setting): ControlClient {
   const call = (method: string, path: string) =>
@@ -23,9 +27,15 @@ export function controlClient({ controlPort, keys }: Setting): ControlClient {
       signal: AbortSignal.timeout(30_000),
     });
   const ask = async <T>(method: 'GET' | 'POST', path: string): Promise<T> => {
-    const response = await call(method, path);
-    if (response.ok) return (await response.json()) as T;
-    throw new Error(`${method} ${path} was answered with ${response.status} ${await response.text()}`);
+    for (let tries = 1; ; tries++) {
+      const response = await call(method, path);
+      if (response.ok) return (await response.json()) as T;
+      const text = await response.text();
+      // A reload by SIGHUP goes on beside the faults.
+      if (tries === mostTries || !text.includes('"PIPELINE_CHANGING"'))
+        throw new Error(`${method} ${path} was answered with ${response.status} ${text}`);
+      await sleep(100);
+    }
   };
   return {
     ask,
