@@ -11,6 +11,8 @@ import type { Clock } from '../env/env.js';
 export interface RetryRule {
   readonly maxAttempts: number;
   readonly holdBlocked: boolean;
+  /** Whether what may have been written is sent again beside the others though nobody waits for it any more. */
+  readonly resendsGone: boolean;
 }
 
 /** The course of one batch. Items are named by their index in it. */
@@ -79,7 +81,7 @@ export function retryCourse<R>(
     staying(indexes) {
       // Who left during the pause needs no further attempt, unless it may have been written together with others that are sent again.
       // Those alone would be written over it, though they came before it, and under an id that the sink has not seen.
-      const awaited = indexes.some((index) => !items[index]!.gone);
+      const awaited = rule.resendsGone && indexes.some((index) => !items[index]!.gone);
       const leaves = (index: number) => items[index]!.gone && !(awaited && unsure.has(index));
       for (const index of indexes) if (leaves(index)) settled[index] = failed(gone());
       return indexes.filter((index) => !leaves(index));

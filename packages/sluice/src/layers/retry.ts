@@ -9,7 +9,7 @@ import { checkNames, numberOption } from '../core/options.js';
 import { isAllDone, type Outcome } from '../core/outcome.js';
 import type { Env } from '../env/env.js';
 import { laneStates } from './lanes.js';
-import { retryCourse } from './retry-course.js';
+import { type RetryRule, retryCourse } from './retry-course.js';
 import { type RetryBudgetOptions, type RetryRoom, retryBudget, retryRoom } from './retry-room.js';
 
 /** Options of {@link retry}. */
@@ -51,7 +51,18 @@ export interface RetryOptions {
  * @throws SluiceError `INVALID_OPTION`
  */
 export function retry<I, R>(options: RetryOptions = {}): Layer<I, R> {
-  const policy = retryPolicy(options);
+  return retryBy(retryPolicy(options, true));
+}
+
+/**
+ * The same for items that their owner takes back, and whoever gets them next sends: those are never sent again from here. All of a key are taken
+ * back together.
+ */
+export function retryOfOwned<I, R>(options: RetryOptions): Layer<I, R> {
+  return retryBy(retryPolicy(options, false));
+}
+
+function retryBy<I, R>(policy: Policy): Layer<I, R> {
   return (inner, env) => {
     const rooms = laneStates(
       policy.perLane,
@@ -73,11 +84,12 @@ export function retry<I, R>(options: RetryOptions = {}): Layer<I, R> {
   };
 }
 
-type Policy = Required<Omit<RetryOptions, 'budget'>> & { readonly budget: Required<RetryBudgetOptions> | undefined };
+type Policy = Required<Omit<RetryOptions, 'budget'>> &
+  Pick<RetryRule, 'resendsGone'> & { readonly budget: Required<RetryBudgetOptions> | undefined };
 
 const optionNames = ['maxAttempts', 'baseMs', 'maxDelayMs', 'jitter', 'holdBlocked', 'maxWaiting', 'budget', 'perLane'];
 
-function retryPolicy(options: RetryOptions): Policy {
+function retryPolicy(options: RetryOptions, resendsGone: boolean): Policy {
   checkNames('retry', options, optionNames);
   if (options.jitter !== undefined && options.jitter !== 'half' && options.jitter !== 'full') {
     throw invalidOption(`retry.jitter must be 'half' or 'full'; got ${String(options.jitter)}`);
@@ -91,6 +103,7 @@ function retryPolicy(options: RetryOptions): Policy {
     maxWaiting: numberOption('retry.maxWaiting', options.maxWaiting, 1000, { least: 0, whole: true, infinite: true }),
     budget: retryBudget(options.budget),
     perLane: options.perLane ?? false,
+    resendsGone,
   };
 }
 

@@ -14,7 +14,7 @@ import { breaker } from '../layers/breaker.js';
 import { limit } from '../layers/limit.js';
 import { observe } from '../layers/observe.js';
 import { rate } from '../layers/rate.js';
-import { retry } from '../layers/retry.js';
+import { retryOfOwned } from '../layers/retry.js';
 import { timeout } from '../layers/timeout.js';
 import type { ConsumerOptions, ConsumerSettings } from './consumer-options.js';
 import { deadLetterId } from './dead-letter.js';
@@ -98,7 +98,8 @@ function layersOf(options: ConsumerOptions, settings: ConsumerSettings): Layer<L
     ...(strict === 'halt' ? [] : [countAsDead(options.group)]),
     // The pauses stay short: a database that is back is to be used at once, by a drain too. What waits for a retry is bounded by what is
     // read ahead; given up, it would be parked though the sink may come back.
-    retry<LogRecord, unknown>({
+    // What goes to another owner must not come from here once more: it is refused, with all that is sent beside it, or comes too late.
+    retryOfOwned<LogRecord, unknown>({
       maxDelayMs: 1_000,
       maxAttempts: Number.POSITIVE_INFINITY,
       ...settings.retry,

@@ -177,6 +177,34 @@ describe('a hand-over', () => {
     await world.drained(consumer);
   });
 
+  it.each(['transient', 'unknown'] as const)(
+    'takes its records out of a batch that failed as %s: those of the other partitions are tried again without them',
+    async (failureClass) => {
+      let isFirst = true;
+      const world = await consumerWorld({
+        partitions: 2,
+        window: { maxDelayMs: 5 },
+        retry: { baseMs: 100, maxDelayMs: 100 },
+        answer: () => {
+          if (isFirst) {
+            isFirst = false;
+            throw fails(failureClass);
+          }
+        },
+      });
+      await world.append(0, 1);
+      await world.append(1, 1);
+      const consumer = await world.start();
+      await world.env.clock.advance(5);
+      void consumer.seek('end', 0);
+      await world.env.clock.advance(1_000);
+      expect(world.calls()).toEqual([['e0', 'e1'], ['e1']]);
+      expect(consumer.status().problem).toBeUndefined();
+      expect(await consumer.lag()).toMatchObject({ items: 0 });
+      await world.drained(consumer);
+    },
+  );
+
   it('leaves the rest of a split batch too, when a part of it would be tried again: nothing of a key comes before what stays', async () => {
     const world = await consumerWorld({ window: { maxDelayMs: 5 }, retry: { baseMs: 1, maxDelayMs: 1 } });
     await world.append(0, 4, () => ({ key: 'k' }));
