@@ -182,6 +182,28 @@ describe('consumer', () => {
     await drained(second);
   });
 
+  it.each(['halts', 'has not the partition'] as const)(
+    'tells who asks for what the sink has taken and the log does not know of yet, though the consumer %s',
+    async (how) => {
+      const bad = (record: LogRecord) => (how === 'halts' && record.id === 'e1' ? failure('bad row') : undefined);
+      const { env, log, start, append, drained } = await consumerWorld({
+        window: { maxDelayMs: 5 },
+        strict: 'halt',
+        answer: (records) => records.map(bad),
+      });
+      const consumer = await start();
+      const asked = how === 'halts' ? consumer : await start();
+      await append(0, 2);
+      await env.clock.advance(7);
+      expect((await log.position('g', 'events', 0))?.cursor).toBe(0);
+      const told: unknown[] = [];
+      void asked.settledAll([{ partition: 0, offset: 0 }], never).then((hows) => told.push(...hows));
+      await env.clock.advance(100);
+      expect(told).toEqual(['ok']);
+      for (const each of new Set([consumer, asked])) await drained(each);
+    },
+  );
+
   it('gathers settlements for 25 ms before it writes them, tells of those that the sink took at once, and of dead ones when they are parked', async () => {
     const { env, log, sink, start, append, drained } = await consumerWorld({ maxItems: 1, window: 'whileBusy' });
     await append(0, 3);

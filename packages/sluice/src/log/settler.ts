@@ -5,7 +5,7 @@ import type { Cancel, Clock } from '../env/env.js';
 import type { NewDeadLetter } from './dead-letter.js';
 import type { Log } from './log.js';
 import { type Claim, type GroupPosition, maxSettledRanges, type OffsetRange } from './position.js';
-import { countOf, mergeRanges, rangesOf, settledPosition } from './ranges.js';
+import { countOf, holds, mergeRanges, rangesOf, settledPosition } from './ranges.js';
 import type { SettledWaiters } from './settled-waiters.js';
 import { createWatermark, type Watermark } from './watermark.js';
 
@@ -90,6 +90,10 @@ export function createSettler(log: Log, claim: Claim, clock: Clock, waiters: Set
     for (const offset of letters.keys()) {
       watermark.settle(offset);
       waiters.tell(partition, offset, 'dead');
+    }
+    // Who came after the sink had taken it, and asked the log while this was on its way, has not been told.
+    for (const offset of waiters.count === 0 ? [] : waiters.offsets(partition)) {
+      if (holds(ranges, offset)) waiters.tell(partition, offset, 'ok');
     }
     if (full !== undefined && (letters.size > 0 || full.code === 'LOG_FULL')) {
       full = undefined;
