@@ -58,14 +58,26 @@ export function checkReadable(path: string): void {
 /** Puts the names of new files on disk: LMDB flushes what is in its files, and a power cut could take a file's name. Windows has no such call. */
 export function flushFolder(path: string): void {
   if (process.platform === 'win32') return;
-  for (const folder of [path, dirname(path)]) {
-    const descriptor = openSync(folder, 'r');
-    try {
-      fsyncSync(descriptor);
-    } finally {
-      closeSync(descriptor);
-    }
+  flushNames(path);
+  try {
+    flushNames(dirname(path));
+  } catch (error) {
+    // A folder that this user may pass through and not read: somebody else has made the store's folder in it, before this start.
+    if (!isDenied(error)) throw error;
   }
+}
+
+function flushNames(folder: string): void {
+  const descriptor = openSync(folder, 'r');
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function isDenied(error: unknown): boolean {
+  return ['EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '');
 }
 
 /** Free bytes of the disk that holds a folder, for this user; `Infinity` where the file system does not say. */

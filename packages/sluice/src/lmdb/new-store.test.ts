@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -12,6 +12,8 @@ function newFolder(): string {
 
 /** More than any system gives. */
 const noPid = 2 ** 30;
+
+const nobody = 65_534;
 
 describe('a new store', () => {
   it('begins anew where a process died before its store had a name', async () => {
@@ -28,6 +30,21 @@ describe('a new store', () => {
     for (const name of [`new-${process.ppid}-abc`, 'new-things']) mkdirSync(join(path, name));
     await openLmdbLog({ path }).close();
     expect(readdirSync(path)).toEqual(expect.arrayContaining([`new-${process.ppid}-abc`, 'new-things']));
+  });
+
+  it('opens below a folder that may be passed through and not be read', async () => {
+    const parent = newFolder();
+    mkdirSync(join(parent, 'store'));
+    const setUser = process.getuid?.() === 0 ? process.seteuid : undefined;
+    if (setUser !== undefined) chownSync(join(parent, 'store'), nobody, nobody);
+    chmodSync(parent, 0o311);
+    setUser?.(nobody);
+    try {
+      for (let start = 0; start < 2; start++) await openLmdbLog({ path: join(parent, 'store') }).close();
+    } finally {
+      setUser?.(0);
+      chmodSync(parent, 0o700);
+    }
   });
 
   it('is never begun in place of one that has become empty: that is refused', () => {
