@@ -182,6 +182,17 @@ describe('consumer', () => {
     await drained(second);
   });
 
+  it('tells who waits for a redrive that is for another group, as it passes it over', async () => {
+    const { env, start, append, drained } = await consumerWorld();
+    const consumer = await start();
+    const told: string[] = [];
+    for (const offset of [0, 1]) void consumer.settled(0, offset, never).then((how) => told.push(`${offset} ${how}`));
+    await append(0, 2, (n) => ({ redrive: { id: `r${n}`, group: n === 0 ? 'other' : 'g' } }));
+    await env.clock.advance(100);
+    expect(told).toEqual(['0 ok']);
+    await drained(consumer);
+  });
+
   it.each(['halts', 'has not the partition'] as const)(
     'tells who asks for what the sink has taken and the log does not know of yet, though the consumer %s',
     async (how) => {

@@ -186,8 +186,12 @@ export function createSettler(log: Log, claim: Claim, clock: Clock, waiters: Set
     pass(range) {
       watermark.settleRange(range);
       moved = true;
-      for (const offset of waiters.count === 0 ? [] : waiters.offsets(partition)) {
-        if (offset >= range.first && offset <= range.last) waiters.tell(partition, offset, 'ok');
+      // Of one record, as of each that is another group's redrive, not all who wait need be looked at.
+      if (range.first === range.last) waiters.tell(partition, range.first, 'ok');
+      else {
+        for (const offset of waiters.count === 0 ? [] : waiters.offsets(partition)) {
+          if (offset >= range.first && offset <= range.last) waiters.tell(partition, offset, 'ok');
+        }
       }
       gather();
     },
