@@ -240,6 +240,33 @@ describe('verify', () => {
     }
   });
 
+  test('says of a damaged page in JSON, too, that the store is damaged', { timeout: 120_000 }, async () => {
+    const log = await furnish();
+    for (let n = 0; n < 60; n++)
+      await log.append(
+        'events',
+        Array.from({ length: 50 }, (_, i) => event(`x${n}-${i}`, 'y'.repeat(100))),
+      );
+    await log.close();
+    const pristine = readFileSync(join(store, 'data.mdb'));
+    const pages = pristine.length / 4_096;
+    for (let n = 0; n < 16; n++) {
+      const bytes = Buffer.from(pristine);
+      const page = 2 + Math.floor((n * (pages - 2)) / 16);
+      // The head of the page stays: what lies in it makes no sense.
+      for (let at = page * 4_096 + 24; at < (page + 1) * 4_096; at++) bytes[at] = (at * 2_654_435_761) >>> 24;
+      writeFileSync(join(store, 'data.mdb'), bytes);
+      const { code, out, err } = await sluiceLog('verify', '--json');
+      const { sound, problems } = JSON.parse(out || 'null') ?? { problems: [{ message: err }] };
+      expect({ code, sound, err }, JSON.stringify(problems)).toEqual({
+        code: sound ? 0 : 1,
+        sound: code === 0,
+        err: expect.any(String),
+      });
+      if (code === 1) expect(problems.length).toBeGreaterThan(0);
+    }
+  });
+
   test('cut short, the file is damaged, and that is said', async () => {
     await (await furnish()).close();
     const file = join(store, 'data.mdb');

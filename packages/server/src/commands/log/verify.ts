@@ -35,18 +35,28 @@ export async function verify({ io, ...flags }: VerifyOptions): Promise<number> {
     child.once('close', (code, signal) => resolve({ code, signal }));
   });
   if (code !== null) return code;
-  const message = `the store in ${storeFolder(flags)} is damaged: the process that read it was ended by ${signal}; restore it from a backup`;
+  return damaged(flags, io, `the process that read it was ended by ${signal}`);
+}
+
+function damaged(flags: StoreFlags, io: CommandIo, how: string): number {
+  const message = `the store in ${storeFolder(flags)} is damaged: ${how}; restore it from a backup`;
   if (flags.json) io.stdout.write(`${JSON.stringify({ sound: false, problems: [{ kind: 'page', message }] })}\n`);
   else io.stdout.write(`${message}.\n`);
   return 1;
 }
 
 async function check(flags: StoreFlags, io: CommandIo): Promise<number> {
-  const report = await withStore(flags, (reader) => reader.verify());
+  const report = await withStore(flags, (reader) => reader.verify().catch((thrown: unknown) => messageOf(thrown)));
+  // Often the damage does not kill the process: LMDB, or what decodes a row, refuses the page in words of its own.
+  if (typeof report === 'string') return damaged(flags, io, `reading it failed (${plain(report)})`);
   const isSound = report.problems.length === 0;
   if (flags.json) io.stdout.write(`${JSON.stringify({ sound: isSound, ...report })}\n`);
   else io.stdout.write(`${textOf(report).join('\n')}\n`);
   return isSound ? 0 : 1;
+}
+
+function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
 function textOf({ problems, ...found }: VerifyReport): string[] {
