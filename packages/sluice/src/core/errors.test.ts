@@ -51,6 +51,22 @@ describe('asFailure', () => {
   it('does not take a numeric code (DOMException) for one of ours', () => {
     expect(asFailure(new DOMException('stop', 'AbortError'), 'transient').code).toBe('FAILED');
   });
+
+  it('makes a failure of what cannot be read', () => {
+    const hostile = {
+      get class(): string {
+        throw new Error('no class for you');
+      },
+    };
+    const { proxy, revoke } = Proxy.revocable(new Error('gone'), {});
+    revoke();
+    for (const thrown of [hostile, proxy])
+      expect(asFailure(thrown, 'transient')).toMatchObject({
+        code: 'FAILED',
+        class: 'transient',
+        message: expect.stringContaining('cannot be read'),
+      });
+  });
 });
 
 describe('shorten', () => {

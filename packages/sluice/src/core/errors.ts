@@ -92,6 +92,16 @@ export function failure(problem: string | Error, options: FailureOptions = {}): 
 
 /** Any thrown or returned value as a {@link SluiceError}; what it says of its own class is believed, else `fallback`. */
 export function asFailure(thrown: unknown, fallback: FailureClass, options: FailureOptions = {}): SluiceError {
+  try {
+    return read(thrown, fallback, options);
+  } catch {
+    // A getter of it that throws, or a revoked proxy: whoever waits has to be told all the same.
+    const message = 'a value was thrown that cannot be read: one of its getters throws';
+    return new SluiceError(message, { ...options, class: options.class ?? fallback, cause: options.cause ?? thrown });
+  }
+}
+
+function read(thrown: unknown, fallback: FailureClass, options: FailureOptions): SluiceError {
   if (thrown instanceof SluiceError && Object.keys(options).length === 0) return thrown;
   const claims = (typeof thrown === 'object' && thrown !== null ? thrown : {}) as Partial<SluiceError>;
   const retryAfterMs = options.retryAfterMs ?? (typeof claims.retryAfterMs === 'number' ? claims.retryAfterMs : undefined);
