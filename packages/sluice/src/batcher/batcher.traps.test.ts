@@ -253,4 +253,43 @@ describe('errors', () => {
     expect(only).toBeInstanceOf(SluiceError);
     expect((only as SluiceError).cause).toBe(problem);
   });
+
+  it('a value that cannot be read, once thrown, still settles the batch', async () => {
+    const hostile = {
+      get class(): string {
+        throw new Error('no class for you');
+      },
+    };
+    const { env, batcher } = world({
+      sink: scriptedSink<number>({
+        answer: () => {
+          throw hostile;
+        },
+      }),
+    });
+    const told = expect(batcher.push(1)).rejects.toMatchObject({ code: 'FAILED', class: 'transient' });
+    await env.clock.advance(100);
+    await told;
+  });
+
+  it.each([{}, { laneBy: String }])(
+    'a layer whose advice rejects stops nothing, and holds no turn of the event loop: %j',
+    async (lanes) => {
+      const { env, sink, batcher } = world<number>({
+        ...lanes,
+        maxItems: 1,
+        layers: [
+          (inner) => ({
+            ...inner,
+            ready: () => Promise.reject(new Error('no advice')),
+            dispatch: (batch, ctx) => inner.dispatch(batch, ctx),
+          }),
+        ],
+      });
+      const told = Promise.all([batcher.push(1), batcher.push(2), batcher.push(3)]);
+      await env.clock.advance(100);
+      await told;
+      expect(sink.calls).toHaveLength(3);
+    },
+  );
 });

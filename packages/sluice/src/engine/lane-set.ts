@@ -39,7 +39,10 @@ export interface LaneSet<I> {
 export function oneLane<I>({ lane: options, capacity, ready, send }: LaneSetOptions<I>): LaneSet<I> {
   let state: 'idle' | 'sending' | 'waiting' = 'idle';
 
+  let adviceFailed = false;
+
   const advice = () => {
+    if (adviceFailed) return true;
     try {
       return ready('');
     } catch {
@@ -51,6 +54,12 @@ export function oneLane<I>({ lane: options, capacity, ready, send }: LaneSetOpti
     state = 'idle';
     look();
   };
+  // As advice that throws. Asked again at once it might fail again, and no turn of the event loop would end.
+  const failed = () => {
+    adviceFailed = true;
+    again();
+    adviceFailed = false;
+  };
   // A sink that offers in its write comes back here: the loop, not the stack, takes it further.
   const look = () => {
     if (state !== 'idle') return;
@@ -60,7 +69,7 @@ export function oneLane<I>({ lane: options, capacity, ready, send }: LaneSetOpti
         const now = advice();
         if (now !== true) {
           state = 'waiting';
-          now.then(again, again);
+          now.then(again, failed);
           return;
         }
         send(lane);

@@ -37,6 +37,8 @@ export class Pump<L extends Pumpable> {
   /** What everybody waits for; `asked`: the lane that was told so, while it is the only one that was. */
   #stop: { readonly until: Promise<void>; asked: L | undefined } | undefined;
   #running = false;
+  /** A promise of advice has just been rejected. */
+  #adviceFailed = false;
 
   constructor(options: PumpOptions<L>) {
     this.#options = options;
@@ -113,6 +115,7 @@ export class Pump<L extends Pumpable> {
   }
 
   #advice(lane: L): true | Promise<void> {
+    if (this.#adviceFailed) return true;
     try {
       return this.#options.ready(lane.name);
     } catch {
@@ -139,7 +142,12 @@ export class Pump<L extends Pumpable> {
       for (const lane of parked) this.#join(lane);
       this.run();
     };
-    until.then(again, again);
+    until.then(again, () => {
+      // As advice that throws. Asked again at once it might fail again, and no turn of the event loop would end.
+      this.#adviceFailed = true;
+      again();
+      this.#adviceFailed = false;
+    });
     return parked;
   }
 }
