@@ -126,6 +126,7 @@ describe('overflow', () => {
     [{ laneBy: 'tenant' }, /laneBy must be a function/],
     [{ shards: 4 }, /shards needs orderBy/],
     [{ strict: 'halt', maxInFlightPerLane: 2 }, /strict allows one batch/],
+    [{ orderBy: String, maxInFlightPerLane: 2 }, /orderBy needs one batch of a lane/],
     [{ onDorp: () => {} }, /did you mean onDrop/],
   ])('refuses %o', (options, message) => {
     expect(() => world(options as never)).toThrow(message);

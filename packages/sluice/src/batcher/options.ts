@@ -66,7 +66,7 @@ export interface BatcherOptions<T, R = void> {
   readonly fairBy?: 'items' | 'bytes';
   /**
    * Batches of one lane that are not settled, retries and their pauses included. Default 1 with lanes, which keeps each lane's order;
-   * no bound without.
+   * no bound without. With `orderBy` or `strict` it is 1.
    */
   readonly maxInFlightPerLane?: number;
   /** Items that one lane holds at most. Default: `maxHeldItems`. */
@@ -149,6 +149,10 @@ export function checkBatcherOptions<T, R>(options: BatcherOptions<T, R>): void {
     throw invalidOption('createBatcher: shards needs orderBy, and no laneBy: it says how many lanes the keys are spread over');
   if (strict !== undefined && (options.maxInFlightPerLane ?? 1) !== 1)
     throw invalidOption('createBatcher: strict allows one batch of a lane at a time; leave maxInFlightPerLane out');
+  if (options.orderBy !== undefined && (options.maxInFlightPerLane ?? 1) !== 1)
+    throw invalidOption(
+      'createBatcher: orderBy needs one batch of a lane at a time; leave maxInFlightPerLane out, and raise shards for more calls',
+    );
   if (options.adapt !== undefined && goesOneByOne(options))
     throw invalidOption(
       'createBatcher: adapt has nothing to adapt where items go one by one: under passThrough, or strict with a sink that is not atomic',
