@@ -124,6 +124,8 @@ describe('overflow', () => {
     [{ overflow: 'drop' }, /overflow must be 'wait', 'reject', 'dropOldest', 'dropNewest'; got drop/],
     [{ strict: true }, /strict must be 'halt', 'deadLetter'/],
     [{ laneBy: 'tenant' }, /laneBy must be a function/],
+    [{ adapt: () => {} }, /adapt must be what pidItems\(\)/],
+    [{ combine: () => {} }, /combine must be an object/],
     [{ shards: 4 }, /shards needs orderBy/],
     [{ strict: 'halt', maxInFlightPerLane: 2 }, /strict allows one batch/],
     [{ orderBy: String, maxInFlightPerLane: 2 }, /orderBy needs one batch of a lane/],

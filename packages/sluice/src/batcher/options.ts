@@ -145,6 +145,11 @@ export function checkBatcherOptions<T, R>(options: BatcherOptions<T, R>): void {
     if (options[name] !== undefined && typeof options[name] !== 'function')
       throw invalidOption(`createBatcher: ${name} must be a function; got ${typeof options[name]}`);
   }
+  // One that is none would be asked by each cut, throw there, and merely not be heard.
+  if (options.adapt !== undefined && typeof options.adapt?.next !== 'function')
+    throw invalidOption('createBatcher: adapt must be what pidItems() or fillRateItems() gives, an object with next(cut)');
+  if (options.combine !== undefined && typeof options.combine?.into !== 'function')
+    throw invalidOption('createBatcher: combine must be an object with into(items), and by(item) if it is to join any');
   if (options.shards !== undefined && (options.orderBy === undefined || options.laneBy !== undefined))
     throw invalidOption('createBatcher: shards needs orderBy, and no laneBy: it says how many lanes the keys are spread over');
   if (strict !== undefined && (options.maxInFlightPerLane ?? 1) !== 1)
