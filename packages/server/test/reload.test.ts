@@ -208,6 +208,34 @@ pipelines:
     expect((await service!.stop(5_000)).delivered).toBe(2);
   });
 
+  it('whose code cannot be run stops no pipeline; one whose sink cannot be opened leaves the others with the code that they had', async () => {
+    const code = (name: string) =>
+      `${name}: { stream: ${name}, map: ./map.mjs, sink: { type: file, dir: ${name} }, window: { maxDelayMs: 5 } }`;
+    writeFileSync(join(folder, 'map.mjs'), 'export default ({ data }) => ({ id: data.id });');
+    await start(`pipelines: { ${code('p')}, ${code('q')} }`);
+    const before = service!.pipelines.all;
+    writeFileSync(join(folder, 'map.mjs'), 'export default ((');
+    const refused = await control('/v1/config/reload', 'POST');
+    expect([refused.status, refused.body.error.message]).toEqual([400, expect.stringContaining('map.mjs cannot be loaded')]);
+    expect(service!.pipelines.all.map((one, at) => one === before[at])).toEqual([true, true]);
+    // A module that loads once more, and no longer.
+    const world = globalThis as { sluiceLoads?: number };
+    world.sluiceLoads = 0;
+    writeFileSync(
+      join(folder, 'map.mjs'),
+      "if (++globalThis.sluiceLoads > 2) throw new Error('not again'); export default ({ data }) => ({ id: data.id + 100 });",
+    );
+    const noDatabase = 'sink: { type: postgres, table: t }';
+    write(`pipelines: { ${code('p')}, q: { stream: q, map: ./map.mjs, ${noDatabase} } }`);
+    expect((await control('/v1/config/reload', 'POST')).status).toBe(400);
+    delete world.sluiceLoads;
+    expect((await control('/v1/pipelines')).body.pipelines).toMatchObject([{ state: 'running' }, { state: 'running' }]);
+    await post([1], 'p');
+    await post([2], 'q');
+    expect(await service!.stop(5_000)).toMatchObject({ delivered: 2, unread: 0 });
+    expect(written('q')).toEqual([2]);
+  });
+
   it('is taken back in one step', async () => {
     await start(`pipelines: { p: ${pipeline()} }`);
     expect((await control('/v1/config/undo', 'POST')).status).toBe(409);

@@ -32,7 +32,8 @@ const event = (id: string, data: unknown, time: string | null = null) =>
     payload: Buffer.from(JSON.stringify(data)),
   } as LogRecord);
 
-const opened = (sink: Record<string, unknown>) => openSink(sink as never, parts);
+const opened = (sink: Record<string, unknown>) =>
+  openSink(sink as never, { ...parts, handler: sink.handler as Handler | undefined });
 
 it('a handler says of each event what becomes of it', async () => {
   const verdicts: Verdict[] = ['ack', 'retry', { verdict: 'dead', reason: 'no such user' }, 'nonsense' as Verdict];

@@ -5,13 +5,13 @@ import { type Env, SluiceError } from 'sluice';
 import { httpSink } from 'sluice/http';
 import type { Log } from 'sluice/log';
 import type { SinkConfig } from '../config/config.js';
+import type { Handler } from '../config/pipeline-schema.js';
 import type { Outgoing } from './outgoing.js';
 import type { PipelineSink } from './pipeline-sink.js';
 import { fileSink } from './sinks/file-sink.js';
 import { moduleSink } from './sinks/module-sink.js';
 import { postgresTable } from './sinks/postgres-table.js';
 import { streamSink } from './sinks/stream-sink.js';
-import { userFunction } from './user-function.js';
 
 /** What sinks are opened with. */
 export interface SinkParts {
@@ -27,6 +27,8 @@ export interface SinkParts {
   readonly halts: boolean;
   /** Of its pipeline: names the cursor. */
   readonly group: string;
+  /** Of a module sink. */
+  readonly handler: Handler | undefined;
   readonly env: Env;
 }
 
@@ -58,7 +60,7 @@ export async function openSink(config: SinkConfig, parts: SinkParts): Promise<Pi
     case 'stream':
       return streamSink(log, config.stream);
     case 'module':
-      return moduleSink(await userFunction(config.handler, folder, `pipelines.${name}.sink.handler`), config.idempotent);
+      return moduleSink(parts.handler!, config.idempotent);
   }
 }
 

@@ -4,12 +4,11 @@ import type { Env, SluiceEvent } from 'sluice';
 import { type Consumer, type ConsumerStatus, createConsumer, type Log } from 'sluice/log';
 import type { Config, PipelineConfig } from '../config/config.js';
 import { openSink } from './open-sink.js';
+import type { PipelineCode } from './pipeline-code.js';
 import type { PipelineSink } from './pipeline-sink.js';
 import { plainMessage } from './plain-message.js';
 import { type Preparation, prepareSink } from './preparation.js';
 import { transformingSink } from './transform.js';
-import { upcastOf } from './upcast.js';
-import { userFunction } from './user-function.js';
 
 /** What pipelines are made with. */
 export interface PipelineParts {
@@ -32,6 +31,8 @@ export interface Pipeline {
   readonly stream: string;
   readonly group: string;
   readonly config: PipelineConfig;
+  /** What it runs of the user's: with it the same pipeline can be started again, whatever has become of the modules since. */
+  readonly code: PipelineCode;
   readonly consumer: Consumer;
   readonly state: PipelineState;
   /** Takes it out of service: what its sink has not taken stays in the log. Resolves with what it did since its start. */
@@ -47,8 +48,13 @@ export interface Pipeline {
  *
  * @throws SluiceError `INVALID_OPTION`, or what the log says.
  */
-export async function startPipeline(name: string, config: PipelineConfig, parts: PipelineParts): Promise<Pipeline> {
-  const { log, folder } = parts;
+export async function startPipeline(
+  name: string,
+  config: PipelineConfig,
+  code: PipelineCode,
+  parts: PipelineParts,
+): Promise<Pipeline> {
+  const { log } = parts;
   const { clock, random } = parts.env;
   const env: Env = {
     clock,
@@ -57,16 +63,7 @@ export async function startPipeline(name: string, config: PipelineConfig, parts:
     observe: (event) => parts.observe(name, event),
   };
   const { stream = name, group = name } = config;
-  const named = <F extends (...args: never[]) => unknown>(given: string | F | undefined, what: string) =>
-    given === undefined ? undefined : userFunction<F>(given, folder, `pipelines.${name}.${what}`);
-  // First what may fail and leaves nothing behind.
-  const transform = {
-    upcast: await upcastOf(stream, parts.streams, folder),
-    filter: await named(config.filter, 'filter'),
-    map: await named(config.map, 'map'),
-    branch: await named(config.branch, 'branch'),
-  };
-  const sinks = await openSinks(name, config, parts);
+  const sinks = await openSinks(name, config, code, parts);
   const [main, ...others] = sinks.values();
   const branches = new Map([...sinks.keys()].slice(1).map((branch, i) => [branch, others[i]!]));
   const preparations = [...sinks.values()].map((sink) => prepareSink(sink, env));
@@ -77,7 +74,7 @@ export async function startPipeline(name: string, config: PipelineConfig, parts:
   await Promise.all(preparations.map(({ firstTry }) => firstTry));
   const consumer = await createConsumer({
     ...{ log, stream, group, env },
-    sink: transformingSink(main!, branches, transform),
+    sink: transformingSink(main!, branches, code.transform),
     window: config.window,
     maxItems: config.maxItems,
     maxBytes: config.maxBytes,
@@ -100,7 +97,7 @@ export async function startPipeline(name: string, config: PipelineConfig, parts:
   });
   let isLeaving = false;
   return {
-    ...{ name, stream, group, config, consumer, close },
+    ...{ name, stream, group, config, code, consumer, close },
     get state() {
       return isLeaving ? 'changing' : consumer.status().state;
     },
@@ -117,14 +114,15 @@ export async function startPipeline(name: string, config: PipelineConfig, parts:
 async function openSinks(
   name: string,
   { group = name, sink, branches, maxInFlight, strict }: PipelineConfig,
+  { handlers }: PipelineCode,
   parts: PipelineParts,
 ) {
   const opened = new Map<string, PipelineSink>();
   const own = { group, maxInFlight, halts: strict === 'halt' };
   try {
-    opened.set('', await openSink(sink, { ...parts, ...own, name }));
+    opened.set('', await openSink(sink, { ...parts, ...own, name, handler: handlers.get('') }));
     for (const [branch, config] of Object.entries(branches))
-      opened.set(branch, await openSink(config, { ...parts, ...own, name: `${name}-${branch}` }));
+      opened.set(branch, await openSink(config, { ...parts, ...own, name: `${name}-${branch}`, handler: handlers.get(branch) }));
     return opened;
   } catch (error) {
     await Promise.all([...opened.values()].map((one) => one.close()));

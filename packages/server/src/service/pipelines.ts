@@ -6,6 +6,7 @@ import type { Config, PipelineConfig } from '../config/config.js';
 import { runsUserCode } from '../config/user-code.js';
 import type { Settled } from '../gateway/receive.js';
 import { type Pipeline, type PipelineParts, startPipeline } from '../pipelines/pipeline.js';
+import { type PipelineCode, pipelineCode } from '../pipelines/pipeline-code.js';
 import { settledWithin } from './settled-within.js';
 
 /** The pipelines of a service. */
@@ -23,7 +24,8 @@ export interface Pipelines {
    * Runs those of another configuration from now on: what is no longer there is stopped, what is changed, or runs code of the user's, is stopped and started
    * again where its group stands. What a sink has is settled first, so that nothing is lost and nothing is written twice.
    *
-   * @throws SluiceError what a new pipeline cannot start for; the one that was there before runs again then, and those not yet reached stay.
+   * @throws SluiceError what a new pipeline cannot start for; the one that was there before runs again then, with the code that it had, and those
+   * not yet reached stay. Code that cannot be run is found before anything is stopped.
    */
   change(configs: Config['pipelines'], streams: Config['streams']): Promise<void>;
   /** Delivers what is in the log until the deadline. */
@@ -53,8 +55,10 @@ export async function startPipelines(
   const all = () => [...running.values()];
   const shown = () => [...all(), ...replaced.values()];
 
-  async function start(name: string, config: PipelineConfig, paused = config.paused): Promise<void> {
-    const pipeline = await startPipeline(name, config, { ...parts, streams });
+  const codeOf = (name: string, config: PipelineConfig, its = streams) => pipelineCode(name, config, its, parts.folder);
+
+  async function start(name: string, config: PipelineConfig, code: PipelineCode, paused = config.paused): Promise<void> {
+    const pipeline = await startPipeline(name, config, code, { ...parts, streams });
     // In the turn in which its consumer came: nothing has been read yet.
     if (paused) await pipeline.consumer.pause();
     replaced.delete(name);
@@ -74,33 +78,35 @@ export async function startPipelines(
   }
 
   async function change(next: Config['pipelines'], nextStreams: Config['streams']): Promise<void> {
-    const before = streams;
+    const leaving = all().filter((pipeline) => !staysAsItIs(pipeline, next[pipeline.name], streams, nextStreams));
+    const leavingNames = leaving.map(({ name }) => name);
+    const codes = new Map<string, PipelineCode>();
+    for (const [name, config] of Object.entries(next))
+      if (!running.has(name) || leavingNames.includes(name)) codes.set(name, await codeOf(name, config, nextStreams));
     streams = nextStreams;
-    for (const pipeline of all()) {
-      const config = next[pipeline.name];
+    for (const pipeline of leaving) {
       const { name } = pipeline;
-      const hadCode = runsUserCode(name, pipeline.config, before);
-      if (isDeepStrictEqual(config, pipeline.config) && !hadCode && !runsUserCode(name, pipeline.config, nextStreams)) continue;
+      const config = next[name];
       goOn();
       const isPaused = pipeline.consumer.status().state === 'paused';
       await stop(pipeline);
       goOn();
       if (config === undefined) {
-        replaced.delete(pipeline.name);
+        replaced.delete(name);
         continue;
       }
       // What an operator said stands, unless the configuration says something new about it.
       const paused = config.paused === pipeline.config.paused ? isPaused : config.paused;
-      await start(pipeline.name, config, paused).catch(async (error: unknown) => {
+      await start(name, config, codes.get(name)!, paused).catch(async (error: unknown) => {
         goOn();
-        await start(pipeline.name, pipeline.config, isPaused).finally(() => replaced.delete(pipeline.name));
+        await start(name, pipeline.config, pipeline.code, isPaused).finally(() => replaced.delete(name));
         throw error;
       });
     }
     for (const [name, config] of Object.entries(next)) {
       if (running.has(name)) continue;
       goOn();
-      await start(name, config);
+      await start(name, config, codes.get(name)!);
     }
   }
 
@@ -109,7 +115,9 @@ export async function startPipelines(
     if (isEnding) throw new SluiceError('the service is stopping.', { code: 'CLOSED', class: 'rejected' });
   }
 
-  const started = await Promise.allSettled(Object.entries(configs).map(([name, config]) => start(name, config)));
+  const started = await Promise.allSettled(
+    Object.entries(configs).map(async ([name, config]) => start(name, config, await codeOf(name, config))),
+  );
   const failed = started.find((one) => one.status === 'rejected');
   if (failed !== undefined) {
     await Promise.all([...running.values()].map(stop));
@@ -146,6 +154,16 @@ export async function startPipelines(
     },
     close: async () => void (await Promise.all(all().map((pipeline) => pipeline.close()))),
   };
+}
+
+function staysAsItIs(
+  { name, config }: Pipeline,
+  next: PipelineConfig | undefined,
+  streams: Config['streams'],
+  nextStreams: Config['streams'],
+): boolean {
+  const runsCode = runsUserCode(name, config, streams) || runsUserCode(name, config, nextStreams);
+  return isDeepStrictEqual(next, config) && !runsCode;
 }
 
 function settledByAll(readers: readonly Pipeline[]): Settled | undefined {
