@@ -184,7 +184,7 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
   }
 
   function offer(record: LogRecord, crashes: number): void {
-    const item = new RecordItem(record, reader, crashes);
+    const item = new RecordItem(record, reader, claim!.epoch, crashes);
     items.add(item);
     if (!readers.offer(item)) items.delete(item);
   }
@@ -192,7 +192,7 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
   /** A record that was in flight at several crashes: one more chance, alone; then it is parked. */
   async function suspect(record: LogRecord, crashes: number): Promise<void> {
     if (crashes > readers.poison.maxCrashes) {
-      failedForGood(new RecordItem(record, reader, crashes), poisonFailure(crashes));
+      failedForGood(new RecordItem(record, reader, claim!.epoch, crashes), poisonFailure(crashes));
       return;
     }
     await readers.alone.run(async () => {

@@ -21,6 +21,8 @@ export interface RecordOwner {
 /** A record on its way. A class: it is an item of the engine, and there is one for each record. */
 export class RecordItem extends EngineItem<LogRecord> {
   readonly owner: RecordOwner;
+  /** Of the claim under which it was read: by it a sink, such as the ledger's, tells who has the partition now. */
+  readonly epoch: number;
   /** Calls that it was part of, and of these the ones that were cut off. */
   attempts = 0;
   timeouts = 0;
@@ -34,9 +36,10 @@ export class RecordItem extends EngineItem<LogRecord> {
   lastFailedAt = 0;
   #tries: FailedTry[] | undefined = undefined;
 
-  constructor(record: LogRecord, owner: RecordOwner, crashes: number) {
+  constructor(record: LogRecord, owner: RecordOwner, epoch: number, crashes: number) {
     super(record, record.payload.byteLength);
     this.owner = owner;
+    this.epoch = epoch;
     this.crashes = crashes;
   }
 
