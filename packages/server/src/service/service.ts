@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import { type SluiceEvent, systemEnv } from 'sluice';
 import { openLmdbLog } from 'sluice/lmdb';
 import type { Log } from 'sluice/log';
+import { noteLogEnds } from 'sluice/postgres';
 import { startBackend } from '../backend/backend.js';
 import type { Config } from '../config/config.js';
 import type { Loaded } from '../config/load.js';
@@ -90,6 +91,8 @@ async function start(loaded: Loaded, undo: Undo): Promise<Service> {
   const log = withTrail(openLmdbLog({ path: join(folder.path, 'log'), env, ...logOptions(config.log) }), logger);
   undo.add(() => log.close());
   await defineStreams(log, config.streams);
+  // Before anybody can append: a log that was restored from a backup soon looks as long as the ledger says.
+  await noteLogEnds(log);
 
   const bound = watchLogBound(log, () => config.log.maxBytes, env.clock);
   undo.add(async () => bound.stop());

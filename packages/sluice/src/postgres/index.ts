@@ -9,7 +9,7 @@ export {
   ledgerSink,
 } from './ledger.js';
 export type { LedgerRecord } from './ledger-batch.js';
-export type { LedgerLog } from './ledger-log.js';
+export { type LedgerLog, noteLogEnds } from './ledger-log.js';
 export type {
   BeforeCommit,
   CommittingBatch,

@@ -27,19 +27,32 @@ export interface LedgerPlaces {
 /** For all sinks of a log: one that is made later would take what the others have written since for the work of an earlier process. */
 const firstLooks = new WeakMap<LedgerLog, Promise<ReadonlyMap<string, LedgerPlace>>>();
 
+/**
+ * Notes where a log ends, to hold ledgers against it later: call it before anything is appended, where that may happen before the first
+ * {@link ledgerSink} of the log is made. Without it that first sink looks, and what was appended to an older log until then hides that it is older.
+ */
+export async function noteLogEnds(log: LedgerLog): Promise<void> {
+  await firstLook(log);
+}
+
 /** The places of a group. The first of a log looks at once. */
 export function ledgerPlaces(log: LedgerLog, group: string): LedgerPlaces {
+  const first = firstLook(log);
+  return {
+    now: async (stream, partition) => (await placesOf(log, { group, stream })).get(keyOf(group, stream, partition)),
+    atFirst: async (stream, partition) => (await first).get(keyOf(group, stream, partition)),
+    onDisk: () => log.flushed(),
+  };
+}
+
+function firstLook(log: LedgerLog): Promise<ReadonlyMap<string, LedgerPlace>> {
   let first = firstLooks.get(log);
   if (first === undefined) {
     // A log that cannot say yet is asked at the take-over.
     first = placesOf(log, {}).catch(() => new Map());
     firstLooks.set(log, first);
   }
-  return {
-    now: async (stream, partition) => (await placesOf(log, { group, stream })).get(keyOf(group, stream, partition)),
-    atFirst: async (stream, partition) => (await first).get(keyOf(group, stream, partition)),
-    onDisk: () => log.flushed(),
-  };
+  return first;
 }
 
 async function placesOf(
