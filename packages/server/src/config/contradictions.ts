@@ -24,9 +24,16 @@ export function contradictions(config: Config): { readonly path: Path; readonly 
         });
   }
   const ids = new Map<string, number>();
-  for (const [index, { id }] of config.keys.entries()) {
+  const hashes = new Map<string, number>();
+  for (const [index, { id, hash }] of config.keys.entries()) {
     if (ids.has(id)) found.push({ path: ['keys', index, 'id'], message: `keys[${ids.get(id)}] is called ${id} already` });
     ids.set(id, index);
+    if (hashes.has(hash))
+      found.push({
+        path: ['keys', index, 'hash'],
+        message: `keys[${hashes.get(hash)}] is the same key already: make one for each with sluice key`,
+      });
+    hashes.set(hash, index);
   }
   const { host, publicWithoutKeys } = config.gateway;
   if (!isLoopback(host) && config.keys.length === 0 && !publicWithoutKeys)

@@ -137,6 +137,11 @@ keys:
       /keys\[1\].id: keys\[0\] is called a already/,
     ],
     [
+      'one key for two tenants',
+      `keys: [{ id: a, tenant: t, hash: "sha256:${'0'.repeat(64)}" }, { id: b, tenant: u, hash: "sha256:${'0'.repeat(64)}" }]`,
+      /keys\[1\].hash: keys\[0\] is the same key already/,
+    ],
+    [
       'a public address without keys',
       'gateway: { host: 0.0.0.0 }',
       /gateway.host: 0.0.0.0 can be reached from other machines, and there are no keys/,
