@@ -17,8 +17,8 @@ export function addDlq(program: Command, io: CommandIo, done: (code: number) => 
       `
 Examples:
   sluice dlq groups
-  sluice dlq ls --code PG_CHECK --limit 20
-  sluice dlq redrive --code PG_CHECK --limit 10
+  sluice dlq ls --code PG_23514 --limit 20
+  sluice dlq redrive --code PG_23514 --limit 10
   sluice dlq purge --state redriven --yes
 ${exitCodes}`,
     );
@@ -65,7 +65,7 @@ function addShow(dlq: Command, io: CommandIo, done: (code: number) => void): voi
 function addRedrive(dlq: Command, io: CommandIo, done: (code: number) => void): void {
   const description = 'send letters again, and wait until that is done; Ctrl-C cancels it, and says how far it came';
   const examples =
-    'sluice dlq redrive --dry-run\nsluice dlq redrive --code PG_CHECK --limit 10\nsluice dlq redrive --group orders --per-second 50';
+    'sluice dlq redrive --dry-run\nsluice dlq redrive --code PG_23514 --limit 10\nsluice dlq redrive --group orders --per-second 50';
   withFilter(controlCommand(dlq, 'redrive', description, examples))
     .option('--dry-run', 'say how many it would be')
     .option('--limit <n>', 'at most so many: send a few first, and look', whole('a number of letters', 1, 999_999_999_999))

@@ -25,7 +25,7 @@ export function withFilter(command: Command): Command {
     .option('--stream <name>', 'of this stream')
     .option('--partition <n>', 'of this partition', whole('a partition', 0, 1_023))
     .option('--tenant <name>', 'of this tenant')
-    .option('--code <code>', 'failed with this code, such as PG_UNIQUE')
+    .option('--code <code>', 'failed with this code, such as PG_23505')
     .addOption(
       new Option('--class <class>', 'failed in this way').choices(['transient', 'permanent', 'unknown', 'blocked', 'rejected']),
     )
