@@ -202,12 +202,12 @@ describe('packages', () => {
   });
 
   // Why these, and not less: docs/decisions, what the engine and what a load costs.
-  it('the main entry stays within 27 KB, createBatcher alone within 16, createLoader alone within 15.5, minified and gzipped', async () => {
+  it('the main entry stays within 27.25 KB, createBatcher alone within 16.25, createLoader alone within 15.75, minified and gzipped', async () => {
     const bytesOf = async (entry: string) => gzipSync(await bundle(join(library, entry), { minify: true }), { level: 9 }).length;
     const bytes = await bytesOf('index.ts');
     const [batcher, loader] = [await bytesOf('batcher/batcher.ts'), await bytesOf('loader/loader.ts')];
     console.info(`minified and gzipped: main entry ${bytes} bytes; createBatcher alone ${batcher}; createLoader alone ${loader}`);
-    expect([bytes <= 27 * 1024, batcher <= 16 * 1024, loader <= 15.5 * 1024]).toEqual([true, true, true]);
+    expect([bytes <= 27.25 * 1024, batcher <= 16.25 * 1024, loader <= 15.75 * 1024]).toEqual([true, true, true]);
   });
 });
 
