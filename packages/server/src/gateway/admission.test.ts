@@ -139,16 +139,39 @@ describe('what all may have under way', () => {
 
   it('says how long something is likely to take by what went lately, from 100 ms to 30 s', async () => {
     const { clock } = testEnv({ seed: 1 });
-    const held = createHeldLimit({ maxHeldItems: 10_000, targetMs: 50, clock });
+    const held = createHeldLimit({ maxHeldItems: 1_000, targetMs: 50, clock });
     expect(held.drainMs(5)).toBe(1_000);
-    for (let i = 0; i < 500; i++) {
-      const at = held.take(20);
-      await clock.advance(20);
-      held.give(20, at);
+    for (let i = 0; i < 50; i++) {
+      const at = held.take(600);
+      await clock.advance(600);
+      held.give(600, at);
     }
     expect(held.drainMs(2_000)).toBeGreaterThan(1_900);
     expect(held.drainMs(2_000)).toBeLessThan(2_100);
     expect(held.drainMs(1)).toBe(100);
     expect(held.drainMs(10 ** 9)).toBe(30_000);
+  });
+
+  it('takes neither quiet nor a trickle for a slow log: the first burst after an hour is told what the last one was', async () => {
+    const { clock } = testEnv({ seed: 1 });
+    const held = createHeldLimit({ maxHeldItems: 1_000, targetMs: 50, clock });
+    const send = async (items: number, pauseMs: number) => {
+      const at = held.take(items);
+      await clock.advance(10);
+      held.give(items, at);
+      await clock.advance(pauseMs);
+    };
+    for (let i = 0; i < 100; i++) await send(1, 1_000);
+    // Nobody knows what it takes: it has never had much to do.
+    expect(held.drainMs(50_000)).toBe(1_000);
+    for (let i = 0; i < 100; i++) await send(1_000, 0);
+    const busy = held.drainMs(50_000);
+    expect(busy).toBeGreaterThan(450);
+    expect(busy).toBeLessThan(550);
+    for (let i = 0; i < 3_600; i++) await send(1, 1_000);
+    expect(held.drainMs(50_000)).toBeCloseTo(busy, -2);
+    await clock.advance(3_600_000);
+    await send(1_000, 100);
+    expect(held.drainMs(50_000)).toBeCloseTo(busy, -2);
   });
 });

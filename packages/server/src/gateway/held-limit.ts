@@ -13,7 +13,10 @@ export interface HeldLimit {
   /** Takes items; answers with the time, for `give`. */
   take(items: number): number;
   give(items: number, takenAt: number): void;
-  /** How long so many items are likely to take, in milliseconds, by the rate at which they went lately; 100 to 30,000. */
+  /**
+   * How long so many items are likely to take, in milliseconds, by the rate at which they went while the log had much to do; 100 to 30,000.
+   * At most a second until it has had.
+   */
   drainMs(items: number): number;
 }
 
@@ -33,7 +36,7 @@ const crowdedGrowth = 1.02;
 const late = 3;
 /** A disk that has become slow for good is known as such after some seconds. */
 const forgetting = 1.02;
-/** Weight of the last second in the rate of the drain. */
+/** Weight of the last second in which something was held, in the rate of the drain. */
 const halfLifeMs = 1_000;
 
 /** Makes a limit that begins in the middle, by logarithm, between what it may be. */
@@ -56,8 +59,12 @@ export function createHeldLimit(options: {
   let bestMs = Number.POSITIVE_INFINITY;
   let mostItems = 0;
   let perMs = 0;
+  /** Few items go slowly because they are few: only when much was held does a low rate say what the log takes. */
+  let wasBusy = false;
   let given = 0;
-  let measuredAt = clock.now();
+  /** Time in which something was held, since the rate was measured, until `heldSince`. */
+  let heldMs = 0;
+  let heldSince = clock.now();
 
   function adjust(now: number): void {
     if (now < intervalEnds) return;
@@ -74,16 +81,23 @@ export function createHeldLimit(options: {
       if (isLate) limit = Math.floor(limit * shrink);
       else if (mostItems > limit / 2) limit = Math.min(maxHeldItems, Math.ceil(limit * (crowded ? crowdedGrowth : growth)));
     }
+    measure(mostItems > limit / 2);
     limit = Math.max(floor, limit);
     fastestMs = Number.POSITIVE_INFINITY;
     sumMs = 0;
     gives = 0;
     mostItems = items;
-    const passed = now - measuredAt;
-    const weight = 1 - 2 ** (-passed / halfLifeMs);
-    perMs += weight * (given / passed - perMs);
+  }
+
+  function measure(isBusy: boolean): void {
+    // All went in the millisecond in which it came.
+    if (heldMs === 0) return;
+    const rate = given / heldMs;
+    const isFirst = perMs === 0 || (isBusy && !wasBusy);
+    if (isFirst || isBusy || rate > perMs) perMs += (isFirst ? 1 : 1 - 2 ** (-heldMs / halfLifeMs)) * (rate - perMs);
+    wasBusy ||= isBusy;
     given = 0;
-    measuredAt = now;
+    heldMs = 0;
   }
 
   return {
@@ -94,14 +108,18 @@ export function createHeldLimit(options: {
       return limit;
     },
     take(count) {
+      const now = clock.now();
+      if (items === 0) heldSince = now;
       items += count;
       if (items > mostItems) mostItems = items;
-      return clock.now();
+      return now;
     },
     give(count, takenAt) {
       items -= count;
       given += count;
       const now = clock.now();
+      heldMs += now - heldSince;
+      heldSince = now;
       const tookMs = now - takenAt;
       if (tookMs < fastestMs) fastestMs = tookMs;
       sumMs += tookMs;
@@ -110,7 +128,7 @@ export function createHeldLimit(options: {
     },
     drainMs(count) {
       const ms = perMs === 0 ? 1_000 : count / perMs;
-      return Math.min(30_000, Math.max(100, ms));
+      return Math.min(wasBusy ? 30_000 : 1_000, Math.max(100, ms));
     },
   };
 }
