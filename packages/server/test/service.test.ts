@@ -1,6 +1,8 @@
 /** The main job as a user would try it: the built program, real processes, a real PostgreSQL. */
 
+import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { usePostgres } from './support/postgres.js';
 import { eventually, ndjson, post, query, sluice, useServices } from './support/service.js';
@@ -174,6 +176,22 @@ describe('sluice up', () => {
         (n) => n === 20,
       ),
     ).toBe(20);
+  });
+
+  it('starts its own PostgreSQL again also where only an outbox uses it', async () => {
+    const dataDir = await services.dataDir();
+    const file = join(dataDir, 'sluice.config.yaml');
+    const sink = '{ type: file, dir: out }';
+    await writeFile(file, `outboxes: { shop: { table: shop_outbox, pollMs: 50 } }\npipelines: { events: { sink: ${sink} } }`);
+    const service = await services.up(dataDir, ['--config', file]);
+    process.kill(await postmasterOf(service), 'SIGKILL');
+    const answers = () =>
+      service.query('SELECT 1').then(
+        () => true,
+        () => false,
+      );
+    await eventually(answers, (does) => !does);
+    expect(await eventually(answers, (does) => does)).toBe(true);
   });
 
   it('a second signal exits at once and says what was at stake', async () => {

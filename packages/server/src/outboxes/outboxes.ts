@@ -1,7 +1,7 @@
 /** Outboxes: the tables that a service relays into its log, each by a relay of its own, made once its database answers. */
 
 import pg from 'pg';
-import type { Env } from 'sluice';
+import type { Cancel, Env } from 'sluice';
 import type { Log } from 'sluice/log';
 import { createOutbox, createRelay, type Relay, type RelayStats } from 'sluice/postgres';
 import type { Config } from '../config/config.js';
@@ -14,6 +14,8 @@ export interface OutboxParts {
   readonly log: Log;
   readonly databaseUrl: string | undefined;
   readonly isLogFull: () => boolean;
+  /** Called again and again while the service's own database cannot be reached. */
+  readonly revive: () => void;
   readonly env: Env;
 }
 
@@ -35,6 +37,9 @@ export interface Outboxes {
   /** Ends the relays: what they have read is appended, the rest stays in its table. */
   close(deadlineMs: number): Promise<void>;
 }
+
+/** How often to look whether the database answers. */
+const reviveMs = 1_000;
 
 /** Starts to relay; waits a few seconds at most for their databases. */
 export async function startOutboxes(configs: Config['outboxes'], parts: OutboxParts): Promise<Outboxes> {
@@ -71,6 +76,10 @@ async function startOutbox(name: string, config: Config['outboxes'][string], par
     },
     env,
   );
+  // Whatever keeps the tables from being made: to revive what lives does nothing.
+  const isUnreachable = () => preparation.problem !== undefined || relay?.stats().problem?.code === 'PG_CONNECTION';
+  // One with a server of its own can do nothing about it.
+  const cancelWatch = config.url === undefined ? watch(env, isUnreachable, parts.revive) : () => {};
   await preparation.firstTry;
   return {
     name,
@@ -82,10 +91,21 @@ async function startOutbox(name: string, config: Config['outboxes'][string], par
     },
     async close(deadlineMs) {
       closed = true;
+      cancelWatch();
       preparation.stop();
       await relay?.close({ deadlineMs });
     },
   };
+}
+
+/** Calls `act` once a period while `isDue`. */
+function watch({ clock }: Env, isDue: () => boolean, act: () => void): Cancel {
+  const look = () => {
+    if (isDue()) act();
+    cancel = clock.after(reviveMs, look);
+  };
+  let cancel = clock.after(reviveMs, look);
+  return () => cancel();
 }
 
 async function withClient<R>(connectionString: string, use: (client: pg.Client) => Promise<R>): Promise<R> {

@@ -39,7 +39,7 @@ export async function startDatabase(
         (state) => {
           if (state === 'restarted') logger.warn({}, 'the embedded PostgreSQL had died and was started again.');
         },
-        // Being stopped is why it may not start again; anything else is tried again with the pipeline's next failure.
+        // Being stopped is why it may not start again; anything else is tried again with the next failure of a pipeline or an outbox.
         (error: unknown) => {
           const { code, message } = error as { code?: string; message: string };
           if (code !== 'CLOSED') logger.warn({ code }, `the embedded PostgreSQL cannot be started again: ${message}`);

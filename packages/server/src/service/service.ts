@@ -133,6 +133,7 @@ async function start(loaded: Loaded, undo: Undo): Promise<Service> {
   const outboxes = await startOutboxes(config.outboxes, {
     ...{ log, databaseUrl: started.url, env },
     isLogFull: () => bound.isFull,
+    revive: started.revive,
   });
   const live = createLive(loaded, { log, planes, pipelines });
   planes.attach(pipelines, outboxes, live);
