@@ -1,7 +1,9 @@
 /** `sluice streams`, `lag`, `tenants`, `pipelines`, `reload` and `drain` against a service in this process. */
 
+import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { makeKey } from '../src/gateway/caller.js';
 import { sluice, useRunning } from './support/running.js';
@@ -142,6 +144,38 @@ describe('drain', () => {
     await service.drainWanted;
     await service.stop(5_000);
     expect(await drained).toEqual({ code: 0, out: '{"draining":true,"stopped":true}\n', err: '' });
+  });
+
+  it('--wait returns once the data folder is free, not while the service still closes', async () => {
+    const service = await world.start(`pipelines: { p: ${pipeline} }`);
+    const close = service.log.close.bind(service.log);
+    let closes!: () => void;
+    const closing = new Promise<void>((resolve) => {
+      closes = resolve;
+    });
+    let goOn!: () => void;
+    const held = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    service.log.close = async () => {
+      closes();
+      await held;
+      await close();
+    };
+    let isBack = false;
+    const drained = world.control('drain', '--wait', '--json').finally(() => {
+      isBack = true;
+    });
+    await service.drainWanted;
+    const stopped = service.stop(20_000);
+    await closing;
+    expect((await fetch(`${service.controlUrl}/healthz`)).status).toBe(200);
+    expect(await (await fetch(`${service.controlUrl}/v1/groups`)).json()).toMatchObject({ error: { code: 'SHUTTING_DOWN' } });
+    expect(isBack).toBe(false);
+    goOn();
+    expect(await drained).toMatchObject({ code: 0 });
+    expect(existsSync(join(service.dataDir, 'sluice.lock'))).toBe(false);
+    await stopped;
   });
 
   it('without --wait it returns at once', async () => {

@@ -44,6 +44,8 @@ const openRoutes = ['/healthz', '/readyz'];
 /** A control plane that listens. */
 export interface Control {
   readonly port: number;
+  /** Ends redrives, and from now on answers 503 to all but `/healthz`: before what it looks at is closed. */
+  endAnswers(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -57,7 +59,11 @@ export async function createControl(options: ControlOptions): Promise<Control> {
   const app = createServer();
   refuseProtocolErrors(app);
   app.setErrorHandler((error: HttpError, request, reply) => sendError(refused(error), request, reply));
+  let isEnding = false;
   app.addHook('onRequest', async (request) => {
+    // What they would look at may be closed already.
+    if (isEnding && request.url !== '/healthz')
+      throw new HttpError(503, 'SHUTTING_DOWN', 'the service closes its log and its database');
     if (openRoutes.includes(request.url.split('?', 1)[0]!)) return;
     const { method, headers } = request;
     const callers = options.callers?.();
@@ -80,6 +86,10 @@ export async function createControl(options: ControlOptions): Promise<Control> {
   const listening = await listen(app, host, port);
   return {
     port: listening,
+    async endAnswers() {
+      isEnding = true;
+      redrives.cancel();
+    },
     async close() {
       redrives.cancel();
       await app.close();

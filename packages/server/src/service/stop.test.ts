@@ -20,7 +20,7 @@ function running(overrides: { readonly log?: Partial<Log>; readonly hung?: boole
     env,
     log,
     gateway: { stopIntake: part('intake'), close: part('gateway') },
-    control: { close: part('control') },
+    control: { endAnswers: part('answers'), close: part('control') },
     bound: { stop() {} },
     pipelines: {
       all: [{ stream: 'events', consumer: { status: () => ({ broken: undefined }) } }],
@@ -40,7 +40,7 @@ function running(overrides: { readonly log?: Partial<Log>; readonly hung?: boole
 }
 
 describe('stopService', () => {
-  it('stops the intake first, delivers, then closes everything, the database and the folder last', async () => {
+  it('stops the intake first, delivers, then closes everything, the database, the folder and the control plane last', async () => {
     const { env, order, parts } = running();
     const report = stopService(parts, 30_000);
     await env.clock.settle();
@@ -50,13 +50,14 @@ describe('stopService', () => {
       'outboxes',
       'drain',
       'gateway',
-      'control',
+      'answers',
       'reads',
       'backend',
       'sinks',
       'log',
       'database',
       'folder',
+      'control',
     ]);
     expect(env.clock.timers).toBe(0);
   });

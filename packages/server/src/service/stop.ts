@@ -45,7 +45,8 @@ const intakeShare = 1 / 3;
 const closingMs = 900;
 
 /**
- * Stops a service: intake, memory into the log, log into the database, then everything else, the database last. Nothing that hangs
+ * Stops a service: intake, memory into the log, log into the database, then everything else: the database, the folder and the
+ * control plane last. Nothing that hangs
  * holds it up beyond the deadline and the {@link closingMs} after it.
  */
 export async function stopService(running: Running, deadlineMs: number): Promise<StopReport> {
@@ -70,12 +71,14 @@ export async function stopService(running: Running, deadlineMs: number): Promise
   const share = (part: number) => Math.max(0, closeBy - clock.now()) * part;
   await within(
     share(0.3),
-    Promise.all([gateway.close(), control.close(), reads.close({ deadlineMs: 0 }), backend?.close(), pipelines.close()]),
+    Promise.all([gateway.close(), control.endAnswers(), reads.close({ deadlineMs: 0 }), backend?.close(), pipelines.close()]),
   );
   await within(share(0.5), log.close());
   const lost = log.memoryOnly;
-  await within(share(1), database.stop(share(0.5)));
+  await within(share(0.9), database.stop(share(0.5)));
+  // Whoever waits for the stop from afar (`sluice drain --wait`) takes a control plane that is gone for a folder that is free.
   folder.release();
+  await within(share(1), control.close());
   return {
     ...report,
     unread,

@@ -137,7 +137,10 @@ function addDrain(program: Command, io: CommandIo, done: (code: number) => void)
     'stop the service in order, as SIGTERM does: no more intake, deliver what is in the log, then exit',
     'sluice drain\nsluice drain --wait',
   )
-    .option('--wait', 'return when the service has stopped; Ctrl-C stops the waiting alone')
+    .option(
+      '--wait',
+      'return when the service has stopped and its data folder is free: with 0 also when records are left in the log; Ctrl-C stops the waiting alone',
+    )
     .action(async (flags: ControlFlags & { readonly wait?: boolean }) => {
       const { drain } = await import('./drain.js');
       done(await drain({ ...flags, io }));

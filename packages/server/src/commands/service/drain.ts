@@ -11,7 +11,7 @@ import type { ControlFlags } from '../service-flags.js';
 
 /** Options of {@link drain}. */
 export interface DrainOptions extends ControlFlags {
-  /** Resolves when the service has stopped. Default false: when it has begun to. */
+  /** Resolves when the service has stopped and its data folder is free. Default false: when it has begun to. */
   readonly wait?: boolean;
   readonly io: CommandIo;
   /** Stops the waiting, as SIGINT does. */
