@@ -276,8 +276,20 @@ it('refuses events with 503 at log.maxBytes, and takes them again when the pipel
   };
   for (let id = 0; id < 4; id++) expect((await push(id))[0]).toBe(200);
   await expect.poll(() => push(9), { timeout: 5_000, interval: 200 }).toEqual([503, '10']);
+  const full = 'LOG_FULL: the log holds log.maxBytes (1048576); events are refused';
+  expect(await control('/readyz')).toMatchObject({ status: 503, body: { reasons: [full] } });
   await control('/v1/pipelines/p/resume', 'POST');
   await expect.poll(() => push(10), { timeout: 10_000, interval: 200 }).toEqual([200, null]);
+});
+
+it('names a full disk in /readyz, although its pipelines deliver', async () => {
+  await start(`log: { reserveBytes: ${Number.MAX_SAFE_INTEGER} }\npipelines: { p: ${pipeline()} }`);
+  const full = expect.stringMatching(
+    /^LOG_FULL: less than \d+ bytes \(log\.reserveBytes\) are free on the disk of the log; events are refused$/,
+  );
+  await expect.poll(() => control('/readyz'), { timeout: 5_000 }).toMatchObject({ status: 503, body: { reasons: [full] } });
+  const gateway = await fetch(`${service!.url}/readyz`);
+  expect([gateway.status, await gateway.json()]).toMatchObject([503, { reasons: [full] }]);
 });
 
 describe('a stop in the middle of a reload', () => {

@@ -27,7 +27,12 @@ export function openApi(limits: GatewayLimits, version: string): object {
       '/read': { get: readByQuery(), post: readByBody() },
       '/key/{key}': { get: readKey() },
       '/healthz': { get: health('healthz', 'The process answers.') },
-      '/readyz': { get: health('readyz', 'Every pipeline delivers; 503 says why not. Events are taken all the same.') },
+      '/readyz': {
+        get: health(
+          'readyz',
+          'Every pipeline delivers and the log has room; 503 says why not. Events are taken all the same, unless the log is full.',
+        ),
+      },
     },
     components: {
       securitySchemes: {

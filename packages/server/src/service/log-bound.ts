@@ -1,39 +1,72 @@
-/** Log bound: whether the log holds as many bytes as it may, looked at once a second. */
+/** Log bound: whether the log takes events: by the bytes that it holds, and those that its disk has left. Looked at once a second. */
 
 import type { Cancel, Clock } from 'sluice';
 import type { Log } from 'sluice/log';
+import type { AlarmLogger } from './alarms.js';
 
 /** The bound of a log. */
 export interface LogBound {
   /** It holds `maxBytes` or more: events are refused until pipelines or retention have removed some. */
   readonly isFull: boolean;
+  /** Why events are refused, by `maxBytes` or by the disk, with its code; `undefined` while they are taken. */
+  readonly problem: string | undefined;
   stop(): void;
+}
+
+/** What a log is watched with. */
+export interface LogBoundParts {
+  readonly log: Pick<Log, 'streams' | 'facets'>;
+  /** As the configuration has them now. */
+  readonly bounds: () => { readonly maxBytes?: number | undefined; readonly reserveBytes: number };
+  /** Told when events begin to be refused, and when they are taken again. */
+  readonly logger: AlarmLogger;
+  readonly clock: Clock;
 }
 
 const everyMs = 1_000;
 
-/** Watches a log. Without a bound it is never full, and nothing is looked at. */
-export function watchLogBound(log: Log, maxBytes: () => number | undefined, clock: Clock): LogBound {
+/** Watches a log. */
+export function watchLogBound({ log, bounds, logger, clock }: LogBoundParts): LogBound {
   let isFull = false;
+  let problem: string | undefined;
   let stopped = false;
   let cancel: Cancel = () => {};
   const look = async () => {
-    const most = maxBytes();
-    if (most !== undefined) {
-      // Its files do not shrink: what counts is what is stored in them.
-      const bytes = (await log.streams().catch(() => [])).reduce((sum, stream) => sum + stream.bytes, 0);
-      isFull = bytes >= most;
-    } else isFull = false;
-    if (!stopped) cancel = clock.after(everyMs, () => void look());
+    const { maxBytes, reserveBytes } = bounds();
+    isFull = maxBytes !== undefined && (await storedBytes(log)) >= maxBytes;
+    // As the log looks before it takes something.
+    const isDiskLow = (log.facets.disk?.freeBytes() ?? Number.POSITIVE_INFINITY) <= reserveBytes;
+    if (stopped) return;
+    note(isFull ? `the log holds log.maxBytes (${maxBytes})` : isDiskLow ? diskLow(reserveBytes) : undefined);
+    cancel = clock.after(everyMs, () => void look());
   };
+  function note(why: string | undefined): void {
+    const before = problem;
+    problem = why === undefined ? undefined : `LOG_FULL: ${why}; events are refused`;
+    if (problem !== undefined && before === undefined)
+      logger.warn({ code: 'LOG_FULL' }, `${why}: events are refused until there is room.`);
+    if (problem === undefined && before !== undefined) logger.warn({}, 'the log has room again: events are taken.');
+  }
   void look();
   return {
     get isFull() {
       return isFull;
+    },
+    get problem() {
+      return problem;
     },
     stop() {
       stopped = true;
       cancel();
     },
   };
+}
+
+/** Its files do not shrink: what counts is what is stored in them. */
+async function storedBytes(log: Pick<Log, 'streams'>): Promise<number> {
+  return (await log.streams().catch(() => [])).reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+function diskLow(reserveBytes: number): string {
+  return `less than ${reserveBytes} bytes (log.reserveBytes) are free on the disk of the log`;
 }

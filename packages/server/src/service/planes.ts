@@ -14,6 +14,7 @@ import type { Metrics } from '../metrics/metrics.js';
 import type { Outboxes } from '../outboxes/outboxes.js';
 import { version } from '../version.js';
 import type { Live } from './live.js';
+import type { LogBound } from './log-bound.js';
 import type { Pipelines } from './pipelines.js';
 
 /** What the planes are made of. */
@@ -26,8 +27,7 @@ export interface PlaneParts {
   readonly streams: ReadonlyMap<string, StreamRules>;
   /** Called when an operator wants the service to stop in order. */
   readonly drain: () => void;
-  /** The log holds as much as it may. */
-  readonly isLogFull: () => boolean;
+  readonly bound: Pick<LogBound, 'isFull' | 'problem'>;
   readonly env: Env;
 }
 
@@ -47,7 +47,7 @@ export interface Planes {
  * @throws SluiceError `LISTEN_FAILED`
  */
 export async function startPlanes(parts: PlaneParts): Promise<Planes> {
-  const { log, metrics, logger, read, drain, isLogFull, env } = parts;
+  const { log, metrics, logger, read, drain, bound, env } = parts;
   let { config, streams } = parts;
   let pipelines: Pipelines | undefined;
   let outboxes: Outboxes | undefined;
@@ -64,12 +64,13 @@ export async function startPlanes(parts: PlaneParts): Promise<Planes> {
     };
   // One wait a stream, made once: each request asks for it.
   let waits = settledWaits(config, settledBy);
-  const ready = () => readiness(pipelines, outboxes);
+  const ready = () => readiness(bound.problem, pipelines, outboxes);
   const all = () => pipelines?.all ?? [];
   const callers = createCallers(config.keys);
   const admission = createAdmission({ tenants: config.tenants, maxHeldItems: config.log.maxHeldItems, clock: env.clock });
   const gateway = await createGateway({
-    ...{ log, callers, admission, version, read, ready, logger, isLogFull },
+    ...{ log, callers, admission, version, read, ready, logger },
+    isLogFull: () => bound.isFull,
     ...gatewaySettings(config),
     streams: (stream) => streams.get(stream),
     settled: (stream) => waits.get(stream),
@@ -135,8 +136,12 @@ function pause({ clock }: Env, signal: AbortSignal): Promise<void> {
   });
 }
 
-function readiness(pipelines: Pipelines | undefined, outboxes: Outboxes | undefined): Readiness {
+function readiness(full: string | undefined, pipelines: Pipelines | undefined, outboxes: Outboxes | undefined): Readiness {
   const problems = pipelines === undefined ? ['the pipelines have not started yet'] : pipelines.problems();
-  const reasons = [...problems.map((problem) => `${problem}; events are kept in the log`), ...(outboxes?.problems() ?? [])];
+  const reasons = [
+    ...(full === undefined ? [] : [full]),
+    ...problems.map((problem) => `${problem}; events are kept in the log`),
+    ...(outboxes?.problems() ?? []),
+  ];
   return { ok: reasons.length === 0, reasons };
 }

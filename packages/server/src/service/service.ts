@@ -94,7 +94,7 @@ async function start(loaded: Loaded, undo: Undo): Promise<Service> {
   // Before anybody can append: a log that was restored from a backup soon looks as long as the ledger says.
   await noteLogEnds(log);
 
-  const bound = watchLogBound(log, () => config.log.maxBytes, env.clock);
+  const bound = watchLogBound({ log, bounds: () => config.log, logger, clock: env.clock });
   undo.add(async () => bound.stop());
 
   const { upstreams } = config.reads;
@@ -112,7 +112,7 @@ async function start(loaded: Loaded, undo: Undo): Promise<Service> {
     logger,
     read: reads.read,
     drain: wantDrain,
-    isLogFull: () => bound.isFull,
+    bound,
     env,
   });
   undo.add(() => planes.gateway.close());

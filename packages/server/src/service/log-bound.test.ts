@@ -1,0 +1,47 @@
+import { createMemoryLog } from 'sluice/log';
+import { testEnv } from 'sluice/testing';
+import { expect, it } from 'vitest';
+import { watchLogBound } from './log-bound.js';
+
+function watched() {
+  const env = testEnv();
+  const now = { free: 100, bytes: 0 };
+  const disk = { path: '', fileBytes: () => 0, freeBytes: () => now.free };
+  const info = () => ({ stream: 's', partition: 0, firstOffset: 0, nextOffset: 1, bytes: now.bytes, oldestAt: 1 });
+  const log = { ...createMemoryLog({ env }), facets: { disk }, streams: async () => [info()] };
+  const lines: string[] = [];
+  const logger = { warn: (_: object, message: string) => void lines.push(message) };
+  const bound = watchLogBound({ log, bounds: () => ({ maxBytes: 50, reserveBytes: 64 }), logger, clock: env.clock });
+  return { env, now, bound, lines };
+}
+
+it('names a disk that is full while it is, and warns when that begins and when it ends', async () => {
+  const { env, now, bound, lines } = watched();
+  await env.clock.advance(5_000);
+  expect([bound.problem, lines]).toEqual([undefined, []]);
+  now.free = 64;
+  await env.clock.advance(5_000);
+  expect(bound.problem).toBe(
+    'LOG_FULL: less than 64 bytes (log.reserveBytes) are free on the disk of the log; events are refused',
+  );
+  // What the disk has no room for the log itself refuses.
+  expect(bound.isFull).toBe(false);
+  now.free = 65;
+  await env.clock.advance(5_000);
+  expect(bound.problem).toBeUndefined();
+  expect(lines).toEqual([
+    'less than 64 bytes (log.reserveBytes) are free on the disk of the log: events are refused until there is room.',
+    'the log has room again: events are taken.',
+  ]);
+  bound.stop();
+  expect(env.clock.timers).toBe(0);
+});
+
+it('names log.maxBytes that is reached', async () => {
+  const { env, now, bound, lines } = watched();
+  now.bytes = 50;
+  await env.clock.advance(2_000);
+  expect([bound.isFull, bound.problem]).toEqual([true, 'LOG_FULL: the log holds log.maxBytes (50); events are refused']);
+  expect(lines).toHaveLength(1);
+  bound.stop();
+});
