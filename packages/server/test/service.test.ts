@@ -76,6 +76,10 @@ describe('sluice up', () => {
     expect(await post(service.url, '{"id":"bad","n":1}\n', 'committed')).toMatchObject({
       body: { duplicates: 1, errors: [{ code: 'DEAD_LETTERED' }] },
     });
+    service.child.kill('SIGTERM');
+    const { err } = await service.ended;
+    expect(err).toMatch(/"items":1,"codes":\["PG_22003"\],"msg":"the group events has parked 1 event of the stream events /);
+    expect(err).not.toContain('1e999999');
   });
 
   it('reads of many clients within the window are one call to the backend, and each gets its own answer', async () => {

@@ -20,6 +20,7 @@ import { defineStreams } from './define-streams.js';
 import { createLive, type Live } from './live.js';
 import { watchLogBound } from './log-bound.js';
 import { withTrail } from './log-trail.js';
+import { withParkedWarnings } from './parked-warnings.js';
 import { type Pipelines, startPipelines } from './pipelines.js';
 import { startPlanes } from './planes.js';
 import { createReads } from './reads.js';
@@ -88,7 +89,8 @@ async function start(loaded: Loaded, undo: Undo): Promise<Service> {
   const folder = await takeDataFolder(resolve(base, config.dataDir));
   undo.add(async () => folder.release());
   mkdirSync(join(folder.path, 'log'), { recursive: true, mode: 0o700 });
-  const log = withTrail(openLmdbLog({ path: join(folder.path, 'log'), env, ...logOptions(config.log) }), logger);
+  const opened = withTrail(openLmdbLog({ path: join(folder.path, 'log'), env, ...logOptions(config.log) }), logger);
+  const log = withParkedWarnings(opened, logger, env.clock);
   undo.add(() => log.close());
   await defineStreams(log, config.streams);
   // Before anybody can append: a log that was restored from a backup soon looks as long as the ledger says.
