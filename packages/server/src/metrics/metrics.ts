@@ -35,6 +35,8 @@ export function createMetrics(): Metrics {
   const registry = new Registry();
   // Among them the lag of the event loop, the heap and the garbage collector.
   collectDefaultMetrics({ register: registry });
+  // Gauges with the ending of a counter: promtool refuses them. Without the ending there is the same by type.
+  for (const kind of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${kind}_total`);
   const registers = [registry];
   const ready = new Gauge({
     name: 'sluice_ready',
