@@ -59,3 +59,10 @@ it('a module that is named and not there is a mistake', async () => {
     err: expect.stringMatching(/pipelines.a.map: there is no file .\/none.mjs/),
   });
 });
+
+it.each(['', '# nothing yet\n', '{}'])('a file with nothing in it is right, with a remark: %j', async (text) => {
+  expect(await check(text)).toMatchObject({
+    code: 0,
+    out: expect.stringContaining('\n  the file is empty: everything has its default [empty-file]\n'),
+  });
+});

@@ -18,13 +18,15 @@ export interface CheckOptions {
   readonly io: CommandIo;
 }
 
+const empty: Advice = { rule: 'empty-file', path: '', message: 'the file is empty: everything has its default' };
+
 /** Checks a configuration. Exit code 0: it is right; 1: it is not, or `strict` and there is advice. */
 export async function check({ config: file, json = false, strict = false, io }: CheckOptions): Promise<number> {
   try {
-    const { config, file: found, folder } = await loadConfig(file);
+    const { config, file: found, folder, isEmpty = false } = await loadConfig(file);
     const missing = missingModules(config, folder);
     if (missing.length > 0) throw new ConfigError(found ?? folder, missing);
-    const advice = review(config);
+    const advice = [...(isEmpty ? [empty] : []), ...review(config)];
     const failed = strict && advice.length > 0;
     if (json) io.stdout.write(`${JSON.stringify({ ok: true, file: found ?? null, problems: [], advice })}\n`);
     else io.stdout.write(adviceText(found, advice));
@@ -58,6 +60,6 @@ function adviceText(file: string | undefined, advice: readonly Advice[]): string
       ? 'There is no sluice.config here: everything has its default, which'
       : relative(process.cwd(), file) || file;
   if (advice.length === 0) return `${name} is right.\n`;
-  const lines = advice.map(({ rule, path, message }) => `  ${path}: ${message} [${rule}]\n`);
+  const lines = advice.map(({ rule, path, message }) => `  ${path === '' ? '' : `${path}: `}${message} [${rule}]\n`);
   return `${name} is right. Worth a look:\n\n${lines.join('')}`;
 }

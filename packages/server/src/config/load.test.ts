@@ -132,6 +132,21 @@ keys:
       /must not append to the stream that it reads/,
     ],
     [
+      'a circle of streams',
+      'pipelines: { y: { sink: { type: stream, stream: z } }, z: { branches: { b: { type: stream, stream: y } }, sink: { type: postgres } } }',
+      /1:\d+: pipelines.z.branches.b.stream: it closes a circle of streams, in which events would never end: y → z → y$/,
+    ],
+    [
+      'one port for both planes',
+      'gateway: { port: 8081, host: localhost }',
+      /control.port: the gateway listens on 8081 already; give one of them another port$/,
+    ],
+    [
+      'one table for two outboxes',
+      'outboxes: { a: { url: postgres://h/d }, b: { url: postgres://h/e }, c: {} }\ndatabase: postgres://h/d',
+      /^sluice.config.yaml:1:\d+: outboxes.c: the outbox a relays the table outbox of this database already/,
+    ],
+    [
       'keys of one name',
       `keys: [{ id: a, tenant: t, hash: "sha256:${'0'.repeat(64)}" }, { id: a, tenant: t, hash: "sha256:${'1'.repeat(64)}" }]`,
       /keys\[1\].id: keys\[0\] is called a already/,
@@ -153,6 +168,15 @@ keys:
     ],
   ])('%s is refused', async (_name, text, expected) => {
     expect((await problems(text)).join('\n')).toMatch(expected);
+  });
+
+  it.each([
+    'gateway: { port: 0 }\ncontrol: { port: 0 }',
+    'gateway: { port: 8081, host: 127.0.0.2 }',
+    'pipelines: { a: { sink: { type: stream, stream: b } }, b: { sink: { type: stream, stream: d } }, c: { stream: a, sink: { type: stream, stream: d } } }',
+  ])('what only looks like one is none: %j', async (text) => {
+    write('sluice.config.yaml', text);
+    await load();
   });
 
   it('a public address without keys is allowed when it is said', async () => {

@@ -18,6 +18,8 @@ export interface Loaded {
   readonly folder: string;
   /** What the command line said otherwise; it is said again when the file is read again. */
   readonly overrides?: Overrides;
+  /** There is a file, and nothing in it. */
+  readonly isEmpty?: boolean;
 }
 
 /**
@@ -37,7 +39,8 @@ export async function loadConfig(
   const path = file === undefined ? await findConfig(folder) : resolve(folder, file);
   if (path === undefined) return { config: withDatabase(configSchema.parse({}), environment), file: undefined, folder };
   const source = await readSource(path);
-  return { config: withDatabase(checkConfig(source, environment), environment), file: path, folder: dirname(path) };
+  const config = withDatabase(checkConfig(source, environment), environment);
+  return { config, file: path, folder: dirname(path), isEmpty: Object.keys(source.value as object).length === 0 };
 }
 
 async function findConfig(folder: string): Promise<string | undefined> {
@@ -80,7 +83,7 @@ export function checkConfig(source: Source, environment: NodeJS.ProcessEnv): Con
     ? plain
     : configSchema.safeParse(withValues(value, whole, problemsOf(plain.error.issues, source, value)));
   if (!result.success) throw new ConfigError(source.file, problemsOf(result.error.issues, source, value));
-  const found = contradictions(result.data).map(({ path, message }) => ({
+  const found = contradictions(withDatabase(result.data, environment)).map(({ path, message }) => ({
     place: source.placeOf(path),
     path: pathText(path),
     message,
