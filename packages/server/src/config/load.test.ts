@@ -93,9 +93,15 @@ keys:
       'sluice.config.yaml:12:45: keys[0].scopes[0]: expected "write" or "read" or "admin"; got "wirte"; did you mean "write"?',
       'sluice.config.yaml:6:13: pipelines.audit.sink.type: expected "postgres" or "http" or "file" or "stream" or "module"; got "postgers"; did you mean "postgres"?',
       'sluice.config.yaml:8:29: pipelines.b.sink.tabel: there is no such option; did you mean table?',
-      'sluice.config.yaml:9:5: pipelines.b.window.maxDelayMs: expected a number; got nothing',
       'sluice.config.yaml:9:15: pipelines.b.window.maxDelay: there is no such option; did you mean maxDelayMs?',
       'sluice.config.yaml:10:5: pipelines.b.maxInFlight: expected at least 1; got 0',
+    ]);
+  });
+
+  it('of a name lists the options of the type that was named; of several forms says once that one is expected', async () => {
+    expect(await problems('pipelines: { a: { sink: { type: module, module: ./a.mjs } } }')).toEqual([
+      expect.stringMatching(/a\.sink\.handler: expected a string, or a function, or its module as in .*; got nothing$/),
+      expect.stringMatching(/a\.sink\.module: there is no such option; there are type, handler, idempotent$/),
     ]);
   });
 

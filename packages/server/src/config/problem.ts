@@ -37,10 +37,18 @@ export function problemText(file: string, { place, path, message }: Problem): st
 
 /** The problems that a schema found, with their places and suggestions. */
 export function problemsOf(issues: readonly z.core.$ZodIssue[], source: Source, value: unknown): Problem[] {
-  return issues
-    .flatMap((issue) => flat(issue, [], value))
+  const found = issues.flatMap((issue) => flat(issue, [], value));
+  // What is missing because its name is misspelt is told with the name.
+  const misspelt = new Set(
+    found.flatMap(({ path, message }) => {
+      const meant = message === unknownName ? suggestion(path, value) : undefined;
+      return meant === undefined ? [] : [pathText([...path.slice(0, -1), meant])];
+    }),
+  );
+  return found
+    .filter(({ path }) => at(value, path) !== undefined || !misspelt.has(pathText(path)))
     .map(({ path, message }) => ({
-      message: message === unknownName ? withSuggestion(path) : message,
+      message: message === unknownName ? withSuggestion(path, value) : message,
       path: pathText(path),
       place: source.placeOf(path),
     }));
@@ -48,10 +56,17 @@ export function problemsOf(issues: readonly z.core.$ZodIssue[], source: Source, 
 
 const unknownName = 'there is no such option';
 
-function withSuggestion(path: Path): string {
-  const known = knownNames(configSchema, path.slice(0, -1));
-  const near = nearest(String(path.at(-1)), known);
-  return `${unknownName}; ${near === undefined ? `there are ${known.join(', ')}` : `did you mean ${near}?`}`;
+function withSuggestion(path: Path, root: unknown): string {
+  const near = suggestion(path, root);
+  return `${unknownName}; ${near === undefined ? `there are ${known(path, root).join(', ')}` : `did you mean ${near}?`}`;
+}
+
+function suggestion(path: Path, root: unknown): string | undefined {
+  return nearest(String(path.at(-1)), known(path, root));
+}
+
+function known(path: Path, root: unknown): string[] {
+  return knownNames(configSchema, path.slice(0, -1), root);
 }
 
 interface Found {
@@ -68,12 +83,8 @@ function flat(issue: z.core.$ZodIssue, base: Path, root: unknown): Found[] {
     const candidates = deep.length > 0 ? deep : forms;
     if (candidates.length === 1 || deep.length > 0)
       return candidates.reduce((best, form) => (form.length < best.length ? form : best));
-    return [
-      {
-        path,
-        message: `${[...new Set(forms.flat().map((found) => found.message.replace(/; got .*$/, '')))].join(', or ')}; got ${shown(at(root, path), path)}`,
-      },
-    ];
+    const wants = new Set(forms.flat().map(({ message }) => message.replace(/; got .*$/, '').replace(/^expected /, '')));
+    return [{ path, message: `expected ${[...wants].join(', or ')}; got ${shown(at(root, path), path)}` }];
   }
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => ({ path: [...path, key], message: unknownName }));
