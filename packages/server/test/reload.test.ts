@@ -244,6 +244,16 @@ pipelines:
     expect(await post([1, 2])).toBe(413);
     expect((await control('/v1/config/undo', 'POST')).body.applied).toBe(true);
     expect(await post([1, 2])).toBe(200);
+    const second = await control('/v1/config/undo', 'POST');
+    expect([second.status, second.body.error.message]).toEqual([
+      409,
+      expect.stringContaining('nothing to undo: the last change was an undo'),
+    ]);
+    expect(await post([3, 4])).toBe(200);
+    // The file still says what was taken back.
+    await control('/v1/config/reload', 'POST');
+    expect(await post([5, 6])).toBe(413);
+    expect((await control('/v1/config/undo', 'POST')).body.applied).toBe(true);
   });
 
   it('adds a pipeline, which reads the stream from its start, and removes one', async () => {

@@ -21,7 +21,8 @@ export interface Live {
    */
   apply(next: Loaded): Promise<Change[]>;
   /**
-   * Goes back to the configuration before the last one that was applied.
+   * Goes back to the configuration before the last one that was applied. A second one in a row is refused: it would bring back what the
+   * first one took away.
    *
    * @throws SluiceError `NOTHING_TO_UNDO`
    */
@@ -39,6 +40,7 @@ export interface LiveParts {
 export function createLive(started: Loaded, { log, planes, pipelines }: LiveParts): Live {
   let current = started;
   let before: Loaded | undefined;
+  let isUndone = false;
   // One change at a time.
   let last: Promise<unknown> = Promise.resolve();
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
@@ -61,6 +63,7 @@ export function createLive(started: Loaded, { log, planes, pipelines }: LivePart
     }
     planes.configure(next.config, rules);
     before = current;
+    isUndone = false;
     current = next;
     return changes;
   }
@@ -73,8 +76,16 @@ export function createLive(started: Loaded, { log, planes, pipelines }: LivePart
     apply: (next) => inTurn(() => change(next)),
     undo: () =>
       inTurn(async () => {
-        if (before !== undefined) return change(before);
-        throw new SluiceError('nothing was changed since the start', { code: 'NOTHING_TO_UNDO', class: 'rejected' });
+        if (before === undefined) throw nothingToUndo(isUndone);
+        const changes = await change(before);
+        before = undefined;
+        isUndone = true;
+        return changes;
       }),
   };
+}
+
+function nothingToUndo(isUndone: boolean): SluiceError {
+  const why = isUndone ? 'nothing to undo: the last change was an undo' : 'nothing was changed since the start';
+  return new SluiceError(why, { code: 'NOTHING_TO_UNDO', class: 'rejected' });
 }
