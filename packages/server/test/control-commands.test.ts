@@ -36,6 +36,13 @@ describe('streams and lag', () => {
     expect(lines(lag.out)[1]).toMatch(/^p +events +0 +0 +0 bytes +- +3 +0 +yes$/);
   });
 
+  it('the lag of a stream that does not exist is a failure, which names those that there are', async () => {
+    await world.start(`${kept}\npipelines: { p: ${pipeline} }`);
+    const err = 'sluice lag: there is no stream of this name; there is events.\n';
+    expect(await world.control('lag', '--stream', 'nope')).toEqual({ code: 1, out: '', err });
+    expect(await world.control('lag', '--stream', 'events', '--group', 'nope')).toMatchObject({ code: 0, err: '' });
+  });
+
   it('the lag of a paused pipeline is told, and is a failure above --most', async () => {
     await world.start(`pipelines: { p: ${pipeline} }`);
     await world.control('pipelines', 'pause', 'p');

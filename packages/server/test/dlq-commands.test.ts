@@ -87,7 +87,7 @@ describe('dlq redrive', () => {
     world.write('mended', '');
     expect(await world.control('dlq', 'redrive', '--limit', '2', '--per-second', '1000')).toEqual({
       code: 0,
-      out: '2 of 2 letters sent again.\n',
+      out: '2 of 2 letters sent again.\nThey are letters again if they fail once more; see `sluice dlq ls`.\n',
       err: '',
     });
     const rest = await world.control('dlq', 'redrive', '--json', '--per-second', '1000');

@@ -47,6 +47,18 @@ test('prints what comes after it, until it is interrupted', async () => {
   expect(io.printed.out).not.toContain('"id":"1"');
 });
 
+test('of a stream without records it says once that it waits', async () => {
+  const { url } = await world.start(pipeline);
+  const { io, ended, interrupt } = begin({ url, quietMs: 1 });
+  const note = 'sluice tail: no event yet; waiting for the next one, until Ctrl-C.\n';
+  await expect.poll(() => io.printed.err).toBe(note);
+  await world.post([1]);
+  await expect.poll(() => io.printed.out).toContain('"id":"1"');
+  interrupt.abort();
+  expect(await ended).toBe(0);
+  expect(io.printed.err).toBe(note);
+});
+
 test('an unknown stream, a wrong key, another server and none at all are a sentence each', async () => {
   const { key, hash } = makeKey('a');
   const { controlUrl } = await world.start(`keys: [{ id: a, tenant: a, scopes: [read, write], hash: "${hash}" }]\n${pipeline}`);

@@ -37,6 +37,8 @@ export function redrive({ io, signal, ...options }: RedriveOptions): Promise<num
         const started = await control.ask<JobAnswer>('POST', '/v1/redrives', 'matched', query);
         const job = await watch(control, started, io, interrupted);
         printJob(job, options.json ?? false, io);
+        if (!options.json && !dryRun && job.state === 'done' && job.redriven > 0)
+          io.stdout.write('They are letters again if they fail once more; see `sluice dlq ls`.\n');
         return job.state === 'done' ? 0 : 1;
       }),
     signal,

@@ -1,11 +1,12 @@
 /** `sluice lag`: how far each group is behind, a line a partition. */
 
+import { failure } from 'sluice';
 import type { GroupInfo, Lag } from 'sluice/log';
 import type { CommandIo } from '../command-io.js';
-import { withControl } from '../control-client.js';
+import { type ControlClient, withControl } from '../control-client.js';
 import { durationText } from '../duration-text.js';
 import { inkFor } from '../ink.js';
-import { bytesText, counted } from '../log/print.js';
+import { bytesText, counted, plain } from '../log/print.js';
 import type { ControlFlags } from '../service-flags.js';
 import { table } from '../table.js';
 
@@ -21,10 +22,11 @@ export interface LagOptions extends ControlFlags {
 /** A group in one partition, with its lag. */
 type Behind = GroupInfo & { readonly lag?: Lag };
 
-/** Prints the lag; resolves with the exit code: 1 when a group is behind by more than `most`. */
+/** Prints the lag; resolves with the exit code: 1 when a group is behind by more than `most`, or there is no such stream. */
 export function lag({ io, stream, group, most, ...flags }: LagOptions): Promise<number> {
   return withControl(flags, async (control) => {
     const answer = await control.ask<{ readonly groups: readonly Behind[] }>('GET', '/v1/groups', 'groups', { stream, group });
+    if (stream !== undefined && answer.groups.length === 0) await checkStream(control, stream);
     if (flags.json) io.stdout.write(`${JSON.stringify(answer)}\n`);
     else if (answer.groups.length === 0) io.stdout.write('No group reads a stream here.\n');
     else io.stdout.write(lagTable(answer.groups, io));
@@ -33,6 +35,20 @@ export function lag({ io, stream, group, most, ...flags }: LagOptions): Promise<
       io.stderr.write(`sluice lag: the group ${name} is ${counted(items, 'record')} behind, more than ${most}.\n`);
     return late.length === 0 ? 0 : 1;
   });
+}
+
+/** A name that is misspelt is not a stream that nobody reads. */
+async function checkStream(control: ControlClient, stream: string): Promise<void> {
+  const { streams } = await control.ask<{ readonly streams: readonly { readonly stream: string }[] }>(
+    'GET',
+    '/v1/streams',
+    'streams',
+  );
+  const names = [...new Set(streams.map((one) => one.stream))];
+  if (names.includes(stream)) return;
+  const known =
+    names.length === 0 ? 'there are none yet' : `there ${names.length === 1 ? 'is' : 'are'} ${names.map(plain).join(', ')}`;
+  throw failure(`there is no stream of this name; ${known}`, { code: 'STREAM_NOT_FOUND' });
 }
 
 /** Records behind, by group and stream. */

@@ -25,6 +25,8 @@ export interface TailOptions extends GatewayFlags {
   readonly signal?: AbortSignal;
   /** First wait before a connection is opened again, in milliseconds; it doubles up to 5 s. Default 200. */
   readonly reconnectMs?: number;
+  /** How long nothing may come before it says, once, that it waits. Default 1,000. */
+  readonly quietMs?: number;
 }
 
 /** The gateway sends something every 15 seconds: after three times that it is gone. */
@@ -41,7 +43,7 @@ export function tail({ signal, ...options }: TailOptions): Promise<number> {
     async (interrupted) => {
       const client = new Client(new URL(url).origin, { connectTimeout: 10_000, headersTimeout: 30_000, bodyTimeout: silenceMs });
       const onRetry = createRetryNotes((text) => io.stderr.write(`sluice tail: ${text}\n`));
-      const place: Place = { lastId: '', printed: 0, everHeard: false };
+      const place: Place = { lastId: '', printed: 0, everHeard: false, isToldToWait: false };
       try {
         for (let attempt = 0; !interrupted.aborted; attempt++) {
           const heardBefore = place.printed;
@@ -68,6 +70,8 @@ interface Place {
   printed: number;
   /** The gateway has begun to send: from then on a loss is passing trouble. */
   everHeard: boolean;
+  /** It was said that nothing has come yet. */
+  isToldToWait: boolean;
 }
 
 /** Prints what one connection brings; resolves with why it ended, or `undefined` when the tail is to end. */
@@ -77,6 +81,7 @@ async function hear(client: Client, options: TailOptions, place: Place, signal: 
   const query = new URLSearchParams({ from, ...(partition === undefined ? {} : { partition: String(partition) }) });
   const path = `${prefixOf(new URL(url))}/v1/streams/${stream}/events?${query}`;
   const resume = place.lastId === '' ? {} : { 'last-event-id': place.lastId };
+  let quiet: NodeJS.Timeout | undefined;
   try {
     const { statusCode, headers, body } = await client.request({
       ...{ method: 'GET', path, signal },
@@ -86,6 +91,7 @@ async function hear(client: Client, options: TailOptions, place: Place, signal: 
     if (!String(headers['content-type']).startsWith('text/event-stream')) return notAGateway(origin, statusCode);
     place.everHeard = true;
     const events = createEventStream(place.lastId);
+    quiet = setTimeout(() => tellToWait(place, options.io), options.quietMs ?? 1_000);
     for await (const bytes of body) {
       const all = events.push(bytes as Buffer).slice(0, count - place.printed);
       options.io.stdout.write(all.map((event) => `${eventLine(event, options)}\n`).join(''));
@@ -100,7 +106,16 @@ async function hear(client: Client, options: TailOptions, place: Place, signal: 
   } catch (error) {
     if (signal.aborted) return undefined;
     return connectionFailure(error, { address: origin, option: '--url' });
+  } finally {
+    clearTimeout(quiet);
   }
+}
+
+/** An empty stream looks like a command that hangs. */
+function tellToWait(place: Place, io: CommandIo): void {
+  if (place.printed > 0 || place.isToldToWait) return;
+  place.isToldToWait = true;
+  io.stderr.write('sluice tail: no event yet; waiting for the next one, until Ctrl-C.\n');
 }
 
 function refusal(
