@@ -1,19 +1,23 @@
 /** Banner: what a service that has started says of itself. */
 
 import { join } from 'node:path';
-import type { PipelineConfig, SinkConfig } from '../config/config.js';
+import type { Config, PipelineConfig, SinkConfig } from '../config/config.js';
 import type { Loaded } from '../config/load.js';
 import { withoutSecrets } from '../config/secrets.js';
 import type { Service } from '../service/service.js';
 
 /** What `sluice up` prints when the service runs: where everything is, and commands to try. */
-export function banner(service: Service, { config, file }: Loaded, startedInMs: number): string {
+export function banner(service: Service, loaded: Loaded, startedInMs: number): string {
+  const { config, file } = loaded;
   const { url, controlUrl, backendUrl, dataDir } = service;
   const [pipeline] = service.pipelines.all;
   const isAdminAsked = config.keys.some(({ scopes }) => scopes.includes('admin'));
   const key = (isAsked: boolean) => (isAsked ? ` -H "authorization: Bearer $SLUICE_KEY"` : '');
   const isKeyAsked = config.keys.length > 0;
-  const lines = Object.entries(config.pipelines).map(([name, each]) => pipelineLine(name, each));
+  const lines = [
+    ...Object.entries(config.pipelines).map(([name, each]) => pipelineLine(name, each)),
+    ...Object.values(config.outboxes).map(outboxLine),
+  ];
   return `
 Sluice is up, after ${(startedInMs / 1000).toFixed(1)} s.
 
@@ -21,7 +25,7 @@ Sluice is up, after ${(startedInMs / 1000).toFixed(1)} s.
   control plane   ${controlUrl}   /healthz, /readyz, /metrics, /v1/streams, /v1/pipelines, /v1/dead-letters
   log             ${join(dataDir, 'log')}${file === undefined ? '' : `\n  configuration   ${file}`}
 ${lines.join('\n')}
-  PostgreSQL      ${databaseText(service)}
+  PostgreSQL      ${databaseText(service, loaded)}
   read backend    ${backendUrl}
 
 Try it${isKeyAsked ? ', with a key in SLUICE_KEY (`sluice key` makes one)' : ''}:
@@ -36,6 +40,10 @@ Stop with Ctrl-C: it delivers what is in the log first.
 
 function pipelineLine(name: string, { stream = name, sink }: PipelineConfig): string {
   return `  pipeline        stream "${stream}" → ${targetOf(sink)}`;
+}
+
+function outboxLine({ table, stream }: Config['outboxes'][string]): string {
+  return `  outbox          table "${table}" → ${stream === undefined ? 'the streams that its events name' : `stream "${stream}"`}`;
 }
 
 function targetOf(sink: SinkConfig): string {
@@ -53,7 +61,8 @@ function targetOf(sink: SinkConfig): string {
   }
 }
 
-function databaseText({ databaseUrl, databaseIsEmbedded }: Service): string {
+function databaseText({ databaseUrl, databaseIsEmbedded }: Service, { isDatabaseOfEnvironment = false }: Loaded): string {
   if (databaseUrl === undefined) return 'none: no pipeline needs it';
-  return databaseIsEmbedded ? databaseUrl : `${withoutSecrets(databaseUrl)} (DATABASE_URL)`;
+  if (databaseIsEmbedded) return databaseUrl;
+  return `${withoutSecrets(databaseUrl)} (${isDatabaseOfEnvironment ? 'DATABASE_URL' : 'database in the configuration'})`;
 }

@@ -20,6 +20,8 @@ export interface Loaded {
   readonly overrides?: Overrides;
   /** There is a file, and nothing in it. */
   readonly isEmpty?: boolean;
+  /** The environment gave the database: the file names none. */
+  readonly isDatabaseOfEnvironment?: boolean;
 }
 
 /**
@@ -37,10 +39,16 @@ export async function loadConfig(
   }: { readonly folder?: string; readonly environment?: NodeJS.ProcessEnv } = {},
 ): Promise<Loaded> {
   const path = file === undefined ? await findConfig(folder) : resolve(folder, file);
-  if (path === undefined) return { config: withDatabase(configSchema.parse({}), environment), file: undefined, folder };
-  const source = await readSource(path);
-  const config = withDatabase(checkConfig(source, environment), environment);
-  return { config, file: path, folder: dirname(path), isEmpty: Object.keys(source.value as object).length === 0 };
+  const source = path === undefined ? undefined : await readSource(path);
+  const written = source === undefined ? configSchema.parse({}) : checkConfig(source, environment);
+  const config = withDatabase(written, environment);
+  return {
+    config,
+    file: path,
+    folder: path === undefined ? folder : dirname(path),
+    isEmpty: source !== undefined && Object.keys(source.value as object).length === 0,
+    isDatabaseOfEnvironment: config !== written,
+  };
 }
 
 async function findConfig(folder: string): Promise<string | undefined> {
