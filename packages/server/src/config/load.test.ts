@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadConfig } from './load.js';
+import { override } from './override.js';
 import { ConfigError } from './problem.js';
+import { reread } from './reread.js';
 
 let folder = '';
 beforeEach(() => {
@@ -114,6 +116,12 @@ keys:
     expect(await problems('database: mysql://me:secret@host/db')).toEqual([
       'sluice.config.yaml:1:1: database: expected an address such as postgres://user:password@host:5432/database; got "mysql://…@host/db"',
     ]);
+  });
+
+  it('where there is no file has no name of one in front', async () => {
+    const loaded = await load();
+    await expect(reread(loaded)).rejects.toThrow(/^the service was started without a configuration file$/);
+    expect(() => override(loaded, { port: 8081 })).toThrow(/^control.port: the gateway listens on 8081 already/);
   });
 
   it('in a program that throws, or in a file that is not there, is a sentence', async () => {

@@ -42,7 +42,7 @@ export function override(loaded: Loaded, overrides: Overrides, folder: string = 
     },
   };
   const found = contradictions(changed).map(({ path, message }) => ({ path: pathText(path), message }));
-  if (found.length > 0) throw new ConfigError(loaded.file ?? 'sluice up', found);
+  if (found.length > 0) throw new ConfigError(loaded.file ?? '', found);
   return { ...loaded, config: changed, overrides };
 }
 

@@ -18,6 +18,7 @@ export interface Problem {
 
 /** A configuration that cannot be used: all of its problems, one a line. */
 export class ConfigError extends Error {
+  /** Empty where there is none. */
   readonly file: string;
   readonly problems: readonly Problem[];
 
@@ -29,10 +30,10 @@ export class ConfigError extends Error {
   }
 }
 
-/** `file:line:column: path: message`, with what is known of it. */
+/** `file:line:column: path: message`, with what is known of it; without a file `path: message`. */
 export function problemText(file: string, { place, path, message }: Problem): string {
   const where = place === undefined ? file : `${file}:${place.line}:${place.column}`;
-  return `${where}: ${path === undefined || path === '' ? '' : `${path}: `}${message}`;
+  return `${where === '' ? '' : `${where}: `}${path === undefined || path === '' ? '' : `${path}: `}${message}`;
 }
 
 /** The problems that a schema found, with their places and suggestions. */

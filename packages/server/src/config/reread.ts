@@ -10,6 +10,6 @@ import { ConfigError } from './problem.js';
  * @throws ConfigError with everything that is wrong, or that there is no file.
  */
 export async function reread({ file, folder, overrides = {} }: Loaded): Promise<Loaded> {
-  if (file === undefined) throw new ConfigError('sluice', [{ message: 'the service was started without a configuration file' }]);
+  if (file === undefined) throw new ConfigError('', [{ message: 'the service was started without a configuration file' }]);
   return override(await loadConfig(file), overrides, folder);
 }
