@@ -66,3 +66,11 @@ it.each(['', '# nothing yet\n', '{}'])('a file with nothing in it is right, with
     out: expect.stringContaining('\n  the file is empty: everything has its default [empty-file]\n'),
   });
 });
+
+it('a file that is not there is a wrong call, and exits 2', async () => {
+  let err = '';
+  const none = { write: () => {} };
+  const stderr = { write: (text: string) => (err += text) };
+  const code = await run(['check', join(folder, 'none.yaml')], { stdin: Readable.from([]), stdout: none, stderr });
+  expect([code, err]).toEqual([2, expect.stringContaining('none.yaml: there is no such file')]);
+});

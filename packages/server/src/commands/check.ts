@@ -6,6 +6,7 @@ import type { Config } from '../config/config.js';
 import { loadConfig } from '../config/load.js';
 import { ConfigError, type Problem, problemText } from '../config/problem.js';
 import { type Advice, review } from '../config/review.js';
+import { UnreadableFile } from '../config/source.js';
 import type { CommandIo } from './command-io.js';
 
 /** What `sluice check` is told. */
@@ -20,7 +21,7 @@ export interface CheckOptions {
 
 const empty: Advice = { rule: 'empty-file', path: '', message: 'the file is empty: everything has its default' };
 
-/** Checks a configuration. Exit code 0: it is right; 1: it is not, or `strict` and there is advice. */
+/** Checks a configuration. Exit code 0: it is right; 1: it is not, or `strict` and there is advice; 2: there is no such file. */
 export async function check({ config: file, json = false, strict = false, io }: CheckOptions): Promise<number> {
   try {
     const { config, file: found, folder, isEmpty = false } = await loadConfig(file);
@@ -36,7 +37,7 @@ export async function check({ config: file, json = false, strict = false, io }: 
     const { file: at, problems } = error;
     if (json) io.stdout.write(`${JSON.stringify({ ok: false, file: at, problems, advice: [] })}\n`);
     else io.stderr.write(`${problems.map((problem) => problemText(relative(process.cwd(), at) || at, problem)).join('\n')}\n`);
-    return 1;
+    return error instanceof UnreadableFile ? 2 : 1;
   }
 }
 

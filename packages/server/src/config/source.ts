@@ -13,6 +13,9 @@ export const fileNames = ['ts', 'mts', 'js', 'mjs', 'yaml', 'yml', 'json'].map((
 /** Steps from the root of a configuration to a value. */
 export type Path = readonly PropertyKey[];
 
+/** The file cannot be read: what is in it was not judged. */
+export class UnreadableFile extends ConfigError {}
+
 /** What a file holds. */
 export interface Source {
   readonly file: string;
@@ -89,7 +92,7 @@ async function readProgram(file: string): Promise<Source> {
   }
 }
 
-function unreadable(file: string, { code, message }: NodeJS.ErrnoException): ConfigError {
+function unreadable(file: string, { code, message }: NodeJS.ErrnoException): UnreadableFile {
   const why =
     code === 'ENOENT'
       ? 'there is no such file'
@@ -98,5 +101,5 @@ function unreadable(file: string, { code, message }: NodeJS.ErrnoException): Con
         : code === 'EISDIR'
           ? 'it is a folder'
           : message;
-  return new ConfigError(file, [{ message: why }]);
+  return new UnreadableFile(file, [{ message: why }]);
 }
