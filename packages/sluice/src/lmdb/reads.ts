@@ -1,5 +1,6 @@
 /** Reads: records from an offset on. A chunk is copied out of the store once; its records are views of that copy. */
 
+import { SluiceError } from '../core/errors.js';
 import { DamagedRecords } from '../log/damage.js';
 import type { ReadBounds, StreamInfo } from '../log/log.js';
 import type { LogRecord } from '../log/record.js';
@@ -42,19 +43,25 @@ export function createReads(trees: Trees): Reads {
     read(stream, partition, from, { maxItems, maxBytes }) {
       const number = streamNumber(trees, stream);
       if (number === undefined) return [];
-      const row = rowOf(trees, number, partition);
       const records: LogRecord[] = [];
-      let offset = Math.max(from, row.firstOffset);
+      let offset = from;
       let bytes = 0;
-      while (offset < row.nextOffset && records.length < maxItems) {
-        const chunk = next(stream, number, partition, offset, records.length > 0);
-        if (chunk === undefined) break;
-        const end = Math.min(chunk.base + chunk.items, offset + maxItems - records.length);
-        for (; offset < end; offset++) {
-          bytes += chunk.recordBytes(offset);
-          if (bytes > maxBytes && records.length > 0) return records;
-          records.push(chunk.record(offset));
+      try {
+        const row = rowOf(trees, number, partition);
+        offset = Math.max(from, row.firstOffset);
+        while (offset < row.nextOffset && records.length < maxItems) {
+          const chunk = chunkFor(stream, number, partition, offset);
+          const end = Math.min(chunk.base + chunk.items, offset + maxItems - records.length);
+          for (; offset < end; offset++) {
+            bytes += chunk.recordBytes(offset);
+            if (bytes > maxBytes && records.length > 0) return records;
+            records.push(chunk.record(offset));
+          }
         }
+      } catch (error) {
+        const damage = damageAt(stream, number, partition, offset, error);
+        // Reported only once a read begins with it: what lies before can still be had.
+        if (records.length === 0 || !(damage instanceof DamagedRecords)) throw damage;
       }
       return records;
     },
@@ -72,8 +79,8 @@ export function createReads(trees: Trees): Reads {
         for (let before = chunk.base; before < offset; before++) position += chunk.recordBytes(before);
         return position;
       } catch (error) {
-        if (error instanceof DamagedRecords) return key.position;
-        throw error;
+        if (isClosed(error)) throw error;
+        return key.position;
       }
     },
     receivedAt,
@@ -84,18 +91,8 @@ export function createReads(trees: Trees): Reads {
     try {
       return chunkFor(stream, number, partition, offset).record(offset).receivedAt;
     } catch (error) {
-      if (error instanceof DamagedRecords) return chunkKeyAt(trees, number, partition, offset)?.at ?? 0;
-      throw error;
-    }
-  }
-
-  /** A damaged chunk is reported only once a read begins with it: what lies before can still be had. */
-  function next(stream: string, number: number, partition: number, offset: number, hasRecords: boolean): Chunk | undefined {
-    try {
-      return chunkFor(stream, number, partition, offset);
-    } catch (error) {
-      if (hasRecords && error instanceof DamagedRecords) return undefined;
-      throw error;
+      if (isClosed(error)) throw error;
+      return chunkKeyAt(trees, number, partition, offset)?.at ?? 0;
     }
   }
 
@@ -105,13 +102,16 @@ export function createReads(trees: Trees): Reads {
     const base = key === undefined ? undefined : readChunkKey(key).base;
     const name = `${number}/${partition}/${base}`;
     let chunk = cache.get(name);
-    if (chunk === undefined && key !== undefined) {
-      const bytes = trees.chunks.getBinary(key)!;
-      chunk = openChunk(asBuffer(bytes), stream, partition, base!, () => endOfChunk(trees, number, partition, base!));
+    // Where the tree is out of order, a key may be found that lies behind the offset, or whose row is not found.
+    if (base !== undefined && base > offset) chunk = undefined;
+    else if (chunk === undefined && key !== undefined) {
+      const bytes = trees.chunks.getBinary(key);
+      if (bytes !== undefined)
+        chunk = openChunk(asBuffer(bytes), stream, partition, base!, () => endOfChunk(trees, number, partition, base!));
     }
     if (chunk === undefined || offset >= chunk.base + chunk.items) {
       const first = chunk === undefined ? offset : chunk.base + chunk.items;
-      throw new DamagedRecords(stream, partition, { first, last: endOfChunk(trees, number, partition, offset) - 1 });
+      throw new DamagedRecords(stream, partition, { first, last: lastLost(number, partition, offset) });
     }
     // Most recently used last.
     cache.delete(name);
@@ -119,6 +119,28 @@ export function createReads(trees: Trees): Reads {
     if (cache.size > cachedChunks) cache.delete(cache.keys().next().value!);
     return chunk;
   }
+
+  /** What a read of an offset has thrown, as damage of its partition, unless it says itself what it is. The others can be read all the same. */
+  function damageAt(stream: string, number: number, partition: number, offset: number, error: unknown): unknown {
+    if (error instanceof DamagedRecords && error.range.last < offset)
+      return new DamagedRecords(stream, partition, { first: offset, last: offset }, error);
+    if (error instanceof SluiceError || isClosed(error)) return error;
+    return new DamagedRecords(stream, partition, { first: offset, last: lastLost(number, partition, offset) }, error);
+  }
+
+  /** Where the chunk around an offset ends; a tree out of order may say that it does before. */
+  function lastLost(number: number, partition: number, offset: number): number {
+    try {
+      return Math.max(offset, endOfChunk(trees, number, partition, offset) - 1);
+    } catch {
+      return offset;
+    }
+  }
+}
+
+/** Not what the store holds is the trouble, but that it is gone: lmdb's own words, for it has no code for that. */
+function isClosed(error: unknown): boolean {
+  return error instanceof Error && /\bclosed\b/.test(error.message);
 }
 
 /** Where a partition begins and ends. */

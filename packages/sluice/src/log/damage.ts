@@ -10,10 +10,10 @@ export class DamagedRecords extends SluiceError {
   /** All that is lost with the damage. */
   readonly range: OffsetRange;
 
-  constructor(stream: string, partition: number, range: OffsetRange) {
+  constructor(stream: string, partition: number, range: OffsetRange, cause?: unknown) {
     super(
-      `stream ${JSON.stringify(stream)}, partition ${partition}: the records from offset ${range.first} to ${range.last} are damaged; what lies before and behind them can be read. Restore the log from a backup, or give them up with skip.`,
-      { code: 'LOG_CORRUPT', class: 'permanent' },
+      `stream ${JSON.stringify(stream)}, partition ${partition}: the records from offset ${range.first} to ${range.last} are damaged; what lies before and behind them can be read. "sluice log verify" lists all damage. Restore the log from a backup, or give them up with skip.`,
+      { code: 'LOG_CORRUPT', class: 'permanent', cause },
     );
     this.stream = stream;
     this.partition = partition;
