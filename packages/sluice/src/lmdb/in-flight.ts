@@ -16,8 +16,9 @@ import { unwritable } from './folder.js';
 /** The marks of a store. */
 export interface InFlightMarks {
   /**
-   * Puts marks in place of those before. Where the disk has no room for them those before stay: what is in flight has to go on, for that is how a
-   * full disk gets empty.
+   * Puts marks in place of those before. Where the disk has no room for them nothing is thrown, for what is in flight has to go on: that is how a
+   * full disk gets empty. Those before then stay, except in the first write to a partition since the store was opened: it empties the file first,
+   * and without room there are no marks until a later one finds some.
    *
    * @throws SluiceError `LOG_UNWRITABLE`
    */
