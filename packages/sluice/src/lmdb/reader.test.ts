@@ -152,6 +152,18 @@ describe('a reader of a store', () => {
     ],
   ];
 
+  it('counts a group once, however many partitions it reads', async () => {
+    const many = mkdtempSync(join(tmpdir(), 'sluice-verify-'));
+    const log = openLmdbLog({ path: many, streamDefaults: { partitions: 3 } });
+    await log.createGroup('g', 's');
+    await log.createGroup('h', 's');
+    await log.close();
+    const reader = openLmdbReader({ path: many });
+    expect(await reader.verify()).toMatchObject({ groups: 2, problems: [] });
+    await reader.close();
+    rmSync(many, { recursive: true });
+  });
+
   it.each(damages)('finds %s', async (_, tree, kind, says, harm) => {
     const log = openLmdbLog({ path });
     await furnish(log);

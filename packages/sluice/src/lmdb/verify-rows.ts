@@ -15,14 +15,18 @@ export function* verifyGroups(
   streams: VerifiedStreams,
 ): Generator<void, void, void> {
   const lastEpoch = readCount(get(trees.meta, Buffer.from('next epoch')));
+  // A group has a row for each partition.
+  const groups = new Set<string>();
+  let seen = 0;
   for (const { key, value } of rows(trees.groups)) {
     const { stream: number, partition } = readPartitionKey(key);
     const group = key.toString('utf8', 6);
     const stream = streams.get(number);
     const place = `group ${group} on ${stream?.stream}/${partition}`;
     const wrong = (what: string) => problem({ kind: 'group', message: `${place} ${what}` });
-    counts.groups++;
-    if (counts.groups % rowsAtOnce === 0) yield;
+    groups.add(`${number}/${group}`);
+    counts.groups = groups.size;
+    if (++seen % rowsAtOnce === 0) yield;
     if (stream === undefined) {
       wrong(`belongs to stream number ${number}, which does not exist`);
       continue;

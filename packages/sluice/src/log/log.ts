@@ -61,6 +61,7 @@ export interface VerifyReport {
   readonly streams: number;
   readonly chunks: number;
   readonly records: number;
+  /** Groups of the streams: one that reads several partitions counts once, one that reads two streams twice. */
   readonly groups: number;
   readonly letters: number;
   readonly ids: number;
