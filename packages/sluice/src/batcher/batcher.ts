@@ -64,7 +64,10 @@ export interface Ack<R> {
 
 /** Collects items and writes them in batches. */
 export interface Batcher<T, R = void> extends AsyncDisposable {
-  /** Takes an item at once and never waits: nothing to await, nobody is told what becomes of it but the tally. */
+  /**
+   * Takes an item at once and never waits: nothing to await, nobody is told what becomes of it but the tally. `'full'` also answers an
+   * item that is larger alone than `maxHeldBytes`, which never fits: do not offer it again for ever. `push` says `ITEM_TOO_LARGE` of it.
+   */
   offer(item: T): 'accepted' | 'full' | 'closed';
   /**
    * Resolves once the item is accepted; waits for room under `overflow: 'wait'`. A rejection that nobody observes is counted, but
