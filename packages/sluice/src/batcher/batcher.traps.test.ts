@@ -293,3 +293,16 @@ describe('errors', () => {
     },
   );
 });
+
+it('options of one call are checked before anything is counted', async () => {
+  const { batcher } = world();
+  const wrong = [{ timeoutMs: 5 }, { signal: {} }, { signal: null }, { signal: 5 }] as unknown as { signal: AbortSignal }[];
+  for (const options of wrong) {
+    for (const call of [batcher.push(1, options), batcher.ack(1, options), batcher.add(1, options)])
+      await expect(call).rejects.toMatchObject({
+        code: 'INVALID_OPTION',
+        message: expect.stringContaining(Object.keys(options)[0]!),
+      });
+  }
+  expect(batcher.stats()).toMatchObject({ offered: 0, held: 0 });
+});

@@ -2,7 +2,7 @@
 
 import { promiseSettledBy } from '../core/deferred.js';
 import { failure, invalidOption, type SluiceError } from '../core/errors.js';
-import { checkNames, numberOption } from '../core/options.js';
+import { checkCall, checkNames, numberOption } from '../core/options.js';
 import type { Tally } from '../core/tally.js';
 import type { Admission } from '../engine/admission.js';
 import type { SettledCounts } from '../engine/barrier.js';
@@ -73,7 +73,7 @@ export interface Batcher<T, R = void> extends AsyncDisposable {
    * Resolves once the item is accepted; waits for room under `overflow: 'wait'`. A rejection that nobody observes is counted, but
    * not reported as unhandled.
    *
-   * @throws SluiceError `CLOSED`, `OVERLOADED`, `TENANT_LIMIT`, `TOO_MANY_LANES`, `ITEM_TOO_LARGE`, `DROPPED`, `CANCELLED`
+   * @throws SluiceError `CLOSED`, `OVERLOADED`, `TENANT_LIMIT`, `TOO_MANY_LANES`, `ITEM_TOO_LARGE`, `DROPPED`, `CANCELLED`, `INVALID_OPTION`
    */
   add(item: T, options?: PushOptions): Promise<void>;
   /**
@@ -139,9 +139,9 @@ export function createBatcher<T, R = void>(options: BatcherOptions<T, R>): Batch
       const admission = bare ? engine.offerValue(value) : offered(new PushItem<T, R>(value, bytesFor(value)));
       return admission === 'accepted' || admission === 'closed' ? admission : 'full';
     },
-    add: (value, pushOptions) => handled(added(value, pushOptions?.signal)),
-    push: (value, pushOptions) => pushed<R>(PushItem, value, pushOptions?.signal),
-    ack: (value, pushOptions) => pushed<Ack<R>>(AckItem, value, pushOptions?.signal),
+    add: (value, pushOptions) => handled(added(value, pushOptions)),
+    push: (value, pushOptions) => pushed<R>(PushItem, value, pushOptions),
+    ack: (value, pushOptions) => pushed<Ack<R>>(AckItem, value, pushOptions),
     flush: () => engine.flush(),
     resume: (lane) => resumeLanes(engine, lane),
     reshard(count) {
@@ -215,7 +215,8 @@ export function createBatcher<T, R = void>(options: BatcherOptions<T, R>): Batch
     return waiting;
   }
 
-  async function added(value: T, signal: AbortSignal | undefined): Promise<void> {
+  async function added(value: T, pushOptions: PushOptions | undefined): Promise<void> {
+    const signal = signalOf(pushOptions);
     const item = new PushItem<T, R>(value, bytesFor(value));
     if (signal?.aborted && !engine.closed) throw cancelled(signal);
     const entered = taken(item);
@@ -232,9 +233,10 @@ export function createBatcher<T, R = void>(options: BatcherOptions<T, R>): Batch
     }
   }
 
-  function pushed<V>(Item: typeof PushItem<T, R>, value: T, signal: AbortSignal | undefined): Promise<V> {
+  function pushed<V>(Item: typeof PushItem<T, R>, value: T, pushOptions: PushOptions | undefined): Promise<V> {
     let item: PushItem<T, R> | undefined;
     try {
+      const signal = signalOf(pushOptions);
       item = new Item(value, bytesFor(value));
       if (signal?.aborted && !engine.closed) throw cancelled(signal);
       const promise = promiseSettledBy<unknown>(item) as Promise<V>;
@@ -279,6 +281,13 @@ function byteCount(bytes: number): number {
   // Whole numbers add up and subtract exactly: at rest the held bytes are 0.
   if (Number.isFinite(bytes) && bytes >= 0) return Math.ceil(bytes);
   throw invalidOption(`bytesOf must return a number of bytes, 0 or more; got ${String(bytes)}`);
+}
+
+/** Most calls have no options, and pay for no check of them. */
+function signalOf(options: PushOptions | undefined): AbortSignal | undefined {
+  if (options === undefined) return undefined;
+  checkCall(options, ['signal']);
+  return options.signal;
 }
 
 function cancelled(signal: AbortSignal): SluiceError {

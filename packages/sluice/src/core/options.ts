@@ -20,6 +20,18 @@ export function checkNames(where: string, options: object, known: readonly strin
   }
 }
 
+/**
+ * Checks the options of one call: their names, and that the signal is one.
+ *
+ * @throws SluiceError `INVALID_OPTION`
+ */
+export function checkCall(options: { readonly signal?: AbortSignal }, known: readonly string[]): void {
+  checkNames('a call', options, known);
+  const { signal } = options;
+  if (signal !== undefined && typeof signal?.addEventListener !== 'function')
+    throw invalidOption(`signal must be an AbortSignal; got ${shorten(signal)}`);
+}
+
 /** A range of numbers that an option accepts. */
 export interface Range {
   readonly least: number;

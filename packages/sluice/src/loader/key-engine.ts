@@ -120,7 +120,7 @@ export class KeyEngine<K, V> {
 
   /** Makes `listener` wait for `key`: the item that it waits for, or what keeps it out. What the cache knows it is told at once. */
   enter(key: K, listener: Listener<K, V>, options?: CallOptions): KeyItem<K, V> | SluiceError {
-    const left = options === undefined ? undefined : leftAlready(options.signal, options.timeoutMs);
+    const left = options === undefined ? undefined : leftAlready(options);
     const item = left ?? this.#itemFor(key, listener.prefetches);
     if (!(item instanceof KeyItem)) return this.#refuse(item);
     if (item.outcome !== undefined) {

@@ -17,14 +17,14 @@ export interface CallOptions {
 /**
  * Calls `leave` when the signal is aborted, or the time is up: with what makes the reasons, for each key one of its own.
  *
- * @returns how to stop watching, where there is anything to watch. A signal that is aborted already calls nobody.
+ * @returns how to stop watching, where there is anything to watch. A signal that is aborted already, or is none, calls nobody.
  */
 export function watchCall(
   deadlines: Deadlines,
   { signal, timeoutMs = Number.POSITIVE_INFINITY }: CallOptions,
   leave: (reasonOf: () => SluiceError) => void,
 ): Cancel | undefined {
-  const unsign = signal === undefined || signal.aborted ? undefined : onAbort(signal, () => leave(() => cancelled(signal)));
+  const unsign = signal?.aborted !== false ? undefined : onAbort(signal, () => leave(() => cancelled(signal)));
   if (timeoutMs === Number.POSITIVE_INFINITY || !(timeoutMs >= 0)) return unsign;
   const stopTimer = deadlines.start(timeoutMs, () => leave(() => outOfTime(timeoutMs)));
   return () => {

@@ -141,3 +141,18 @@ it('ten thousand calls with a timeoutMs share one timer for each length of time'
   expect(told.at(-1)).toMatch(/^250 \d+:TIMEOUT$/);
   expect(env.clock.timers).toBe(0);
 });
+
+it('refuses options of one call that it does not have, and a signal that is none', async () => {
+  const { batchFn } = doubling();
+  const loader = createLoader(batchFn);
+  const wrong = [{ timeout: 5 }, { signal: {} }, { signal: null }] as unknown as { signal: AbortSignal }[];
+  for (const options of wrong) {
+    const refusal = { code: 'INVALID_OPTION', message: expect.stringContaining(Object.keys(options)[0]!) };
+    await expect(loader.load(1, options)).rejects.toMatchObject(refusal);
+    await expect(loader.find(1, options)).rejects.toMatchObject(refusal);
+    await expect(loader.loadMany([1], options)).rejects.toMatchObject(refusal);
+    expect(await loader.loadSettled([1], options)).toMatchObject([{ status: 'rejected', reason: refusal }]);
+    loader.prefetch([1], options);
+  }
+  expect(loader.stats()).toMatchObject({ offered: 15, rejected: 15, held: 0 });
+});

@@ -1,6 +1,8 @@
 /** The errors of single callers: each its own object, because callers may change or rethrow it. */
 
 import { failure, invalidOption, type SluiceError, shorten } from '../core/errors.js';
+import { checkCall } from '../core/options.js';
+import type { CallOptions } from './leaving.js';
 
 /** The error of one caller whose key failed; the failure that all share is its cause. */
 export function ownError(shared: SluiceError, key: unknown): SluiceError {
@@ -20,7 +22,13 @@ export function outOfTime(timeoutMs: number): SluiceError {
 }
 
 /** Why a call with these options cannot even begin, if it cannot. */
-export function leftAlready(signal: AbortSignal | undefined, timeoutMs: number | undefined): SluiceError | undefined {
+export function leftAlready(options: CallOptions): SluiceError | undefined {
+  try {
+    checkCall(options, ['signal', 'timeoutMs']);
+  } catch (refusal) {
+    return refusal as SluiceError;
+  }
+  const { signal, timeoutMs } = options;
   if (signal?.aborted) return cancelled(signal);
   if (timeoutMs === undefined || timeoutMs >= 0) return undefined;
   return invalidOption(`timeoutMs must be 0 ms or more; got ${shorten(timeoutMs)}`);
