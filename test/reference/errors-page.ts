@@ -21,6 +21,10 @@ const meanings: Readonly<Record<string, Meaning>> = {
     text: 'A sink or a batch function returned something that is none of its allowed results.',
   },
   BREAKER_OPEN: { classes: 'rejected', text: 'Not sent: the breaker is open; `retryAfterMs` says when it is probed.' },
+  BYTES_UNMEASURED: {
+    classes: '–',
+    text: 'No error: an event warns of a bound in bytes that bounds nothing, for there is no `bytesOf`.',
+  },
   CANCELLED: {
     classes: 'rejected (not sent), unknown (the call had begun)',
     text: 'The caller left: its signal was aborted, or it cancelled the request.',

@@ -100,6 +100,18 @@ describe('collecting (R-55 … R-64)', () => {
       expect(warnings(window)).toEqual([]);
   });
 
+  it('warns of a bound in bytes without bytesOf, which bounds nothing', () => {
+    const warnings = (options: Partial<BatcherOptions<number>>) => {
+      const env = testEnv();
+      createBatcher<number>({ sink: { write: async () => {} }, env, ...options });
+      return env.eventsOf('warning').map(({ name, code }) => [name, code]);
+    };
+    for (const options of [{ maxBytes: 1 }, { maxHeldBytes: 1 }, { maxBytes: 1, maxHeldBytes: 1 }])
+      expect(warnings(options)).toEqual([['batcher', 'BYTES_UNMEASURED']]);
+    for (const options of [{}, { maxBytes: Number.POSITIVE_INFINITY }, { maxBytes: 1, bytesOf: () => 1 }])
+      expect(warnings(options)).toEqual([]);
+  });
+
   it('R-62, E-31, W-2: an empty batcher runs no timer and never calls its sink', async () => {
     const { env, sink, batcher } = world();
     await env.clock.advance(10_000);

@@ -132,6 +132,14 @@ export function createBatcher<T, R = void>(options: BatcherOptions<T, R>): Batch
   const bare = bytesOf === undefined && !named && env.origin === undefined;
   const warning = longWindow(engine.name, options.window);
   if (warning !== undefined) engine.observe(warning);
+  if (
+    bytesOf === undefined &&
+    ((options.maxBytes ?? Number.POSITIVE_INFINITY) < Number.POSITIVE_INFINITY ||
+      (options.maxHeldBytes ?? Number.POSITIVE_INFINITY) < Number.POSITIVE_INFINITY)
+  ) {
+    const message = 'maxBytes and maxHeldBytes bound nothing without bytesOf(item).';
+    engine.observe({ type: 'warning', name: engine.name, code: 'BYTES_UNMEASURED', message });
+  }
   let closing: Promise<DrainReport> | undefined;
 
   return {

@@ -26,7 +26,10 @@ export interface BatcherOptions<T, R = void> {
   readonly window?: Window;
   /** Items a batch, 1 or more. A full batch leaves at once. Default 500: beyond it most sinks gain little. */
   readonly maxItems?: number;
-  /** Bytes a batch, as `bytesOf` measures them; an item that is larger alone leaves alone. Default 4 MiB. */
+  /**
+   * Bytes a batch, as `bytesOf` measures them; an item that is larger alone leaves alone. Given without `bytesOf` it bounds nothing, and
+   * an event warns (`warning`). Default 4 MiB.
+   */
   readonly maxBytes?: number;
   /** What an item counts against `maxBytes` and `maxHeldBytes`. Called once an item. Default: 0, so that only items are counted. */
   readonly bytesOf?: (item: T) => number;
@@ -34,7 +37,7 @@ export interface BatcherOptions<T, R = void> {
   readonly maxInFlight?: number;
   /** Items held at most: open, in flight, waiting for a retry, abandoned. Default 100,000. */
   readonly maxHeldItems?: number;
-  /** Bytes held at most. Default 64 MiB. */
+  /** Bytes held at most, as `bytesOf` measures them. Given without it, it bounds nothing, and an event warns. Default 64 MiB. */
   readonly maxHeldBytes?: number;
   /**
    * At a bound: `'wait'` (default) lets `add` and `push` wait for room; `'reject'` refuses them with `OVERLOADED`, or `TENANT_LIMIT`

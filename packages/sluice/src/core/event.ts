@@ -172,7 +172,7 @@ export type SluiceEvent =
   | { readonly type: 'lettersExpired'; readonly items: number }
   /** A batch function loaded what waits for it: the key itself, or a slot that it holds. */
   | { readonly type: 'cycle'; readonly name: string; readonly closes: 'key' | 'slot' }
-  /** Options that are allowed may have an effect that nobody meant; told once, when they are given. `code` names it: `LONG_WINDOW`. */
+  /** Options that are allowed may have an effect that nobody meant; told once, when they are given. `code` names it: `LONG_WINDOW` or `BYTES_UNMEASURED`. */
   | { readonly type: 'warning'; readonly name: string; readonly code: string; readonly message: string }
   /** A caller's callback threw, or rejected; no other caller was affected. */
   | { readonly type: 'callbackError'; readonly name: string; readonly error: unknown };
