@@ -2,7 +2,7 @@
 
 import type { Dispatcher, Layer } from '../core/dispatcher.js';
 import type { DropReason, SluiceEvent } from '../core/event.js';
-import { sinkDispatcher, stack } from '../core/stack.js';
+import { layersIn, sinkDispatcher, stack } from '../core/stack.js';
 import { dropping } from '../engine/drops.js';
 import { Engine } from '../engine/engine.js';
 import { haltAtFailure } from '../engine/halts.js';
@@ -74,7 +74,7 @@ export function engineOf<T, R>(
 function layersOf<T, R>(options: BatcherOptions<T, R>): readonly Layer<T, R>[] {
   const maxInFlight = batcherNumber('maxInFlight', options.maxInFlight, 4);
   return [
-    ...(options.layers ?? []),
+    ...layersIn(options.layers),
     limit({ maxInFlight }),
     timeout({
       timeoutMs: batcherNumber('timeoutMs', options.timeoutMs, 30_000, { least: 1, infinite: true }),

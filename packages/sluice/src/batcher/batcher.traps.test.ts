@@ -306,3 +306,10 @@ it('options of one call are checked before anything is counted', async () => {
   }
   expect(batcher.stats()).toMatchObject({ offered: 0, held: 0 });
 });
+
+it('layers that are no array of layers are an invalid option', () => {
+  for (const layers of [retry(), [3], null] as unknown as never[])
+    expect(() => createBatcher<number>({ sink: scriptedSink<number>(), env: testEnv(), layers })).toThrowError(
+      expect.objectContaining({ code: 'INVALID_OPTION', message: expect.stringContaining('[retry()]') }),
+    );
+});

@@ -4,12 +4,22 @@ import type { Env } from '../env/env.js';
 import type { Batch } from './batch.js';
 import { sinkContext } from './context.js';
 import type { DispatchContext, Dispatcher, Layer, Sink } from './dispatcher.js';
-import { asFailure, failure } from './errors.js';
+import { asFailure, failure, invalidOption } from './errors.js';
 import { allDone, allFailed, failed, isAllDone, type Outcome } from './outcome.js';
 
 /** Puts layers on a dispatcher; the first is the outermost. */
 export function stack<I, R>(layers: readonly Layer<I, R>[], innermost: Dispatcher<I, R>, env: Env): Dispatcher<I, R> {
   return layers.reduceRight((inner, layer) => layer(inner, env), innermost);
+}
+
+/**
+ * The layers of an option, checked.
+ *
+ * @throws SluiceError `INVALID_OPTION`
+ */
+export function layersIn<I, R>(layers: readonly Layer<I, R>[] = []): readonly Layer<I, R>[] {
+  if (Array.isArray(layers) && layers.every((layer) => typeof layer === 'function')) return layers;
+  throw invalidOption('layers must be an array of layers, such as [retry()]');
 }
 
 /** The innermost dispatcher: calls the sink, always ready, believes nothing that it returns. */

@@ -3,7 +3,7 @@
 import { failure, type SluiceError, shorten } from '../core/errors.js';
 import { numberOption } from '../core/options.js';
 import type { Outcome } from '../core/outcome.js';
-import { stack } from '../core/stack.js';
+import { layersIn, stack } from '../core/stack.js';
 import type { DrainReport } from '../engine/engine.js';
 import { systemEnv } from '../env/system.js';
 import { limit } from '../layers/limit.js';
@@ -145,7 +145,7 @@ function engineOf<K, V>(batchFn: BatchFunction<K, V>, options: LoaderOptions<K, 
   const bounds = { timeoutMs: number('timeoutMs', 30_000, false), maxAbandoned: number('maxAbandoned', maxInFlight) };
   const layers = [
     earlyStands<K, V>(() => engine.tellsEarly),
-    ...(options.layers ?? []),
+    ...layersIn(options.layers),
     limit<K, V>({ maxInFlight }),
     timeout<K, V>(bounds),
   ];
