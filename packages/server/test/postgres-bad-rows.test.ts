@@ -228,6 +228,32 @@ describeOnEachPostgres('a bad row', 2, (world) => {
     expect(await world.rows('SELECT count(*)::int AS n FROM events')).toEqual([{ n: 98 }]);
   });
 
+  // The server quotes the statement ahead of the line of COPY, or without one where the rows are all in, and the value behind it.
+  const forged = '\nCOPY events, line 1';
+  const forgeries = [
+    ['in a statement of a trigger before the row', 'BEFORE', forged, 'PG_P0001'],
+    ['in a statement of a trigger after the rows', 'AFTER', `${forged}: "x`, 'PG_P0001'],
+    ['in a value of a wrong type', undefined, `${forged}: "x`, 'PG_22P02'],
+  ] as const;
+
+  test.each(forgeries)('that names another line, %s, is still the only one that fails', async (_where, when, text, code) => {
+    await world.observer.query(`CREATE TABLE events (id text PRIMARY KEY, ${when === undefined ? 'note int' : 'note text'})`);
+    if (when !== undefined)
+      await world.observer.query(`
+        CREATE FUNCTION refuse(note text) RETURNS text LANGUAGE plpgsql AS $$BEGIN RAISE 'not this one'; END$$;
+        CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN EXECUTE format('SELECT refuse(%L)', NEW.note); RETURN NEW; END$$;
+        CREATE TRIGGER looks ${when} INSERT ON events FOR EACH ROW WHEN (NEW.note <> '1') EXECUTE FUNCTION look()`);
+    const sink = world.sink<Row>({ columns: ['id', 'note'] });
+    const items: Row[] = Array.from({ length: 120 }, (_, i) => ({ id: `id-${i}`, note: '1' }));
+    for (const at of [70, 90]) items[at] = { ...items[at]!, note: `x${text}` };
+    const failures = failed(await sink.write(items, context()));
+    expect(Object.entries(failures).map(([index, failure]) => [index, failure.code])).toEqual([
+      ['70', code],
+      ['90', code],
+    ]);
+    expect(await world.rows('SELECT count(*)::int AS n FROM events')).toEqual([{ n: 118 }]);
+  });
+
   test('text that the encoding of the database lacks is the fault of its row alone', async () => {
     await world.observer.query(`CREATE DATABASE latin ENCODING LATIN1 LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0`);
     const url = new URL(world.connectionString);

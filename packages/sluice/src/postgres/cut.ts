@@ -90,17 +90,23 @@ interface BadRow {
   readonly error: unknown;
 }
 
-/** The row that the server names in `where`. */
+/**
+ * The row that the server names in `where`. Its own line comes last there. Rows can write such lines too: where a statement of a trigger
+ * is quoted ahead of it, and in the value that the server quotes behind it. Of what is not plain, nothing is taken.
+ */
 function badRow(error: unknown, relation: string, start: number): BadRow | undefined {
   const { where } = (error ?? {}) as { readonly where?: unknown };
   if (typeof where !== 'string') return undefined;
-  const begin = `COPY ${relation}, line `;
-  // The first at the beginning of a line: behind it the server quotes the row's own text, in which anything may stand.
-  const at = where.startsWith(begin) ? 0 : where.indexOf(`\n${begin}`);
-  if (at < 0) return undefined;
-  const line = Number.parseInt(where.slice(where.indexOf(begin, at) + begin.length), 10);
+  const found = `\n${where}`.split(`\nCOPY ${relation}, line `).slice(1);
+  const last = found.at(-1) ?? '';
+  // What ends without a quotation mark, of any language, lies in no quotation.
+  const isPlain = plainEnd.test(last) || (found.length === 1 && quotedEnd.test(last) && !last.includes('"\n'));
+  const line = isPlain ? Number.parseInt(last, 10) : 0;
   return line >= 1 ? { row: start + line - 1, error } : undefined;
 }
+
+const plainEnd = /^\d+(, column [\p{L}\p{N}_$]+(: null input)?)?$/u;
+const quotedEnd = /^\d+(, column [^\n]+?)?: "[\s\S]*"$/;
 
 const save = 'SAVEPOINT sluice_cut';
 const back = `ROLLBACK TO ${save}`;
