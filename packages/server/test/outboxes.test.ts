@@ -117,6 +117,32 @@ describe.each([
       );
     });
 
+    it('an event that could not come in by HTTP, for its stream, its text or the length of its key, is a dead letter; those beside it are not', async () => {
+      const database = await postgres.freshDatabase();
+      await query(database, 'CREATE TABLE orders (id text, n int)');
+      await start(database);
+      await transaction(database, [
+        { id: 'a', stream: 'orders', payload: { n: 1 } },
+        { id: 'dots', stream: '..', payload: {} },
+        { id: 'slash', stream: 'a/b c', payload: {} },
+        { id: 'nul', stream: 'orders', payload: { n: 2, text: 'a\0' } },
+        { id: 'half', stream: 'orders', payload: '{"text":"\\ud83d"}' },
+        { id: 'escaped', stream: 'orders', payload: { n: 3, text: '\\u0000' } },
+        { id: 'large', stream: 'orders', payload: { n: 4, text: 'x'.repeat(2 << 20) } },
+      ]);
+      const insert = `INSERT INTO shop_outbox (id, stream, key, payload) VALUES`;
+      await query(database, `${insert} ('long key', 'orders', repeat('k', 600), '{}'), ('b', 'orders', 'k', '{"n": 5}')`);
+      await query(database, 'NOTIFY shop_outbox');
+      const ids = async () => (await orders(database)).map(({ id }) => id);
+      await expect.poll(ids, { timeout: 20_000 }).toEqual(['a', 'escaped', 'large', 'b']);
+      const letters = () => query<{ id: string; code: string }>(database, 'SELECT id, code FROM shop_outbox_dead ORDER BY id');
+      await expect
+        .poll(letters, { timeout: 20_000 })
+        .toEqual(['dots', 'half', 'long key', 'nul', 'slash'].map((id) => ({ id, code: 'INVALID_VALUE' })));
+      const streams = (await service!.log.streams()).map(({ stream }) => stream);
+      expect([...new Set(streams)]).toEqual(['orders']);
+    });
+
     it('a database that lacks the tables is waited for, and said', async () => {
       const database = await postgres.freshDatabase();
       await query(database, 'CREATE TABLE orders (id text, n int)');
