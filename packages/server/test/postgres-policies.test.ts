@@ -117,6 +117,25 @@ describeOnEachPostgres('a role under row-level security', 2, (world) => {
     expect(Object.keys(failed(await sink.write(items, context())))).toEqual(['70']);
   });
 
+  test.each(rules)(
+    'a row that a trigger refuses with the state of a missing right fails alone, written by %s',
+    async (_how, rule) => {
+      const sink = await sinkOfTenant(
+        `${table}; CREATE FUNCTION refuse_it() RETURNS trigger LANGUAGE plpgsql
+      AS $$BEGIN RAISE 'no % here', NEW.tenant USING ERRCODE = 'insufficient_privilege'; END$$;
+      CREATE TRIGGER refused BEFORE INSERT ON events FOR EACH ROW WHEN (NEW.tenant <> 'ours') EXECUTE FUNCTION refuse_it()`,
+        rule,
+      );
+      const items = ours(150);
+      for (const at of [3, 149]) items[at] = { ...items[at]!, tenant: 'theirs' };
+      items[70] = { ...items[70]!, n: 'bad' };
+      const failures = failed(await sink.write(items, context()));
+      const refused = { code: 'PG_42501', class: 'permanent', message: expect.stringMatching(/no theirs here/) };
+      expect(failures).toMatchObject({ 3: refused, 70: { code: 'PG_22P02' }, 149: refused });
+      expect(await world.rows(stored)).toEqual([{ n: 147, ids: 147 }]);
+    },
+  );
+
   test("a row that a view's check option refuses fails alone", async () => {
     for (const option of ['LOCAL', 'CASCADED']) {
       await world.observer.query('DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT ALL ON SCHEMA public TO public');

@@ -48,6 +48,8 @@ describe('classifyPostgresError', () => {
   test('a row that a policy refuses is permanent, a missing right of the same state is blocked', () => {
     const refused = serverError('42501', 'new row violates row-level security policy', { routine: 'ExecWithCheckOptions' });
     expect(classifyPostgresError(refused)).toMatchObject({ code: 'PG_42501', class: 'permanent' });
+    const raised = serverError('42501', 'not this one', { routine: 'exec_stmt_raise' });
+    expect(classifyPostgresError(raised)).toMatchObject({ code: 'PG_42501', class: 'permanent' });
     const missing = serverError('42501', 'permission denied for table events', { routine: 'aclcheck_error' });
     expect(classifyPostgresError(missing)).toMatchObject({ code: 'PG_42501', class: 'blocked' });
   });

@@ -13,7 +13,7 @@ export interface WriteProgress {
  *
  * The class follows the SQLSTATE (Appendix A of the PostgreSQL manual): connection, resource, conflict and shutdown states are
  * `transient`; credentials, privileges and wrong names or types of the statement are `blocked`; data and constraint errors, rows
- * that a row-level security policy refuses, and any state not listed, are `permanent`. A connection that is lost once the commit was
+ * that a row-level security policy refuses or a trigger by RAISE, and any state not listed, are `permanent`. A connection that is lost once the commit was
  * sent is `unknown`.
  *
  * The message holds PostgreSQL's own message and where it happened, shortened; never the detail, which holds the row.
@@ -25,7 +25,7 @@ export function classifyPostgresError(thrown: unknown, progress: WriteProgress =
   const state = sqlState(claims);
   if (state === undefined) return connectionFailure(thrown, claims, progress);
   const lost = progress.commitSent && endsSession(state);
-  const failureClass = lost ? 'unknown' : isRefusedByPolicy(state, claims) ? 'permanent' : classOfState(state);
+  const failureClass = lost ? 'unknown' : isRefusedRow(state, claims) ? 'permanent' : classOfState(state);
   const position = placeOf(claims.where);
   const text = `PostgreSQL: ${shortened(claims.message, 300)}${position === '' ? '' : ` (${position})`}`;
   return failure(`${text}${lost ? mayBeWritten : ''}`, { code: `PG_${state}`, class: failureClass, cause: thrown });
@@ -94,12 +94,17 @@ function classOfState(state: string): FailureClass {
   return classByState.find(([prefix]) => state.startsWith(prefix))?.[1] ?? 'permanent';
 }
 
-/** The state of a missing right, and also of a row that a policy refuses: only the function that reports it tells them apart. */
+/** The state of a missing right, and also of a row that a policy or a trigger refuses: only the function that reports it tells them apart. */
 export const policyState = '42501';
 
-/** The function of PostgreSQL (execMain.c) that checks a new row against policies; its message is in the server's language. */
-function isRefusedByPolicy(state: string, { routine }: Claims): boolean {
-  return state === policyState && routine === 'ExecWithCheckOptions';
+/**
+ * The functions of PostgreSQL that speak of a row: the one that checks it against policies (execMain.c), and RAISE, with which a trigger
+ * refuses it in its author's words (pl_exec.c). The message of the first is in the server's language.
+ */
+const rowRoutines: readonly unknown[] = ['ExecWithCheckOptions', 'exec_stmt_raise'];
+
+function isRefusedRow(state: string, { routine }: Claims): boolean {
+  return state === policyState && rowRoutines.includes(routine);
 }
 
 /** States after which the server ends the session, so that its last word on a commit may never reach us. */

@@ -114,7 +114,7 @@ async function placeRows<T>(
   return named;
 }
 
-/** A policy refuses a row, a missing right all of them, with the same state: the first row of each message is tried alone, and says which. */
+/** A policy or a trigger refuses a row, a missing right all of them, with the same state: the first row of each message is tried alone, and says which. */
 async function toldApart<T>(
   client: PoolClient,
   plan: Plan<T>,
