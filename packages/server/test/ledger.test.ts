@@ -388,6 +388,43 @@ describe.each([
       expect(sink.stats().mergeProblem).toBeUndefined();
     });
 
+    test('in a log: the gaps of dead letters are closed under the claim of the consumer, by a merge and at the end', async () => {
+      await pool.query('ALTER TABLE events ADD CHECK (n % 10 <> 3)');
+      const log = createMemoryLog();
+      const append = (first: number, last: number) =>
+        log.append(
+          's',
+          numbers(first, last).map((n) => ({ id: `${n}`, tenant: '_', time: null, receivedAt: 1, payload: Buffer.from('') })),
+        );
+      const sink = ledgerSink<LogRecord>({
+        ...{ pool, table: 'events', columns: { n: ({ offset }) => offset } },
+        ledger: { log, group: 'g', mergeEvery: 1 },
+      });
+      await append(0, 29);
+      const consumer = await createConsumer({ log, stream: 's', group: 'g', sink, maxItems: 5, window: { maxDelayMs: 1 } });
+      const isSettled = () => vi.waitFor(async () => expect((await log.lag('g', 's'))[0]!.items).toBe(0), 20_000);
+      await isSettled();
+      expect((await log.groups({ group: 'g' }))[0]).toMatchObject({ cursor: 30 });
+      // 3, 13 and 23 are parked: the next merge finds the cursor behind them.
+      await append(30, 32);
+      await isSettled();
+      await vi.waitFor(async () => {
+        const [first, last] = (await ledger())[0]!;
+        expect(first).toBe(0);
+        expect(last).toBeGreaterThanOrEqual(29);
+      }, 20_000);
+      await append(33, 39);
+      await isSettled();
+      await consumer.drain({ deadlineMs: 20_000 });
+      await sink.close();
+      expect(await ledger()).toEqual([[0, 39]]);
+      const { rows: epochs } = await pool.query('SELECT DISTINCT epoch::int FROM sluice_ledger_view');
+      expect(epochs).toEqual([{ epoch: (await log.groups({ group: 'g' }))[0]!.epoch }]);
+      expect(await stored()).toEqual(numbers(0, 39).filter((n) => n % 10 !== 3));
+      expect(sink.stats().mergeProblem).toBeUndefined();
+      await log.close();
+    });
+
     test('what lies before the first range stays open: a group that began at the end can still be put back', async () => {
       const log = logAt({ epoch: 1, cursor: 1_000, end: 2_000 });
       const sink = sinkOf({ mergeEvery: 1, log });

@@ -39,8 +39,11 @@ export interface LedgerHead {
   refresh(within: SettledRange, signal: AbortSignal): Promise<void>;
   /** SQL that settles offsets, to go with the COMMIT of their rows. */
   settleText(ranges: readonly SettledRange[]): string;
-  /** Puts its ranges together, with what the log has settled under its epoch, if it has settled any since the last time. */
-  merge(signal: AbortSignal): Promise<void>;
+  /**
+   * Puts its ranges together, with what the log has settled under its epoch, if it has settled any since the last time. The `last` merge
+   * looks again: the cursor passes dead letters, and a batch under way commits, after a merge that they were to be part of.
+   */
+  merge(signal: AbortSignal, last: boolean): Promise<void>;
 }
 
 /** The partitions of a sink. */
@@ -53,8 +56,8 @@ export interface LedgerHeads {
    * @throws SluiceError `LEDGER_FENCED` (class blocked) when a later epoch has it, `LEDGER_AHEAD` (class blocked) when the log is older than the ledger.
    */
   head(stream: string, partition: number, epoch: number | undefined, signal: AbortSignal): Promise<LedgerHead>;
-  /** Puts the ranges of all heads together. */
-  merge(signal: AbortSignal): Promise<void>;
+  /** Puts the ranges of all heads together; the `last` time, those of each that was written. */
+  merge(signal: AbortSignal, last: boolean): Promise<void>;
 }
 
 /** Heads in these tables, through this pool. */
@@ -117,6 +120,7 @@ export function ledgerHeads(pool: Pool, tables: LedgerTables, owner: LedgerOwner
   function headOf({ id, epoch, stream, partition, from }: TakenHead, read: SettledRange[]): LedgerHead {
     let known = read;
     let isMerged = true;
+    let isWritten = false;
     return {
       isSettled: (offset) => holds(known, offset),
       holdsAnyOf: ({ first, last }) => holdsAny(known, first, last),
@@ -126,10 +130,11 @@ export function ledgerHeads(pool: Pool, tables: LedgerTables, owner: LedgerOwner
       },
       settleText(ranges) {
         isMerged = false;
+        isWritten = true;
         return settleText(tables, id, epoch, ranges);
       },
-      async merge(signal) {
-        if (isMerged) return;
+      async merge(signal, last) {
+        if (isMerged && !(last && isWritten)) return;
         isMerged = true;
         try {
           const place = from === undefined ? undefined : await owner.places?.now(stream, partition);
@@ -173,8 +178,8 @@ export function ledgerHeads(pool: Pool, tables: LedgerTables, owner: LedgerOwner
       );
       return taken;
     },
-    async merge(signal) {
-      for (const { head } of heads.values()) await head?.merge(signal);
+    async merge(signal, last) {
+      for (const { head } of heads.values()) await head?.merge(signal, last);
     },
   };
 }

@@ -152,11 +152,11 @@ export function ledgerSink<T extends LedgerRecord>(options: LedgerSinkOptions<T>
     }
   }
 
-  function mergeNow(): Promise<void> {
+  function mergeNow(last = false): Promise<void> {
     batches = 0;
     merging = merging.then(async () => {
       try {
-        await heads.merge(closing.signal);
+        await heads.merge(closing.signal, last);
         mergeProblem = undefined;
       } catch (thrown) {
         if (!closing.signal.aborted) mergeProblem = thrown as SluiceError;
@@ -174,7 +174,7 @@ export function ledgerSink<T extends LedgerRecord>(options: LedgerSinkOptions<T>
     await inner.close();
     // Dead letters can be told from what a seek jumps over only under the claim that they were parked under: later is too late.
     const cancel = env.clock.after(lastMergeMs, () => closing.abort());
-    await mergeNow();
+    await mergeNow(true);
     cancel();
     closing.abort();
     if (options.pool === undefined && !pool.ending) await pool.end();
