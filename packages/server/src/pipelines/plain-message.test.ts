@@ -10,6 +10,12 @@ describe('the plain message of a failure', () => {
     expect(plainMessage({ code, message })).toBe(message);
   });
 
+  it('a missing right is whole, and what a trigger raises as one for a row is not', () => {
+    const code = 'PG_42501';
+    expect(plainMessage({ code, class: 'blocked', message: 'permission denied for table t' })).toContain('permission denied');
+    expect(plainMessage({ code, class: 'permanent', message: 'secret may not write' })).not.toContain('secret');
+  });
+
   it.each([
     ['HTTP_STATUS', 'the receiver answered 503: {"secret":1}', 'the receiver answered 503'],
     [

@@ -34,10 +34,13 @@ const plainStates = /^PG_(08|28|3D|3F|42|53|55|57|58)[0-9A-Z]{3}$/;
 
 /** The message of a failure without what may be a payload; whole where it cannot be one. `where` says who has it. */
 export function plainMessage(
-  { code, message }: { readonly code: string; readonly message: string },
+  failure: { readonly code: string; readonly message: string; readonly class?: string },
   where = '/v1/pipelines of the control plane has its message',
 ): string {
-  if (plainCodes.has(code) || plainStates.test(code)) return message;
+  const { code, message } = failure;
+  // A row's own refusal: the text of its trigger.
+  const isOfRow = code === 'PG_42501' && failure.class === 'permanent';
+  if (plainCodes.has(code) || (plainStates.test(code) && !isOfRow)) return message;
   if (code === 'HTTP_STATUS') return message.split(':', 1)[0]!;
   return `${code}; ${where}`;
 }
