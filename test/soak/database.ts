@@ -3,8 +3,9 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import pg from 'pg';
+import type pg from 'pg';
 import { startEmbeddedPostgres } from '../../packages/server/src/embedded/postgres.js';
+import { query } from '../../packages/server/test/support/query.js';
 
 /** A server of a soak. */
 export interface SoakedDatabase {
@@ -20,25 +21,17 @@ export interface SoakedDatabase {
 /** Starts one with its files beneath a folder. */
 export async function startDatabase(folder: string): Promise<SoakedDatabase> {
   const server = await startEmbeddedPostgres({ dataDir: join(folder, 'postgres') });
-  const query = async <R extends pg.QueryResultRow>(sql: string): Promise<R[]> => {
-    const client = new pg.Client({ connectionString: server.connectionString });
-    await client.connect();
-    try {
-      return (await client.query<R>(sql)).rows;
-    } finally {
-      await client.end();
-    }
-  };
+  const ask = <R extends pg.QueryResultRow>(sql: string) => query<R>(server.connectionString, sql);
   return {
     url: server.connectionString,
-    query,
+    query: ask,
     async kill(forMs) {
       process.kill(server.pid, 'SIGKILL');
       await sleep(forMs);
       await server.ensureRunning();
     },
     async freeze(forMs) {
-      const backends = await query<{ pid: number }>(
+      const backends = await ask<{ pid: number }>(
         `SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`,
       );
       const frozen = [server.pid, ...backends.map(({ pid }) => pid)].filter((pid) => signal(pid, 'SIGSTOP'));

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { configSchema } from '../src/config/config.js';
 import { type Service, startService } from '../src/service/service.js';
 import { usePostgres } from './support/postgres.js';
-import { query } from './support/service.js';
+import { query } from './support/query.js';
 
 const postgres = usePostgres();
 let folder = '';

@@ -15,6 +15,7 @@ import { choosePlace } from '../src/embedded/place.js';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../src/embedded/postgres.js';
 import { isAlive } from '../src/embedded/program.js';
 import { homeOf } from './support/postgres.js';
+import { query } from './support/query.js';
 
 const root = process.getuid?.() === 0;
 
@@ -47,16 +48,6 @@ function started(server: EmbeddedPostgres): EmbeddedPostgres {
 
 async function start(dataDir: string, options: object = {}): Promise<EmbeddedPostgres> {
   return started(await startEmbeddedPostgres({ dataDir, ...options }));
-}
-
-async function query(connectionString: string, sql: string): Promise<Record<string, unknown>[]> {
-  const client = new pg.Client({ connectionString });
-  await client.connect();
-  try {
-    return (await client.query<Record<string, unknown>>(sql)).rows;
-  } finally {
-    await client.end();
-  }
 }
 
 describe('a server of ours', () => {

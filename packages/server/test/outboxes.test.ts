@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { configSchema } from '../src/config/config.js';
 import { type Service, startService } from '../src/service/service.js';
 import { debianPostgres15, skipDebianPostgres15, usePostgres } from './support/postgres.js';
-import { query } from './support/service.js';
+import { query } from './support/query.js';
 
 describe.each([
   ['the embedded PostgreSQL', undefined, false],

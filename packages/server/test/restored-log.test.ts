@@ -9,7 +9,8 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { configSchema } from '../src/config/config.js';
 import { type Service, startService } from '../src/service/service.js';
 import { usePostgres } from './support/postgres.js';
-import { post, query } from './support/service.js';
+import { query } from './support/query.js';
+import { post } from './support/service.js';
 
 const postgres = usePostgres();
 const world = globalThis as { sluiceBeforePipelines?: () => Promise<void> };

@@ -5,7 +5,8 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { usePostgres } from './support/postgres.js';
-import { eventually, ndjson, post, query, sluice, useServices } from './support/service.js';
+import { query } from './support/query.js';
+import { eventually, ndjson, post, sluice, useServices } from './support/service.js';
 
 const services = useServices();
 

@@ -4,8 +4,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pg from 'pg';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../../packages/server/src/embedded/postgres.js';
+import { query } from '../../../packages/server/test/support/query.js';
 import { bundle } from '../../bundle.js';
 import { drawFrom } from '../draw.js';
 import { isBad, type PipelineEnd, type PipelineOrder } from './pipeline.program.js';
@@ -161,11 +161,14 @@ function rateSince(startedAt: number, kills: number): string {
 }
 
 async function fresh(server: EmbeddedPostgres): Promise<void> {
-  await query(server, 'DROP SCHEMA public CASCADE; CREATE SCHEMA public');
+  await query(server.connectionString, 'DROP SCHEMA public CASCADE; CREATE SCHEMA public');
 }
 
 async function count(server: EmbeddedPostgres, end: PipelineEnd, acknowledged: readonly string[]) {
-  const rows = await query<{ id: string; n: number }>(server, 'SELECT id, count(*)::int AS n FROM torture GROUP BY id');
+  const rows = await query<{ id: string; n: number }>(
+    server.connectionString,
+    'SELECT id, count(*)::int AS n FROM torture GROUP BY id',
+  );
   const numberOf = (id: string) => Number(id.split('-')[1]);
   const written = new Map(rows.map(({ id, n }) => [id, n]));
   const letters = new Set(end.letters);
@@ -224,14 +227,4 @@ function launch(ground: Ground, order: PipelineOrder) {
       await Promise.race([enough, ended.then(() => Promise.reject(new Error(`the process ended by itself: ${err}`)))]);
     },
   };
-}
-
-async function query<R extends pg.QueryResultRow>(server: EmbeddedPostgres, sql: string): Promise<R[]> {
-  const client = new pg.Client({ connectionString: server.connectionString });
-  await client.connect();
-  try {
-    return (await client.query<R>(sql)).rows;
-  } finally {
-    await client.end();
-  }
 }

@@ -4,9 +4,9 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import pg from 'pg';
 import { afterAll, beforeAll } from 'vitest';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/embedded/postgres.js';
+import { query } from './query.js';
 
 /** The programs of Debian's PostgreSQL 15. */
 export const debianPostgres15 = '/usr/lib/postgresql/15/bin';
@@ -40,7 +40,8 @@ export function usePostgres(options: { readonly binDir?: string } = {}): TestPos
     dataDir = await mkdtemp(join(tmpdir(), 'sluice-postgres-'));
     server = await startEmbeddedPostgres({ dataDir, ...options });
     // Nothing here must survive a power failure, and a fresh database a test costs many syncs.
-    await query(server.connectionString, 'ALTER SYSTEM SET fsync = off', 'SELECT pg_reload_conf()');
+    await query(server.connectionString, 'ALTER SYSTEM SET fsync = off');
+    await query(server.connectionString, 'SELECT pg_reload_conf()');
   });
   afterAll(async () => {
     await server?.stop({ deadlineMs: 5_000 });
@@ -65,14 +66,4 @@ export function usePostgres(options: { readonly binDir?: string } = {}): TestPos
 /** The folder that holds a server's data, which lies outside of the data folder when root started it. */
 export function homeOf(server: EmbeddedPostgres): string {
   return dirname(server.directory);
-}
-
-async function query(connectionString: string, ...statements: readonly string[]): Promise<void> {
-  const client = new pg.Client({ connectionString });
-  await client.connect();
-  try {
-    for (const statement of statements) await client.query(statement);
-  } finally {
-    await client.end();
-  }
 }

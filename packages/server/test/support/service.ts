@@ -5,10 +5,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import pg from 'pg';
+import type pg from 'pg';
 import { afterEach } from 'vitest';
 import { startEmbeddedPostgres } from '../../src/embedded/postgres.js';
 import { homeOf } from './postgres.js';
+import { query } from './query.js';
 
 const ours = fileURLToPath(new URL('../../bin/sluice.js', import.meta.url));
 
@@ -102,17 +103,6 @@ export function useServices(program?: () => string) {
       return service;
     },
   };
-}
-
-/** Rows of one query on a connection of its own. */
-export async function query<R extends pg.QueryResultRow>(connectionString: string, sql: string): Promise<R[]> {
-  const client = new pg.Client({ connectionString });
-  await client.connect();
-  try {
-    return (await client.query<R>(sql)).rows;
-  } finally {
-    await client.end();
-  }
 }
 
 /** Asks until it holds: for what another process will do soon. */
