@@ -1,14 +1,14 @@
 /** `sluice streams`, `lag`, `tenants`, `pipelines`, `reload` and `drain` against a service in this process. */
 
 import { existsSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { makeKey } from '../src/gateway/caller.js';
 import { sluice, useRunning } from './support/running.js';
+import { useServers } from './support/servers.js';
 
 const world = useRunning();
+const servers = useServers();
 const kept = 'streams: { events: { retention: { maxAgeMs: 3600000 } } }';
 const pipeline = '{ stream: events, sink: { type: file, dir: out }, window: { maxDelayMs: 5 } }';
 const lines = (text: string) => text.trimEnd().split('\n');
@@ -194,11 +194,11 @@ describe('drain', () => {
 
 describe('a control plane', () => {
   it('R-214: that does not answer is one sentence', async () => {
-    const { port } = await listening();
-    expect(await sluice('lag', '--control', `http://127.0.0.1:${port}`)).toEqual({
+    const url = await servers.gone();
+    expect(await sluice('lag', '--control', url)).toEqual({
       code: 1,
       out: '',
-      err: `sluice lag: nothing answers at http://127.0.0.1:${port}; start \`sluice up\` there, or give another address with --control.\n`,
+      err: `sluice lag: nothing answers at ${url}; start \`sluice up\` there, or give another address with --control.\n`,
     });
   });
 
@@ -209,27 +209,19 @@ describe('a control plane', () => {
       1,
       expect.stringContaining('is not a control plane of Sluice (it answered 404)'),
     ]);
-    const { port, close } = await listening((_, response) => response.end('<html>'));
-    try {
-      const other = await sluice('streams', '--control', `http://127.0.0.1:${port}`);
-      expect(other.err).toContain('is not a control plane of Sluice (it answered 200)');
-    } finally {
-      await close();
-    }
+    const url = await servers.start((_, response) => response.end('<html>'));
+    const other = await sluice('streams', '--control', url);
+    expect(other.err).toContain('is not a control plane of Sluice (it answered 200)');
   });
 
   it('behind a prefix is found there', async () => {
     const seen: (string | undefined)[] = [];
-    const { port, close } = await listening((request, response) => {
+    const url = await servers.start((request, response) => {
       seen.push(request.url);
       response.end('{"streams":[]}');
     });
-    try {
-      expect((await sluice('streams', '--control', `http://127.0.0.1:${port}/ops/`)).out).toMatch(/^There are no streams yet/);
-      expect(seen).toEqual(['/ops/v1/streams']);
-    } finally {
-      await close();
-    }
+    expect((await sluice('streams', '--control', `${url}/ops/`)).out).toMatch(/^There are no streams yet/);
+    expect(seen).toEqual(['/ops/v1/streams']);
   });
 
   it('wants a key, by flag or SLUICE_KEY; nothing prints it', async () => {
@@ -258,13 +250,3 @@ describe('a control plane', () => {
     },
   );
 });
-
-/** A server on a free port; without a handler, the port of one that is gone. */
-async function listening(handler?: Parameters<typeof createServer>[1]) {
-  const server = createServer(handler ?? (() => {}));
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  const close = () => new Promise<void>((resolve) => server.close(() => resolve()));
-  if (handler === undefined) await close();
-  return { port, close };
-}

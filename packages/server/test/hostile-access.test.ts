@@ -1,14 +1,14 @@
 /** Hostile callers, against a whole service: keys guessed, pages of other sites, a backend that leads astray, secrets and payloads in sight. */
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, request, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { configSchema } from '../src/config/config.js';
 import { makeKey } from '../src/gateway/caller.js';
 import { type Service, startService } from '../src/service/service.js';
+import { useServers } from './support/servers.js';
 import { launch } from './support/service.js';
 
 const compared = vi.hoisted(() => ({ calls: [] as [number, number][] }));
@@ -21,19 +21,15 @@ vi.mock('node:crypto', async (original) => {
   return { ...crypto, timingSafeEqual };
 });
 
+const servers = useServers();
 let folder = '';
 let service: Service | undefined;
-const servers: Server[] = [];
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'sluice-hostile-'));
 });
 afterEach(async () => {
   await service?.stop(5_000);
   service = undefined;
-  for (const server of servers.splice(0)) {
-    server.closeAllConnections();
-    server.close();
-  }
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -45,14 +41,6 @@ async function start(fields: object = {}): Promise<Service> {
   });
   service = await startService({ config, file: undefined, folder });
   return service;
-}
-
-/** A server of the test's own; its address. */
-async function serve(answer: Parameters<typeof createServer>[1]): Promise<string> {
-  const server = createServer(answer as never);
-  servers.push(server);
-  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
 /** A request with headers that `fetch` would not send as they are. */
@@ -240,11 +228,13 @@ keys: [{ id: k${n}, hash: "${writer.hash}", tenant: t }]
 describe('a backend', () => {
   it('that redirects leads to no other address', async () => {
     const asked: string[] = [];
-    const inner = await serve((call, answer) => {
+    const inner = await servers.start((call, answer) => {
       asked.push(call.url!);
       answer.end('{"a":1}');
     });
-    const upstream = await serve((_call, answer) => answer.writeHead(302, { location: `${inner}/latest/meta-data` }).end());
+    const upstream = await servers.start((_call, answer) =>
+      answer.writeHead(302, { location: `${inner}/latest/meta-data` }).end(),
+    );
     const { url } = await start({ reads: { upstreams: [`${upstream}/read`], windowMs: 1, timeoutMs: 2_000 } });
     const answer = await ask(`${url}/read?keys=a`);
     expect([answer.status, JSON.parse(answer.text).error.code]).toEqual([502, 'UPSTREAM_FAILED']);
@@ -254,7 +244,7 @@ describe('a backend', () => {
 
   it('cannot be asked for anything but keys', async () => {
     const asked: string[] = [];
-    const upstream = await serve((call, answer) => {
+    const upstream = await servers.start((call, answer) => {
       asked.push(call.url!);
       answer.setHeader('content-type', 'application/json').end('{}');
     });
@@ -269,7 +259,7 @@ describe('a backend', () => {
 describe('the log of the service', () => {
   it('R-229: has no payload, no key and no line of a stranger, at LOG_LEVEL=trace', async () => {
     const marker = 'pay-load-7f3a';
-    const sink = await serve(async (call, answer) => {
+    const sink = await servers.start(async (call, answer) => {
       let body = '';
       for await (const part of call) body += part;
       // A receiver that says everything again, as debug pages do.

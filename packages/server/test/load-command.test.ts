@@ -1,19 +1,16 @@
 /** `sluice load` against a service in this process, and against servers that are slow, refuse, or vanish. */
 
-import { createServer, type RequestListener, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { afterEach, describe, expect, test } from 'vitest';
+import type { RequestListener, ServerResponse } from 'node:http';
+import { describe, expect, test } from 'vitest';
 import { load } from '../src/commands/load/load.js';
 import { makeKey } from '../src/gateway/caller.js';
 import { terminal } from './support/printed.js';
 import { sluice, useRunning } from './support/running.js';
+import { useServers } from './support/servers.js';
 
 const world = useRunning();
+const servers = useServers();
 const pipeline = 'pipelines: { p: { stream: events, sink: { type: file, dir: out }, window: { maxDelayMs: 5 } } }';
-const closing: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0)) await close();
-});
 const plan = {
   ...{ stream: 'events', warmup: 0, batch: 1, bytes: 100, ack: 'durable' as const, timeout: 30, reads: 0, readKeys: 1 },
   signal: new AbortController().signal,
@@ -107,7 +104,7 @@ describe('sluice load', () => {
 
   test('a service that stands still is in the latencies of all that were due meanwhile', async () => {
     let waiting: (() => void)[] | undefined = [];
-    const url = await server((_, response) =>
+    const url = await gateway((_, response) =>
       waiting === undefined ? receipt(response) : void waiting.push(() => receipt(response)),
     );
     const release = (): void => {
@@ -126,7 +123,7 @@ describe('sluice load', () => {
   });
 
   test('what is never answered is lost, and what cannot be under way is not sent', async () => {
-    const url = await server(() => {});
+    const url = await gateway(() => {});
     const { code, out } = await sluice(
       'load',
       '--url',
@@ -146,7 +143,7 @@ describe('sluice load', () => {
   });
 
   test('connections that are cut are counted by their code', async () => {
-    const url = await server((_, response) => response.destroy());
+    const url = await gateway((_, response) => response.destroy());
     const { requests } = JSON.parse((await sluice('load', '--url', url, '--rate', '100', ...short)).out);
     expect(requests.lost).toBe(30);
     expect(Object.keys(requests.lostByCode)).toEqual(
@@ -157,7 +154,7 @@ describe('sluice load', () => {
   test('an interrupt ends it, with a summary', async () => {
     const interrupt = new AbortController();
     let answered = 0;
-    const url = await server((_, response) => {
+    const url = await gateway((_, response) => {
       receipt(response);
       if (++answered === 5) interrupt.abort();
     });
@@ -174,12 +171,12 @@ describe('sluice load', () => {
     });
     expect((await sluice('load', '--reads', '2')).code).toBe(2);
     expect((await sluice('load', '../x')).code).toBe(2);
-    const url = await server((_, response) => response.end(), false);
+    const url = await servers.start((_, response) => response.end());
     expect(await sluice('load', '--url', url)).toMatchObject({
       code: 1,
       err: expect.stringContaining('is not a Sluice gateway'),
     });
-    await closing.pop()!();
+    await servers.close(url);
     expect(await sluice('load', '--url', url)).toMatchObject({
       code: 1,
       err: expect.stringContaining(`nothing answers at ${url}`),
@@ -193,18 +190,9 @@ function receipt(response: ServerResponse): void {
 }
 
 /** A gateway, as far as `/healthz` is concerned. */
-async function server(handler: RequestListener, healthy = true): Promise<string> {
-  const listening = createServer((request, response) => {
-    if (healthy && request.url === '/healthz') response.end('{"status":"ok"}');
+function gateway(handler: RequestListener): Promise<string> {
+  return servers.start((request, response) => {
+    if (request.url === '/healthz') response.end('{"status":"ok"}');
     else request.resume().on('end', () => handler(request, response));
   });
-  await new Promise<void>((resolve) => listening.listen(0, '127.0.0.1', resolve));
-  closing.push(
-    () =>
-      new Promise<void>((resolve) => {
-        listening.close(() => resolve());
-        listening.closeAllConnections();
-      }),
-  );
-  return `http://127.0.0.1:${(listening.address() as AddressInfo).port}`;
 }

@@ -1,22 +1,16 @@
 /** A sink that is gone at full input: what is held stays bounded, the log grows to its bound, then 503; and back without a herd. */
 
-import { once } from 'node:events';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { afterEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { useRunning } from './support/running.js';
+import { useServers } from './support/servers.js';
 
 const running = useRunning();
-
-const closing: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0)) await close();
-});
+const servers = useServers();
 
 /** An HTTP sink that is down until it is said to be up. */
 async function startReceiver() {
-  const receiver = { isUp: false, url: '', ids: [] as string[], calls: 0, under: 0, mostUnder: 0, ups: [] as number[] };
-  const server = createServer(async (request, response) => {
+  const receiver = { isUp: false, ids: [] as string[], calls: 0, under: 0, mostUnder: 0, ups: [] as number[] };
+  const url = await servers.start(async (request, response) => {
     receiver.calls++;
     receiver.mostUnder = Math.max(receiver.mostUnder, ++receiver.under);
     let text = '';
@@ -28,15 +22,7 @@ async function startReceiver() {
     for (const { id } of items) receiver.ids.push(id);
     response.writeHead(204).end();
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  receiver.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
-  closing.push(async () => {
-    server.closeAllConnections();
-    server.close();
-    await once(server, 'close');
-  });
-  return receiver;
+  return Object.assign(receiver, { url: `${url}/` });
 }
 
 const maxLogBytes = 4 << 20;

@@ -2,23 +2,19 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer, type RequestListener } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { afterEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { type TailOptions, tail } from '../src/commands/tail/tail.js';
 import { makeKey } from '../src/gateway/caller.js';
 import { terminal } from './support/printed.js';
 import { sluice, useRunning } from './support/running.js';
+import { useServers } from './support/servers.js';
 
 const world = useRunning();
+const servers = useServers();
 const program = fileURLToPath(new URL('../bin/sluice.js', import.meta.url));
 const pipeline =
   'streams: { events: { retention: { maxAgeMs: 3600000 } } }\npipelines: { p: { stream: events, sink: { type: file, dir: out } } }';
-const closing: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0)) await close();
-});
 
 test('prints events from the start, one a line, and ends after --count', async () => {
   await world.start(pipeline);
@@ -74,14 +70,13 @@ test('an unknown stream, a wrong key, another server and none at all are a sente
     expect.stringContaining('is not a Sluice gateway'),
   ]);
   expect(await failing('../x', '--url', url)).toEqual([2, expect.stringContaining('expected a stream name')]);
-  const gone = await server(() => {});
-  await closing.pop()!();
+  const gone = await servers.gone();
   expect(await failing('events', '--url', gone)).toEqual([1, expect.stringContaining(`nothing answers at ${gone}`)]);
 });
 
 test('a connection that is lost comes back behind the last event, and one that is refused for a while is asked again', async () => {
   const asked: unknown[] = [];
-  const url = await server((request, response) => {
+  const url = await servers.start((request, response) => {
     asked.push(request.headers['last-event-id']);
     const begin = () => response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' });
     if (asked.length === 1) {
@@ -105,7 +100,7 @@ test('a connection that is lost comes back behind the last event, and one that i
 
 test('one that is lost before the first event goes on from where it stood', async () => {
   const asked: unknown[] = [];
-  const url = await server((request, response) => {
+  const url = await servers.start((request, response) => {
     asked.push(request.headers['last-event-id']);
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     if (asked.length === 1) response.write('id: 0:7\n\n', () => response.destroy());
@@ -131,7 +126,7 @@ test.each(['tail', 'log tail'])('%s ends when nobody reads it any more, as after
 
 test('a refusal that lasts ends it', async () => {
   let asked = 0;
-  const url = await server((_, response) => {
+  const url = await servers.start((_, response) => {
     if (++asked === 1) {
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       response.write('id: 0:7\n\n', () => response.destroy());
@@ -145,7 +140,7 @@ test('a refusal that lasts ends it', async () => {
 });
 
 test('on a terminal, what that would act on is escaped; elsewhere bytes stay, and each event is a line', async () => {
-  const url = await server((_, response) => {
+  const url = await servers.start((_, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     response.write('id: 0:1\ndata: {"a":\ndata: "\u001b[31m\u2028"}\n\nid: 0:2\ndata: not json\n\n');
   });
@@ -165,17 +160,4 @@ function begin(options: Partial<TailOptions> & { readonly url: string }) {
   const interrupt = new AbortController();
   const ended = tail({ stream: 'events', from: 'end', reconnectMs: 1, io, signal: interrupt.signal, ...options });
   return { io, ended, interrupt };
-}
-
-async function server(handler: RequestListener): Promise<string> {
-  const listening = createServer(handler);
-  await new Promise<void>((resolve) => listening.listen(0, '127.0.0.1', resolve));
-  closing.push(
-    () =>
-      new Promise<void>((resolve) => {
-        listening.close(() => resolve());
-        listening.closeAllConnections();
-      }),
-  );
-  return `http://127.0.0.1:${(listening.address() as AddressInfo).port}`;
 }

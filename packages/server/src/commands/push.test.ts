@@ -1,6 +1,4 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
@@ -9,11 +7,13 @@ import { failure } from 'sluice';
 import { createMemoryLog, type Log } from 'sluice/log';
 import { afterEach, describe, expect, test } from 'vitest';
 import { terminal } from '../../test/support/printed.js';
+import { useServers } from '../../test/support/servers.js';
 import { run } from '../cli.js';
 import { createGateway, type GatewayOptions } from '../gateway/gateway.js';
 import type { Settled } from '../gateway/receive.js';
 import { type PushOptions, push } from './push.js';
 
+const servers = useServers();
 const open: (() => Promise<unknown>)[] = [];
 
 afterEach(async () => {
@@ -245,7 +245,7 @@ describe('push against trouble', () => {
     ['https', '; if it speaks plain http, give --url http://127.0.0.1'],
     ['http', ' was lost. No line is acknowledged. Run the same command again'],
   ])('a server that cuts the connection is one sentence without codes, over %s', async (scheme, expected) => {
-    const url = await answering((request) => request.socket.destroy());
+    const url = await servers.start((request) => request.socket.destroy());
     const { code, stderr } = await pushText('{"id":1}', { url: url.replace('http', scheme), retries: 0 });
     expect(code).toBe(1);
     expect(stderr).toContain(expected);
@@ -304,7 +304,7 @@ describe('push against trouble', () => {
   });
 
   test('an answer that is not a gateway’s is one sentence', async () => {
-    const url = await answering((_request, response) => response.writeHead(404).end('<html>'));
+    const url = await servers.start((_request, response) => response.writeHead(404).end('<html>'));
     const { code, stdout, stderr } = await pushText('{"id":1}', { url });
     expect(code).toBe(1);
     expect(stderr).toBe(
@@ -361,18 +361,10 @@ describe('the command line of push', () => {
   });
 });
 
-/** A server that is no gateway; resolves with its address. */
-async function answering(answer: (request: IncomingMessage, response: ServerResponse) => void): Promise<string> {
-  const server = createServer(answer).listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  open.push(() => new Promise((resolve) => server.close(resolve)));
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
-
 /** A proxy that passes requests on and cuts the connection in place of the first replies. */
 async function losingReplies(target: string, losses: number): Promise<string> {
   let left = losses;
-  return answering(async (request, response) => {
+  return servers.start(async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const answer = await fetch(`${target}${request.url}`, {

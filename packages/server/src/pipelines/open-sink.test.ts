@@ -1,17 +1,17 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { SinkContext } from 'sluice';
 import { createMemoryLog, type LogRecord } from 'sluice/log';
 import { testEnv } from 'sluice/testing';
 import { expect, it } from 'vitest';
+import { useServers } from '../../test/support/servers.js';
 import type { Handler, Verdict } from '../config/pipeline-schema.js';
 import { openSink } from './open-sink.js';
 import { Outgoing } from './outgoing.js';
 import { userFunction } from './user-function.js';
 
+const servers = useServers();
 const env = testEnv({ seed: 1 });
 const log = createMemoryLog({ env });
 const parts = { log, databaseUrl: '', folder: '/', name: 'p', group: 'p', maxInFlight: 1, halts: false, env };
@@ -90,39 +90,32 @@ it('a stream keeps the id, so that a second delivery is a duplicate', async () =
 
 it('an http sink may send CloudEvents', async () => {
   const bodies: { type: string; body: string }[] = [];
-  const server = createServer(async (request, response) => {
+  const url = await servers.start(async (request, response) => {
     let body = '';
     for await (const part of request) body += part;
     bodies.push({ type: request.headers['content-type']!, body });
     response.end();
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  try {
-    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
-    const sink = await opened({
-      type: 'http',
-      url,
-      method: 'POST',
-      headers: {},
-      gzip: false,
-      idempotent: false,
-      format: 'cloudevents',
-    });
-    await sink.write([event('a', { x: 1 }, '2026-01-01T00:00:00Z')], context);
-    expect(bodies[0]!.type).toBe('application/cloudevents-batch+json');
-    expect(JSON.parse(bodies[0]!.body)).toEqual([
-      {
-        specversion: '1.0',
-        id: 'a',
-        source: '/streams/s',
-        type: 'sluice.s',
-        time: '2026-01-01T00:00:00Z',
-        datacontenttype: 'application/json',
-        data: { x: 1 },
-      },
-    ]);
-  } finally {
-    server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
-  }
+  const sink = await opened({
+    type: 'http',
+    url: `${url}/`,
+    method: 'POST',
+    headers: {},
+    gzip: false,
+    idempotent: false,
+    format: 'cloudevents',
+  });
+  await sink.write([event('a', { x: 1 }, '2026-01-01T00:00:00Z')], context);
+  expect(bodies[0]!.type).toBe('application/cloudevents-batch+json');
+  expect(JSON.parse(bodies[0]!.body)).toEqual([
+    {
+      specversion: '1.0',
+      id: 'a',
+      source: '/streams/s',
+      type: 'sluice.s',
+      time: '2026-01-01T00:00:00Z',
+      datacontenttype: 'application/json',
+      data: { x: 1 },
+    },
+  ]);
 });

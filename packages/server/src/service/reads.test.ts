@@ -1,11 +1,11 @@
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { SluiceError } from 'sluice';
 import { systemEnv } from 'sluice';
 import { afterEach, expect, it } from 'vitest';
+import { useServers } from '../../test/support/servers.js';
 import { configSchema } from '../config/config.js';
 import { createReads } from './reads.js';
 
+const servers = useServers();
 const close: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
   for (const one of close.splice(0)) await one();
@@ -14,18 +14,13 @@ afterEach(async () => {
 /** A backend that knows every key, and keeps what it was asked for. */
 async function backend(status = 200) {
   const asked: string[] = [];
-  const server = createServer((request, response) => {
+  const url = await servers.start((request, response) => {
     const keys = new URL(request.url!, 'http://x').searchParams.get('keys')!.split(',');
     asked.push(...keys);
     response.writeHead(status, { 'content-type': 'application/json' });
     response.end(JSON.stringify(Object.fromEntries(keys.map((key) => [key, 1]))));
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  close.push(() => {
-    server.closeAllConnections();
-    return new Promise((resolve) => server.close(resolve));
-  });
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/read`, asked };
+  return { url: `${url}/read`, asked };
 }
 
 const settings = { ...configSchema.parse({}).reads, windowMs: 1, timeoutMs: 300 };
