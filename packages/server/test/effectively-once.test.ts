@@ -1,32 +1,17 @@
 /** A service in this process with a pipeline of the configuration into a table without a key: columns of the payload, effectively once. */
 
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
-import { configSchema } from '../src/config/config.js';
-import { type Service, startService } from '../src/service/service.js';
+import { expect, it } from 'vitest';
+import type { Service } from '../src/service/service.js';
 import { usePostgres } from './support/postgres.js';
 import { query } from './support/query.js';
+import { useRunning } from './support/running.js';
 
 const postgres = usePostgres();
-let folder = '';
-let service: Service | undefined;
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'sluice-once-'));
-});
-afterEach(async () => {
-  await service?.stop(5_000);
-  service = undefined;
-  rmSync(folder, { recursive: true, force: true });
-});
+const world = useRunning();
 
-async function start(database: string, fields: object = {}): Promise<Service> {
-  const config = configSchema.parse({
-    dataDir: join(folder, 'data'),
+function start(database: string, fields: object = {}): Promise<Service> {
+  return world.startWith({
     database,
-    gateway: { port: 0 },
-    control: { port: 0 },
     streams: { orders: { retention: { maxAgeMs: 3_600_000 }, key: 'customer' } },
     pipelines: {
       orders: {
@@ -46,12 +31,10 @@ async function start(database: string, fields: object = {}): Promise<Service> {
       },
     },
   });
-  service = await startService({ config, file: undefined, folder });
-  return service;
 }
 
 const post = (events: readonly object[]) =>
-  fetch(`${service!.url}/v1/streams/orders/events?ack=committed`, {
+  fetch(`${world.service.url}/v1/streams/orders/events?ack=committed`, {
     method: 'POST',
     body: JSON.stringify(events),
     headers: { 'content-type': 'application/json' },
@@ -63,13 +46,13 @@ it('R-125: writes each event once, though the pipeline is put back to the start,
   await start(database);
   const orders = Array.from({ length: 40 }, (_, i) => ({ id: i, customer: `c${i % 3}`, total: i / 2, detail: { n: [i] } }));
   expect((await post(orders)).status).toBe(200);
-  await fetch(`${service!.controlUrl}/v1/pipelines/orders/seek?to=start`, { method: 'POST' });
+  await fetch(`${world.service.controlUrl}/v1/pipelines/orders/seek?to=start`, { method: 'POST' });
   await post([{ id: 'more', customer: 'c9', total: '7.25', detail: null }]);
-  await service!.stop(10_000);
+  await world.service.stop(10_000);
   await start(database);
-  await fetch(`${service!.controlUrl}/v1/pipelines/orders/seek?to=start`, { method: 'POST' });
+  await fetch(`${world.service.controlUrl}/v1/pipelines/orders/seek?to=start`, { method: 'POST' });
   await post([{ id: 'last', customer: 'c9', total: 1, detail: 'text' }]);
-  await service!.stop(10_000);
+  await world.service.stop(10_000);
   const rows = await query<{ number: string; n: number }>(
     database,
     'SELECT number, count(*)::int AS n FROM orders GROUP BY number',
@@ -92,7 +75,7 @@ it('a row that the table refuses is a dead letter with the server’s reason; th
     ])
   ).json()) as { errors: { index: number }[] };
   expect(answer.errors.map(({ index }) => index)).toEqual([1, 2]);
-  const { groups } = (await (await fetch(`${service!.controlUrl}/v1/dead-letters/groups`)).json()) as {
+  const { groups } = (await (await fetch(`${world.service.controlUrl}/v1/dead-letters/groups`)).json()) as {
     groups: { code: string }[];
   };
   expect(groups.map(({ code }) => code).sort()).toEqual(['PG_22P02', 'PG_23514']);
@@ -103,7 +86,7 @@ it('strict order halts in front of a bad row, nothing behind it is written, and 
   const database = await postgres.freshDatabase();
   await query(database, 'CREATE TABLE orders (number text, customer text, total numeric CHECK (total > 0), detail jsonb)');
   await start(database, { strict: 'halt' });
-  const url = `${service!.url}/v1/streams/orders/events`;
+  const url = `${world.service.url}/v1/streams/orders/events`;
   const body = JSON.stringify(
     [
       { id: 1, total: 5 },
@@ -115,11 +98,11 @@ it('strict order halts in front of a bad row, nothing behind it is written, and 
   const numbers = async () =>
     (await query<{ number: string }>(database, 'SELECT number FROM orders ORDER BY number')).map(({ number }) => number);
   const state = async () => {
-    const pipeline = await (await fetch(`${service!.controlUrl}/v1/pipelines/orders`)).json();
+    const pipeline = await (await fetch(`${world.service.controlUrl}/v1/pipelines/orders`)).json();
     return (pipeline as { partitions: { state: string }[] }).partitions[0]!.state;
   };
   await expect.poll(state, { timeout: 10_000 }).toBe('halted');
   expect(await numbers()).toEqual(['1']);
-  await fetch(`${service!.controlUrl}/v1/pipelines/orders/resume?parkHalted=true`, { method: 'POST' });
+  await fetch(`${world.service.controlUrl}/v1/pipelines/orders/resume?parkHalted=true`, { method: 'POST' });
   await expect.poll(numbers, { timeout: 10_000 }).toEqual(['1', '3']);
 });

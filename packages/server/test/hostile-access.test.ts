@@ -1,13 +1,11 @@
 /** Hostile callers, against a whole service: keys guessed, pages of other sites, a backend that leads astray, secrets and payloads in sight. */
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { configSchema } from '../src/config/config.js';
+import { describe, expect, it, vi } from 'vitest';
 import { makeKey } from '../src/gateway/caller.js';
-import { type Service, startService } from '../src/service/service.js';
+import type { Service } from '../src/service/service.js';
+import { useRunning } from './support/running.js';
 import { useServers } from './support/servers.js';
 import { launch } from './support/service.js';
 
@@ -22,25 +20,13 @@ vi.mock('node:crypto', async (original) => {
 });
 
 const servers = useServers();
-let folder = '';
-let service: Service | undefined;
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'sluice-hostile-'));
-});
-afterEach(async () => {
-  await service?.stop(5_000);
-  service = undefined;
-  rmSync(folder, { recursive: true, force: true });
-});
+const world = useRunning();
 
-async function start(fields: object = {}): Promise<Service> {
-  const config = configSchema.parse({
-    ...{ dataDir: join(folder, 'data'), gateway: { port: 0 }, control: { port: 0 } },
+function start(fields: object = {}): Promise<Service> {
+  return world.startWith({
     pipelines: { p: { stream: 'events', sink: { type: 'file', dir: 'out' }, window: { maxDelayMs: 5 } } },
     ...fields,
   });
-  service = await startService({ config, file: undefined, folder });
-  return service;
 }
 
 /** A request with headers that `fetch` would not send as they are. */
@@ -110,7 +96,7 @@ describe('keys', () => {
 });
 
 describe('a page of another site', () => {
-  const port = () => new URL(service!.controlUrl).port;
+  const port = () => new URL(world.service.controlUrl).port;
 
   it('does not reach the control plane under a name of its own (DNS rebinding)', async () => {
     const { controlUrl } = await start();
@@ -140,7 +126,7 @@ describe('a page of another site', () => {
   it('cannot act through the browser of somebody on this machine, nor read an answer', async () => {
     const { controlUrl, url } = await start();
     let drained = false;
-    void service!.drainWanted.then(() => {
+    void world.service.drainWanted.then(() => {
       drained = true;
     });
     const foreign: Record<string, string>[] = [
@@ -208,14 +194,10 @@ pipelines:
   p: { stream: events, sink: { type: http, url: "http://me:${secret}@127.0.0.1:9/x?token=${secret}&n=${n}", headers: { x-key: "${secret}${n}" } } }
 keys: [{ id: k${n}, hash: "${writer.hash}", tenant: t }]
 `;
-    const { loadConfig } = await import('../src/config/load.js');
-    const { override } = await import('../src/config/override.js');
-    writeFileSync(join(folder, 'sluice.config.yaml'), text(1));
-    const loaded = override(await loadConfig(undefined, { folder, environment: {} }), { port: 0, controlPort: 0 }, folder);
-    service = await startService(loaded);
-    writeFileSync(join(folder, 'sluice.config.yaml'), text(2));
-    const shown = await ask(`${service.controlUrl}/v1/config`);
-    const changes = await ask(`${service.controlUrl}/v1/config/reload?dry=true`, {}, 'POST');
+    const { controlUrl } = await world.start(text(1));
+    world.write('sluice.config.yaml', text(2));
+    const shown = await ask(`${controlUrl}/v1/config`);
+    const changes = await ask(`${controlUrl}/v1/config/reload?dry=true`, {}, 'POST');
     expect([shown.status, changes.status]).toEqual([200, 200]);
     expect(JSON.parse(changes.text).changes.length).toBeGreaterThan(1);
     for (const answer of [shown.text, changes.text]) {
@@ -265,8 +247,8 @@ describe('the log of the service', () => {
       // A receiver that says everything again, as debug pages do.
       answer.writeHead(/halt/.test(call.url!) ? 404 : 503, { 'content-type': 'text/plain' }).end(`no: ${body}`);
     });
-    writeFileSync(
-      join(folder, 'sluice.config.yaml'),
+    world.write(
+      'sluice.config.yaml',
       `
 keys: [{ id: writer, hash: "${writer.hash}", tenant: t }]
 pipelines:
@@ -275,9 +257,9 @@ pipelines:
 `,
     );
     const { child, ended, text } = launch(
-      ['up', '--data', join(folder, 'data'), '--port', '0', '--control-port', '0', '--deadline', '0'],
+      ['up', '--data', join(world.folder, 'data'), '--port', '0', '--control-port', '0', '--deadline', '0'],
       {
-        cwd: folder,
+        cwd: world.folder,
         env: { LOG_LEVEL: 'trace' },
       },
     );

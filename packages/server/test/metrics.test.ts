@@ -1,36 +1,23 @@
 /** Metrics and alerts, held against Prometheus's own tools: what a running service exports, the rules, and that each alert is raised. */
 
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { configSchema } from '../src/config/config.js';
-import { type Service, startService } from '../src/service/service.js';
+import { describe, expect, it } from 'vitest';
+import type { Service } from '../src/service/service.js';
 import { startPrometheus } from './support/prometheus.js';
+import { useRunning } from './support/running.js';
 import { lacks, piped } from './support/tools.js';
 
 const run = promisify(execFile);
 const alerts = fileURLToPath(new URL('../alerts/', import.meta.url));
 
-let folder = '';
-let service: Service | undefined;
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'sluice-metrics-'));
-});
-afterEach(async () => {
-  await service?.stop(5_000);
-  service = undefined;
-  rmSync(folder, { recursive: true, force: true });
-});
+const world = useRunning();
 
-async function start(handler: (events: readonly unknown[]) => unknown, fields: object = {}): Promise<Service> {
-  const config = configSchema.parse({
-    dataDir: join(folder, 'data'),
-    gateway: { port: 0 },
-    control: { port: 0 },
+function start(handler: (events: readonly unknown[]) => unknown, fields: object = {}): Promise<Service> {
+  return world.startWith({
     pipelines: {
       p: {
         stream: 'events',
@@ -41,13 +28,11 @@ async function start(handler: (events: readonly unknown[]) => unknown, fields: o
       },
     },
   });
-  service = await startService({ config, file: undefined, folder });
-  return service;
 }
 
-const scrape = async () => (await fetch(`${service!.controlUrl}/metrics`)).text();
+const scrape = async () => (await fetch(`${world.service.controlUrl}/metrics`)).text();
 const post = (count: number) =>
-  fetch(`${service!.url}/v1/streams/events/events`, {
+  fetch(`${world.service.url}/v1/streams/events/events`, {
     method: 'POST',
     body: JSON.stringify(Array.from({ length: count }, (_, id) => ({ id }))),
     headers: { 'content-type': 'application/json' },
@@ -118,14 +103,14 @@ describe('the alert rules', () => {
   });
 
   it.skipIf(lacks('prometheus'))('fire in a Prometheus that scrapes a service whose sink is blocked (prometheus)', async () => {
-    await start(() => {
+    const service = await start(() => {
       throw Object.assign(new Error('wrong password'), { class: 'blocked', code: 'NO_ACCESS' });
     });
     await post(3);
     // The rules as they are, with no time to wait: what they wait for is tested above.
     const rules = readFileSync(join(alerts, 'sluice.rules.yml'), 'utf8').replaceAll(/^( +for: ).*$/gm, '$10s');
-    writeFileSync(join(folder, 'rules.yml'), rules);
-    const prometheus = await startPrometheus(folder, service!.controlUrl, join(folder, 'rules.yml'));
+    world.write('rules.yml', rules);
+    const prometheus = await startPrometheus(world.folder, service.controlUrl, join(world.folder, 'rules.yml'));
     try {
       await expect
         .poll(() => prometheus.firing(), { timeout: 25_000, interval: 200 })

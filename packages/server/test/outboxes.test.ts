@@ -1,15 +1,13 @@
 /** A service in this process that relays an outbox of the configuration: from a transaction, through the log, into a table, once. */
 
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import pg from 'pg';
 import { createOutbox, type OutboxEvent } from 'sluice/postgres';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { configSchema } from '../src/config/config.js';
-import { type Service, startService } from '../src/service/service.js';
+import type { Service } from '../src/service/service.js';
 import { debianPostgres15, skipDebianPostgres15, usePostgres } from './support/postgres.js';
 import { query } from './support/query.js';
+import { useRunning } from './support/running.js';
 
 describe.each([
   ['the embedded PostgreSQL', undefined, false],
@@ -18,23 +16,11 @@ describe.each([
   describe.skipIf(skip)('the outboxes of a service', () => {
     const postgres = usePostgres(binDir === undefined ? {} : { binDir });
     const outbox = createOutbox({ table: 'shop_outbox' });
-    let folder = '';
-    let service: Service | undefined;
-    beforeEach(() => {
-      folder = mkdtempSync(join(tmpdir(), 'sluice-outboxes-'));
-    });
-    afterEach(async () => {
-      await service?.stop(5_000);
-      service = undefined;
-      rmSync(folder, { recursive: true, force: true });
-    });
+    const world = useRunning();
 
-    async function start(database: string, fields: object = {}): Promise<Service> {
-      const config = configSchema.parse({
-        dataDir: join(folder, 'data'),
+    function start(database: string, fields: object = {}): Promise<Service> {
+      return world.startWith({
         database,
-        gateway: { port: 0 },
-        control: { port: 0 },
         outboxes: { shop: { table: 'shop_outbox', pollMs: 50, ...fields } },
         pipelines: {
           orders: {
@@ -43,8 +29,6 @@ describe.each([
           },
         },
       });
-      service = await startService({ config, file: undefined, folder });
-      return service;
     }
 
     async function transaction(database: string, events: readonly OutboxEvent[], end = 'COMMIT'): Promise<void> {
@@ -60,7 +44,7 @@ describe.each([
     }
 
     const orders = (database: string) => query<{ id: string; n: number }>(database, 'SELECT id, n FROM orders ORDER BY n, id');
-    const ready = async () => (await fetch(`${service!.controlUrl}/readyz`)).json() as Promise<{ reasons: string[] }>;
+    const ready = async () => (await fetch(`${world.service.controlUrl}/readyz`)).json() as Promise<{ reasons: string[] }>;
 
     it('R-124: what commits is in the table once, over a restart of the service; what is rolled back has never been', async () => {
       const database = await postgres.freshDatabase();
@@ -72,13 +56,13 @@ describe.each([
       ]);
       await transaction(database, [{ id: 'never', stream: 'orders', payload: { n: 3 } }], 'ROLLBACK');
       await expect.poll(() => orders(database), { timeout: 20_000 }).toHaveLength(2);
-      await service!.stop(10_000);
+      await world.service.stop(10_000);
       await transaction(database, [{ id: 'c', stream: 'orders', payload: { n: 4 } }]);
       // As if it had died before it could write down what it had relayed: the log knows the ids.
       await query(database, "UPDATE shop_outbox_shards SET delivered = '1:1:', upto = NULL, after_seq = NULL");
       await start(database);
       await expect.poll(() => orders(database), { timeout: 20_000 }).toHaveLength(3);
-      await service!.stop(10_000);
+      await world.service.stop(10_000);
       expect(await orders(database)).toEqual([
         { id: 'a', n: 1 },
         { id: 'b', n: 2 },
@@ -109,10 +93,10 @@ describe.each([
         ['not text', 'INVALID_VALUE'],
       ]);
       expect(letters.map(({ message }) => message).join()).not.toContain('secret');
-      const metrics = async () => (await fetch(`${service!.controlUrl}/metrics`)).text();
+      const metrics = async () => (await fetch(`${world.service.controlUrl}/metrics`)).text();
       await expect.poll(metrics, { timeout: 20_000 }).toMatch(/^sluice_outbox_events_total\{outbox="shop",outcome="dead"\} 2$/m);
       expect(await metrics()).toMatch(/^sluice_outbox_relaying\{outbox="shop"\} 1$/m);
-      expect(service!.live.diff({ ...service!.live.loaded, config: configSchema.parse({}) })).toContainEqual(
+      expect(world.service.live.diff({ ...world.service.live.loaded, config: configSchema.parse({}) })).toContainEqual(
         expect.objectContaining({ path: 'outboxes.shop', needsRestart: true }),
       );
     });
@@ -139,7 +123,7 @@ describe.each([
       await expect
         .poll(letters, { timeout: 20_000 })
         .toEqual(['dots', 'half', 'long key', 'nul', 'slash'].map((id) => ({ id, code: 'INVALID_VALUE' })));
-      const streams = (await service!.log.streams()).map(({ stream }) => stream);
+      const streams = (await world.service.log.streams()).map(({ stream }) => stream);
       expect([...new Set(streams)]).toEqual(['orders']);
     });
 

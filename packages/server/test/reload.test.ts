@@ -1,54 +1,35 @@
 /** A service in this process, with file sinks: its configuration changed while events come in. */
 
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { loadConfig } from '../src/config/load.js';
-import { override } from '../src/config/override.js';
-import { type Service, startService } from '../src/service/service.js';
+import { describe, expect, it } from 'vitest';
+import { useRunning } from './support/running.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: answers are looked at field by field
 type Answer = any;
 
-let folder = '';
-let service: Service | undefined;
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'sluice-reload-'));
-});
-afterEach(async () => {
-  await service?.stop(5_000);
-  service = undefined;
-  rmSync(folder, { recursive: true, force: true });
-});
+const world = useRunning();
 
 const pipeline = (fields = '') => `{ stream: events, sink: { type: file, dir: out }, window: { maxDelayMs: 5 } ${fields} }`;
-const write = (text: string) => writeFileSync(join(folder, 'sluice.config.yaml'), text);
-const load = async () => override(await loadConfig(undefined, { folder, environment: {} }), { port: 0, controlPort: 0 }, folder);
-
-async function start(text: string): Promise<Service> {
-  write(text);
-  service = await startService(await load());
-  return service;
-}
+const write = (text: string) => world.write('sluice.config.yaml', text);
 
 const control = async (path: string, method = 'GET') => {
-  const response = await fetch(`${service!.controlUrl}${path}`, { method });
+  const response = await fetch(`${world.service.controlUrl}${path}`, { method });
   return { status: response.status, body: (await response.json()) as Answer };
 };
 
 async function post(ids: readonly number[], stream = 'events'): Promise<number> {
   const body = ids.map((id) => JSON.stringify({ id })).join('\n');
   const headers = { 'content-type': 'application/x-ndjson' };
-  return (await fetch(`${service!.url}/v1/streams/${stream}/events`, { method: 'POST', body, headers })).status;
+  return (await fetch(`${world.service.url}/v1/streams/${stream}/events`, { method: 'POST', body, headers })).status;
 }
 
 /** The ids of all lines in the complete files of a folder, once the service has stopped. */
 function written(name = 'out'): number[] {
-  return readdirSync(join(folder, name))
+  return readdirSync(join(world.folder, name))
     .filter((file) => file.endsWith('.ndjson'))
     .flatMap((file) =>
-      readFileSync(join(folder, name, file), 'utf8')
+      readFileSync(join(world.folder, name, file), 'utf8')
         .trim()
         .split('\n'),
     )
@@ -58,13 +39,13 @@ function written(name = 'out'): number[] {
 
 describe('a reload', () => {
   it('does not wait for the next try of a sink that is blocked: what it has stays in the log', async () => {
-    writeFileSync(
-      join(folder, 'blocked.mjs'),
+    world.write(
+      'blocked.mjs',
       "export default () => { throw Object.assign(new Error('wrong password'), { class: 'blocked', code: 'NO_ACCESS' }); };",
     );
     const blocked =
       'stream: events, sink: { type: module, handler: ./blocked.mjs }, retry: { baseMs: 600000, maxDelayMs: 600000 }';
-    await start(`pipelines: { p: { ${blocked}, window: { maxDelayMs: 5 } } }`);
+    await world.start(`pipelines: { p: { ${blocked}, window: { maxDelayMs: 5 } } }`);
     await post([1, 2, 3]);
     await expect.poll(async () => (await control('/v1/pipelines/p')).body.failure?.code).toBe('NO_ACCESS');
     write(`pipelines: { p: ${pipeline()} }`);
@@ -74,19 +55,19 @@ describe('a reload', () => {
       new Promise((resolve) => setTimeout(resolve, 20_000)),
     ]);
     expect(reloaded).toMatchObject({ status: 200, body: { applied: true } });
-    expect(await service!.stop(10_000)).toMatchObject({ lost: 0, leftInLog: 0, delivered: 3 });
+    expect(await world.service.stop(10_000)).toMatchObject({ lost: 0, leftInLog: 0, delivered: 3 });
     expect(written()).toEqual([1, 2, 3]);
   });
 
   it('keeps a pipeline in the list while its sink answers the calls under way, and lets nobody else change it then', async () => {
-    const world = globalThis as { sluiceReloadAnswers?: Promise<void> };
+    const shared = globalThis as { sluiceReloadAnswers?: Promise<void> };
     let answer!: () => void;
-    world.sluiceReloadAnswers = new Promise((resolve) => {
+    shared.sluiceReloadAnswers = new Promise((resolve) => {
       answer = resolve;
     });
-    writeFileSync(join(folder, 'slow.mjs'), 'export default () => globalThis.sluiceReloadAnswers;');
+    world.write('slow.mjs', 'export default () => globalThis.sluiceReloadAnswers;');
     const slow = 'stream: events, sink: { type: module, handler: ./slow.mjs }, window: { maxDelayMs: 5 }';
-    await start(`pipelines: { p: { ${slow} } }`);
+    await world.start(`pipelines: { p: { ${slow} } }`);
     await post([1, 2, 3]);
     await expect.poll(async () => (await control('/v1/pipelines/p')).body.tally.inFlight).toBe(3);
     write(`pipelines: { p: { ${slow}, maxItems: 7 } }`);
@@ -94,19 +75,19 @@ describe('a reload', () => {
     await expect.poll(async () => (await control('/v1/pipelines')).body.pipelines[0]?.state).toBe('changing');
     expect((await control('/v1/pipelines/p')).body).toMatchObject({ name: 'p', lag: { items: 3 }, tally: { inFlight: 3 } });
     expect((await control('/v1/pipelines/p/pause', 'POST')).body.error.code).toBe('PIPELINE_CHANGING');
-    expect(await (await fetch(`${service!.controlUrl}/metrics`)).text()).toMatch(
+    expect(await (await fetch(`${world.service.controlUrl}/metrics`)).text()).toMatch(
       /^sluice_pipeline_delivering\{pipeline="p"\} 0$/m,
     );
     answer();
     expect((await reloaded).status).toBe(200);
     const { pipelines } = (await control('/v1/pipelines')).body;
     expect(pipelines).toMatchObject([{ name: 'p', state: 'running', lag: { items: 0 } }]);
-    delete world.sluiceReloadAnswers;
-    expect(await service!.stop(5_000)).toMatchObject({ delivered: 3, leftInLog: 0 });
+    delete shared.sluiceReloadAnswers;
+    expect(await world.service.stop(5_000)).toMatchObject({ delivered: 3, leftInLog: 0 });
   });
 
   it('changes windows and sizes while events come in, and neither loses nor doubles one', async () => {
-    await start(`pipelines: { p: ${pipeline()} }`);
+    await world.start(`pipelines: { p: ${pipeline()} }`);
     let sending = true;
     let sent = 0;
     const sender = (async () => {
@@ -122,13 +103,13 @@ describe('a reload', () => {
     }
     sending = false;
     await sender;
-    const report = await service!.stop(10_000);
+    const report = await world.service.stop(10_000);
     expect(report).toMatchObject({ lost: 0, leftInLog: 0, delivered: sent });
     expect(written()).toEqual(Array.from({ length: sent }, (_, i) => i));
   });
 
   it('is shown first, and does nothing then; what needs a restart is named', async () => {
-    await start(`pipelines: { p: ${pipeline()} }`);
+    await world.start(`pipelines: { p: ${pipeline()} }`);
     write(`gateway: { maxItems: 3 }\nlog: { maxHeldItems: 5 }\npipelines: { p: ${pipeline()} }`);
     const shown = (await control('/v1/config/reload?dry=true', 'POST')).body as unknown as {
       applied: boolean;
@@ -151,18 +132,18 @@ streams: { events: { retention: { maxAgeMs: 3600000 } } }
 pipelines:
   plain: ${pipeline()}
   code: { stream: events, sink: { type: module, handler: ./take.mjs }, filter: './take.mjs#some', window: { maxDelayMs: 5 } }`;
-    const world = globalThis as { sluiceTaken?: string[] };
-    world.sluiceTaken = [];
+    const shared = globalThis as { sluiceTaken?: string[] };
+    shared.sluiceTaken = [];
     const module = (word: string) =>
-      writeFileSync(
-        join(folder, 'take.mjs'),
+      world.write(
+        'take.mjs',
         `export default (events) => void globalThis.sluiceTaken.push(...events.map(({ data }) => '${word} ' + data.id)); export const some = () => true;`,
       );
     module('first');
-    await start(text(100));
-    const [plain, code] = service!.pipelines.all;
+    await world.start(text(100));
+    const [plain, code] = world.service.pipelines.all;
     await post([1]);
-    await expect.poll(() => world.sluiceTaken).toEqual(['first 1']);
+    await expect.poll(() => shared.sluiceTaken).toEqual(['first 1']);
     module('second');
     write(text(99));
     const { changes } = (await control('/v1/config/reload', 'POST')).body;
@@ -172,14 +153,14 @@ pipelines:
       '~ pipelines.code.sink.handler: "./take.mjs", taken anew',
     ]);
     await post([2]);
-    await expect.poll(() => world.sluiceTaken).toEqual(['first 1', 'second 2']);
-    const now = service!.pipelines.all;
+    await expect.poll(() => shared.sluiceTaken).toEqual(['first 1', 'second 2']);
+    const now = world.service.pipelines.all;
     expect([now.includes(plain!), now.includes(code!)]).toEqual([true, false]);
-    delete world.sluiceTaken;
+    delete shared.sluiceTaken;
   });
 
   it('that was to be shown only is not taken because of a slip', async () => {
-    await start(`pipelines: { p: ${pipeline()} }`);
+    await world.start(`pipelines: { p: ${pipeline()} }`);
     write(`gateway: { maxItems: 3 }\npipelines: { p: ${pipeline()} }`);
     const slips = ['/v1/config/reload?dri=true', '/v1/config/reload?dry=yes', '/v1/config/undo?dry=true'];
     const answers = await Promise.all(slips.map((path) => control(path, 'POST')));
@@ -193,7 +174,7 @@ pipelines:
   });
 
   it('that is wrong changes nothing, and says why', async () => {
-    await start(`pipelines: { p: ${pipeline()} }`);
+    await world.start(`pipelines: { p: ${pipeline()} }`);
     write('pipelines: { p: { sink: { type: nonsense } } }');
     const refused = await control('/v1/config/reload', 'POST');
     expect([refused.status, refused.body.error]).toEqual([
@@ -205,39 +186,39 @@ pipelines:
     );
     expect(await control('/v1/config/reload', 'POST')).toMatchObject({ status: 400 });
     expect(await post([1, 2])).toBe(200);
-    expect((await service!.stop(5_000)).delivered).toBe(2);
+    expect((await world.service.stop(5_000)).delivered).toBe(2);
   });
 
   it('whose code cannot be run stops no pipeline; one whose sink cannot be opened leaves the others with the code that they had', async () => {
     const code = (name: string) =>
       `${name}: { stream: ${name}, map: ./map.mjs, sink: { type: file, dir: ${name} }, window: { maxDelayMs: 5 } }`;
-    writeFileSync(join(folder, 'map.mjs'), 'export default ({ data }) => ({ id: data.id });');
-    await start(`pipelines: { ${code('p')}, ${code('q')} }`);
-    const before = service!.pipelines.all;
-    writeFileSync(join(folder, 'map.mjs'), 'export default ((');
+    world.write('map.mjs', 'export default ({ data }) => ({ id: data.id });');
+    await world.start(`pipelines: { ${code('p')}, ${code('q')} }`);
+    const before = world.service.pipelines.all;
+    world.write('map.mjs', 'export default ((');
     const refused = await control('/v1/config/reload', 'POST');
     expect([refused.status, refused.body.error.message]).toEqual([400, expect.stringContaining('map.mjs cannot be loaded')]);
-    expect(service!.pipelines.all.map((one, at) => one === before[at])).toEqual([true, true]);
+    expect(world.service.pipelines.all.map((one, at) => one === before[at])).toEqual([true, true]);
     // A module that loads once more, and no longer.
-    const world = globalThis as { sluiceLoads?: number };
-    world.sluiceLoads = 0;
-    writeFileSync(
-      join(folder, 'map.mjs'),
+    const shared = globalThis as { sluiceLoads?: number };
+    shared.sluiceLoads = 0;
+    world.write(
+      'map.mjs',
       "if (++globalThis.sluiceLoads > 2) throw new Error('not again'); export default ({ data }) => ({ id: data.id + 100 });",
     );
     const noDatabase = 'sink: { type: postgres, table: t }';
     write(`pipelines: { ${code('p')}, q: { stream: q, map: ./map.mjs, ${noDatabase} } }`);
     expect((await control('/v1/config/reload', 'POST')).status).toBe(400);
-    delete world.sluiceLoads;
+    delete shared.sluiceLoads;
     expect((await control('/v1/pipelines')).body.pipelines).toMatchObject([{ state: 'running' }, { state: 'running' }]);
     await post([1], 'p');
     await post([2], 'q');
-    expect(await service!.stop(5_000)).toMatchObject({ delivered: 2, unread: 0 });
+    expect(await world.service.stop(5_000)).toMatchObject({ delivered: 2, unread: 0 });
     expect(written('q')).toEqual([2]);
   });
 
   it('is taken back in one step', async () => {
-    await start(`pipelines: { p: ${pipeline()} }`);
+    await world.start(`pipelines: { p: ${pipeline()} }`);
     expect((await control('/v1/config/undo', 'POST')).status).toBe(409);
     write(`gateway: { maxItems: 1 }\npipelines: { p: ${pipeline()} }`);
     await control('/v1/config/reload', 'POST');
@@ -258,13 +239,13 @@ pipelines:
 
   it('adds a pipeline, which reads the stream from its start, and removes one', async () => {
     const kept = 'streams: { events: { retention: { maxAgeMs: 3600000 } } }';
-    await start(`${kept}\npipelines: { p: ${pipeline()} }`);
+    await world.start(`${kept}\npipelines: { p: ${pipeline()} }`);
     await post([1, 2, 3]);
     await expect.poll(async () => (await control('/v1/pipelines/p')).body.lag.items).toBe(0);
     write(`${kept}\npipelines: { q: { stream: events, sink: { type: file, dir: other } } }`);
     await control('/v1/config/reload', 'POST');
     await post([4]);
-    expect(await service!.stop(5_000)).toMatchObject({ delivered: 7, leftInLog: 0 });
+    expect(await world.service.stop(5_000)).toMatchObject({ delivered: 7, leftInLog: 0 });
     expect([written(), written('other')]).toEqual([
       [1, 2, 3],
       [1, 2, 3, 4],
@@ -273,11 +254,11 @@ pipelines:
 });
 
 it('refuses events with 503 at log.maxBytes, and takes them again when the pipeline has caught up', async () => {
-  await start(`log: { maxBytes: 1048576 }\npipelines: { p: ${pipeline(', paused: true')} }`);
+  await world.start(`log: { maxBytes: 1048576 }\npipelines: { p: ${pipeline(', paused: true')} }`);
   const large = 'x'.repeat(400_000);
   const push = async (id: number) => {
     const headers = { 'content-type': 'application/json' };
-    const response = await fetch(`${service!.url}/v1/streams/events/events`, {
+    const response = await fetch(`${world.service.url}/v1/streams/events/events`, {
       method: 'POST',
       body: JSON.stringify({ id, large }),
       headers,
@@ -293,12 +274,12 @@ it('refuses events with 503 at log.maxBytes, and takes them again when the pipel
 });
 
 it('names a full disk in /readyz, although its pipelines deliver', async () => {
-  await start(`log: { reserveBytes: ${Number.MAX_SAFE_INTEGER} }\npipelines: { p: ${pipeline()} }`);
+  await world.start(`log: { reserveBytes: ${Number.MAX_SAFE_INTEGER} }\npipelines: { p: ${pipeline()} }`);
   const full = expect.stringMatching(
     /^LOG_FULL: less than \d+ bytes \(log\.reserveBytes\) are free on the disk of the log; events are refused$/,
   );
   await expect.poll(() => control('/readyz'), { timeout: 5_000 }).toMatchObject({ status: 503, body: { reasons: [full] } });
-  const gateway = await fetch(`${service!.url}/readyz`);
+  const gateway = await fetch(`${world.service.url}/readyz`);
   expect([gateway.status, await gateway.json()]).toMatchObject([503, { reasons: [full] }]);
 });
 
@@ -308,17 +289,17 @@ describe('a stop in the middle of a reload', () => {
       `pipelines: { p: { stream: events, maxItems: ${maxItems}, maxInFlight: 1, window: { maxDelayMs: 5 }, sink: { type: module, handler: './slow.mjs#slow' } } }`;
     const slow = { started: 0, ended: 0, end: () => {} };
     (globalThis as { slow?: object }).slow = slow;
-    writeFileSync(
-      join(folder, 'slow.mjs'),
+    world.write(
+      'slow.mjs',
       'export async function slow(events) { const { slow } = globalThis; slow.started += events.length; await new Promise((resolve) => { slow.end = resolve; }); slow.ended += events.length; }',
     );
-    await start(handler(5));
+    await world.start(handler(5));
     await post([1, 2, 3, 4, 5, 6, 7]);
     await expect.poll(() => slow.started).toBe(5);
     write(handler(6));
     const reload = control('/v1/config/reload', 'POST').catch(() => {});
     await expect.poll(async () => (await control('/v1/pipelines')).body.pipelines[0].state).toBe('changing');
-    const report = service!.stop(5_000);
+    const report = world.service.stop(5_000);
     await expect.poll(() => post([8]).catch(() => 0)).not.toBe(200);
     slow.end();
     expect(await report).toMatchObject({ delivered: 5, leftInLog: 2, unread: 0, lost: 0 });
@@ -334,7 +315,7 @@ describe('a pipeline that is paused', () => {
   };
 
   it('by the configuration starts without delivering, until somebody resumes it', async () => {
-    await start(`pipelines: { p: ${pipeline(', paused: true')} }`);
+    await world.start(`pipelines: { p: ${pipeline(', paused: true')} }`);
     await post([1, 2, 3]);
     expect(await stateOf()).toEqual(['paused', 3]);
     await control('/v1/pipelines/p/resume', 'POST');
@@ -342,7 +323,7 @@ describe('a pipeline that is paused', () => {
   });
 
   it('by an operator stays so over a reload that changes something else of it', async () => {
-    await start(`pipelines: { p: ${pipeline()} }`);
+    await world.start(`pipelines: { p: ${pipeline()} }`);
     await control('/v1/pipelines/p/pause', 'POST');
     write(`pipelines: { p: ${pipeline(', maxItems: 7')} }`);
     expect((await control('/v1/config/reload', 'POST')).status).toBe(200);
@@ -355,7 +336,7 @@ describe('a pipeline that is paused', () => {
 
 describe('the control plane', () => {
   it('pauses, resumes and replays a pipeline', async () => {
-    await start(`streams: { events: { retention: { maxAgeMs: 3600000 } } }\npipelines: { p: ${pipeline()} }`);
+    await world.start(`streams: { events: { retention: { maxAgeMs: 3600000 } } }\npipelines: { p: ${pipeline()} }`);
     expect((await control('/v1/pipelines/p/pause', 'POST')).body).toMatchObject({ name: 'p', state: 'paused' });
     await post([1, 2, 3]);
     expect((await control('/v1/pipelines/p')).body).toMatchObject({ lag: { items: 3 } });
@@ -363,12 +344,12 @@ describe('the control plane', () => {
     await expect.poll(async () => (await control('/v1/pipelines/p')).body.lag.items).toBe(0);
     await control('/v1/pipelines/p/seek?to=start', 'POST');
     await expect.poll(async () => (await control('/v1/pipelines/p')).body.lag.items).toBe(0);
-    await service!.stop(5_000);
+    await world.service.stop(5_000);
     expect(written()).toEqual([1, 1, 2, 2, 3, 3]);
   });
 
   it('answers mistakes with what there is', async () => {
-    await start(`pipelines: { p: ${pipeline()} }`);
+    await world.start(`pipelines: { p: ${pipeline()} }`);
     expect(await control('/v1/pipelines/x/pause', 'POST')).toMatchObject({
       status: 404,
       body: { error: { message: 'there is no pipeline of this name; there is p' } },
@@ -383,7 +364,7 @@ describe('the control plane', () => {
   });
 
   it('shows the configuration without its secrets', async () => {
-    await start(
+    await world.start(
       `pipelines: { p: { sink: { type: http, url: "http://me:secret@127.0.0.1:9/x", headers: { authorization: secret } }, stream: other } }`,
     );
     const text = JSON.stringify((await control('/v1/config')).body);

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach } from 'vitest';
 import { run } from '../../src/cli.js';
+import { configSchema } from '../../src/config/config.js';
 import { loadConfig } from '../../src/config/load.js';
 import { override } from '../../src/config/override.js';
 import { type Service, startService } from '../../src/service/service.js';
@@ -17,7 +18,7 @@ export interface Printed {
   readonly err: string;
 }
 
-/** Makes services; each is stopped and its folder removed when the test is over. */
+/** Makes a folder for a test, and services in it; the last one is stopped and the folder removed when the test is over. */
 export function useRunning() {
   let folder = '';
   let service: Service | undefined;
@@ -45,6 +46,17 @@ export function useRunning() {
       write('sluice.config.yaml', config);
       const loaded = await loadConfig(undefined, { folder, environment: {} });
       service = await startService(override(loaded, { port: 0, controlPort: 0 }, folder));
+      return service;
+    },
+    /** Starts a service with these values of its configuration, which may hold functions; with free ports, unless they name some. */
+    async startWith(values: object): Promise<Service> {
+      const config = configSchema.parse({
+        dataDir: join(folder, 'data'),
+        gateway: { port: 0 },
+        control: { port: 0 },
+        ...values,
+      });
+      service = await startService({ config, file: undefined, folder });
       return service;
     },
     /** Sends events, with ids from these numbers. */
