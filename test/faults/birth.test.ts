@@ -1,35 +1,25 @@
 /** A power cut while a store is made: at each write, sync and link, with a library that keeps what a disk would have kept. */
 
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { openLmdbLog } from '../../packages/sluice/src/lmdb/lmdb-log.js';
-import { bundle } from '../bundle.js';
-import { canCutPower, openWorkshop, type Workshop } from '../torture/crash/build.js';
+import { skipPowerCuts, useWorkshop } from '../torture/crash/use-workshop.js';
 import { drawFrom } from '../torture/draw.js';
 import { runToEnd } from './run-to-end.js';
 
-const skip = !canCutPower() && process.env.SLUICE_REQUIRE_TOOLS !== '1';
 const seed = Number(process.env.SLUICE_SEED ?? Date.now() % 1_000_000);
 /** More than there are until the first event is durable. SLUICE_CUTS=100 cuts at each of them. */
 const steps = 80;
 const cuts = Number(process.env.SLUICE_CUTS ?? 6);
 
-describe.skipIf(skip)(`a power cut while a store is made: needs cc, on Linux (SLUICE_SEED=${seed})`, () => {
-  let workshop: Workshop;
-  let powercut: string;
-  let program: string;
-
-  beforeAll(async () => {
-    workshop = openWorkshop(fileURLToPath(new URL('../../', import.meta.url)));
-    powercut = await workshop.powercut();
-    program = join(workshop.folder, 'birth.mjs');
-    writeFileSync(program, await bundle(fileURLToPath(new URL('birth.program.ts', import.meta.url))));
-  });
-
-  afterAll(() => workshop.remove());
+describe.skipIf(skipPowerCuts)(`a power cut while a store is made: needs cc, on Linux (SLUICE_SEED=${seed})`, () => {
+  const world = useWorkshop(async (workshop) => ({
+    program: await workshop.programOf(fileURLToPath(new URL('birth.program.ts', import.meta.url))),
+    powercut: await workshop.powercut(),
+  }));
 
   it('R-131: leaves nothing, or a store that opens, and never without what was durable', { timeout: 600_000 }, async () => {
     const draw = drawFrom(seed);
@@ -46,15 +36,15 @@ describe.skipIf(skip)(`a power cut while a store is made: needs cc, on Linux (SL
 
   /** Cuts the power at this step, and says what a log then finds on the disk. */
   async function cutAt(at: number, seedOfCut: number) {
-    const folder = workshop.newFolder();
+    const folder = world.workshop.newFolder();
     const [store, disk, after] = [join(folder, 'store'), join(folder, 'disk'), join(folder, 'after')];
     mkdirSync(disk);
     mkdirSync(after);
     const env = {
-      ...{ LD_PRELOAD: powercut, POWERCUT_STORE: store, POWERCUT_DISK: disk },
+      ...{ LD_PRELOAD: world.built.powercut, POWERCUT_STORE: store, POWERCUT_DISK: disk },
       ...{ POWERCUT_SEED: String(seedOfCut), POWERCUT_AT: String(at) },
     };
-    const { printed } = await runToEnd(program, [store], { ...process.env, ...env });
+    const { printed } = await runToEnd(world.built.program, [store], { ...process.env, ...env });
     const kept = join(disk, 'data.mdb');
     if (existsSync(kept)) await cp(kept, join(after, 'data.mdb'));
     const log = openLmdbLog({ path: after, reserveBytes: 0 });

@@ -1,29 +1,18 @@
 /** A disk that fails its flush, or never ends it: real lmdb over a library that makes the syncs of its file fail. */
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { openLmdbLog } from '../../packages/sluice/src/lmdb/lmdb-log.js';
-import { bundle } from '../bundle.js';
-import { canCutPower, openWorkshop, type Workshop } from '../torture/crash/build.js';
+import { skipPowerCuts, useWorkshop } from '../torture/crash/use-workshop.js';
 import { runToEnd } from './run-to-end.js';
 
-const skip = !canCutPower() && process.env.SLUICE_REQUIRE_TOOLS !== '1';
-
-describe.skipIf(skip)('a flush that goes wrong: needs cc, on Linux', () => {
-  let workshop: Workshop;
-  let powercut: string;
-  let program: string;
-
-  beforeAll(async () => {
-    workshop = openWorkshop(fileURLToPath(new URL('../../', import.meta.url)));
-    powercut = await workshop.powercut();
-    program = join(workshop.folder, 'flush.mjs');
-    writeFileSync(program, await bundle(fileURLToPath(new URL('flush.program.ts', import.meta.url))));
-  });
-
-  afterAll(() => workshop.remove());
+describe.skipIf(skipPowerCuts)('a flush that goes wrong: needs cc, on Linux', () => {
+  const world = useWorkshop(async (workshop) => ({
+    program: await workshop.programOf(fileURLToPath(new URL('flush.program.ts', import.meta.url))),
+    powercut: await workshop.powercut(),
+  }));
 
   it.each([
     ['fails', 'eio:40', 30_000, /^LOG_STOPPED unknown: writing to .*(i\/o|input\/output|EIO|commit)/i],
@@ -31,17 +20,17 @@ describe.skipIf(skip)('a flush that goes wrong: needs cc, on Linux', () => {
   ])(
     'a flush that %s fails the appends that it covered, stops the log, and leaves what was durable',
     async (_, fault, flushTimeoutMs, said) => {
-      const folder = workshop.newFolder();
+      const folder = world.workshop.newFolder();
       const [store, disk] = [join(folder, 'store'), join(folder, 'disk')];
       mkdirSync(disk);
       const env = {
         ...process.env,
-        LD_PRELOAD: powercut,
+        LD_PRELOAD: world.built.powercut,
         POWERCUT_STORE: store,
         POWERCUT_DISK: disk,
         POWERCUT_FAULT: fault,
       };
-      const { printed } = await runToEnd(program, [store, String(flushTimeoutMs)], env);
+      const { printed } = await runToEnd(world.built.program, [store, String(flushTimeoutMs)], env);
       const told = JSON.parse(printed) as { durable: number; failures: string[]; readable: number };
       expect(told).toMatchObject({
         offered: 'closed',

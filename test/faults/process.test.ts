@@ -2,37 +2,26 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { systemEnv } from '../../packages/sluice/src/env/system.js';
 import { openLmdbLog } from '../../packages/sluice/src/lmdb/lmdb-log.js';
 import { openLmdbReader } from '../../packages/sluice/src/lmdb/reader.js';
-import { bundle } from '../bundle.js';
-import { openWorkshop, type Workshop } from '../torture/crash/build.js';
+import { useWorkshop } from '../torture/crash/use-workshop.js';
 
 const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 const all = { maxItems: 1_000_000, maxBytes: 1 << 30 };
 
 describe('processes on one store', () => {
-  let workshop: Workshop;
-  let limited: string;
-  let holder: string;
-
-  beforeAll(async () => {
-    workshop = openWorkshop(here('../../'));
-    limited = join(workshop.folder, 'limit.mjs');
-    writeFileSync(limited, await bundle(here('limit.program.ts')));
-    holder = join(workshop.folder, 'hold.mjs');
-    writeFileSync(holder, await bundle(here('hold.program.ts')));
-  });
-
-  afterAll(() => workshop.remove());
+  const world = useWorkshop(async (workshop) => ({
+    limited: await workshop.programOf(here('limit.program.ts')),
+    holder: await workshop.programOf(here('hold.program.ts')),
+  }));
 
   /** A process that has the store open. */
   async function hold(path: string, how: 'write' | 'read'): Promise<ChildProcess> {
-    const child = spawn(process.execPath, [holder, path, how], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [world.built.holder, path, how], { stdio: ['ignore', 'pipe', 'inherit'] });
     await once(child.stdout!, 'data');
     return child;
   }
@@ -43,7 +32,7 @@ describe('processes on one store', () => {
   }
 
   it('the second one is refused by a sentence that names the first, may read, and takes over when the first was killed', async () => {
-    const path = join(workshop.newFolder(), 'log');
+    const path = join(world.workshop.newFolder(), 'log');
     const child = await hold(path, 'write');
     try {
       expect(() => openLmdbLog({ path })).toThrowError(
@@ -66,7 +55,7 @@ describe('processes on one store', () => {
   });
 
   it('a reader that was killed keeps no page of the file for itself', async () => {
-    const path = join(workshop.newFolder(), 'log');
+    const path = join(world.workshop.newFolder(), 'log');
     const system = systemEnv();
     let aheadMs = 0;
     const log = openLmdbLog({ path, env: { ...system, clock: { ...system.clock, now: () => system.clock.now() + aheadMs } } });
@@ -90,9 +79,9 @@ describe('processes on one store', () => {
   });
 
   it.skipIf(process.platform === 'win32')('stops when its file may not grow, and keeps what was durable', async () => {
-    const path = join(workshop.newFolder(), 'log');
+    const path = join(world.workshop.newFolder(), 'log');
     // A limit on the size of files stands for a disk that writes half a page. In blocks of 512 or 1,024 bytes, as the shell likes.
-    const args = ['-c', 'ulimit -f 4000; exec "$0" "$@"', process.execPath, limited, path, 'fill'];
+    const args = ['-c', 'ulimit -f 4000; exec "$0" "$@"', process.execPath, world.built.limited, path, 'fill'];
     const { code, printed } = await ended(spawn('/bin/sh', args, { stdio: ['ignore', 'pipe', 'ignore'] }));
     expect(code).toBe(0);
     const report = JSON.parse(printed) as { durable: number; readable: number };
@@ -105,7 +94,7 @@ describe('processes on one store', () => {
   });
 
   it('a program ends by itself once its log is closed', async () => {
-    const args = [limited, join(workshop.newFolder(), 'log'), 'close'];
+    const args = [world.built.limited, join(world.workshop.newFolder(), 'log'), 'close'];
     expect((await ended(spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] }))).code).toBe(0);
   });
 });

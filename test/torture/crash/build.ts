@@ -2,7 +2,7 @@
 
 import { execFile, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { bundle } from '../../bundle.js';
 
@@ -18,7 +18,9 @@ const places = {
 /** A place for programs and stores. */
 export interface Workshop {
   readonly folder: string;
-  /** A built program. */
+  /** A built program of a test, from its source. */
+  programOf(source: string): Promise<string>;
+  /** The built program that crashes. */
   program(canary?: Canary): Promise<string>;
   /** The built library. */
   powercut(): Promise<string>;
@@ -51,6 +53,11 @@ export function openWorkshop(root: string): Workshop {
   };
   return {
     folder,
+    async programOf(source) {
+      const path = join(folder, basename(source).replace(/\.ts$/, '.mjs'));
+      writeFileSync(path, await bundle(source));
+      return path;
+    },
     async program(canary) {
       const path = join(folder, `program${canary === undefined ? '' : `-${canary}`}.mjs`);
       const standIn = canary === undefined ? {} : { [places[canary]]: join(sources, 'canaries', `${canary}.ts`) };
