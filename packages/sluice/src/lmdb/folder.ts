@@ -58,17 +58,18 @@ export function checkReadable(path: string): void {
 /** Puts the names of new files on disk: LMDB flushes what is in its files, and a power cut could take a file's name. Windows has no such call. */
 export function flushFolder(path: string): void {
   if (process.platform === 'win32') return;
-  flushNames(path);
+  flushPath(path, 'r');
   try {
-    flushNames(dirname(path));
+    flushPath(dirname(path), 'r');
   } catch (error) {
     // A folder that this user may pass through and not read: somebody else has made the store's folder in it, before this start.
     if (!isDenied(error)) throw error;
   }
 }
 
-function flushNames(folder: string): void {
-  const descriptor = openSync(folder, 'r');
+/** Puts what a file or a folder holds on disk. A folder can be opened as `r` alone; a file needs `r+`, for Windows flushes what may be written only. */
+export function flushPath(path: string, flags: 'r' | 'r+'): void {
+  const descriptor = openSync(path, flags);
   try {
     fsyncSync(descriptor);
   } finally {

@@ -3,10 +3,10 @@
  * was never half made, whenever the power fails; what does not bear it yet was never acknowledged to anybody, and is thrown away.
  */
 
-import { closeSync, existsSync, fsyncSync, linkSync, mkdtempSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, linkSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { SluiceError } from '../core/errors.js';
-import { flushFolder, prepareFolder, unwritable } from './folder.js';
+import { flushFolder, flushPath, prepareFolder, unwritable } from './folder.js';
 import { openTrees } from './trees.js';
 
 /**
@@ -40,7 +40,7 @@ function makeAndName(folder: string, data: string): void {
   try {
     // Nothing runs in the background here, so lmdb closes it at once.
     void openTrees(folder).root.close();
-    flushFile(join(folder, 'data.mdb'));
+    flushPath(join(folder, 'data.mdb'), 'r+');
     nameOnce(join(folder, 'data.mdb'), data);
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -53,15 +53,6 @@ function runs(pid: number): boolean {
     return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}
-
-function flushFile(file: string): void {
-  const descriptor = openSync(file, 'r+');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
   }
 }
 
