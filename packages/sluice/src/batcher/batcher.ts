@@ -12,10 +12,10 @@ import { onAbort } from '../engine/signals.js';
 import { systemEnv } from '../env/system.js';
 import { engineOf } from './batcher-engine.js';
 import { closeSink } from './close-sink.js';
-import { longWindow } from './long-window.js';
 import { type BatcherOptions, batcherNumber, checkBatcherOptions } from './options.js';
 import { AckItem, handled, PushItem } from './push-item.js';
 import { createShards, type Shards } from './shard.js';
+import { warnOf } from './warnings.js';
 
 export type { BatcherOptions } from './options.js';
 
@@ -130,16 +130,7 @@ export function createBatcher<T, R = void>(options: BatcherOptions<T, R>): Batch
   // What nobody waits for, measures, orders or traces is held as it is.
   const named = orderBy !== undefined || idempotencyKey !== undefined;
   const bare = bytesOf === undefined && !named && env.origin === undefined;
-  const warning = longWindow(engine.name, options.window);
-  if (warning !== undefined) engine.observe(warning);
-  if (
-    bytesOf === undefined &&
-    ((options.maxBytes ?? Number.POSITIVE_INFINITY) < Number.POSITIVE_INFINITY ||
-      (options.maxHeldBytes ?? Number.POSITIVE_INFINITY) < Number.POSITIVE_INFINITY)
-  ) {
-    const message = 'maxBytes and maxHeldBytes bound nothing without bytesOf(item).';
-    engine.observe({ type: 'warning', name: engine.name, code: 'BYTES_UNMEASURED', message });
-  }
+  warnOf(engine, options);
   let closing: Promise<DrainReport> | undefined;
 
   return {
