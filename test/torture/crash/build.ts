@@ -17,7 +17,6 @@ const places = {
 
 /** A place for programs and stores. */
 export interface Workshop {
-  readonly folder: string;
   /** A built program of a test, from its source. */
   programOf(source: string): Promise<string>;
   /** The built program that crashes. */
@@ -52,7 +51,6 @@ export function openWorkshop(root: string): Workshop {
     return made;
   };
   return {
-    folder,
     async programOf(source) {
       const path = join(folder, basename(source).replace(/\.ts$/, '.mjs'));
       writeFileSync(path, await bundle(source));
