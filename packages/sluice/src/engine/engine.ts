@@ -7,6 +7,7 @@ import { asFailure, type SluiceError } from '../core/errors.js';
 import type { SluiceEvent } from '../core/event.js';
 import { allFailed, type Outcome, oneEach } from '../core/outcome.js';
 import type { Tally } from '../core/tally.js';
+import { tell } from '../core/tell.js';
 import { windowRule } from '../core/window.js';
 import { type Admission, type Refusal, refusalOf } from './admission.js';
 import { Arrivals } from './arrivals.js';
@@ -235,11 +236,7 @@ export class Engine<I, R, E extends EngineItem<I>> {
       this.#waiting?.admit();
       if (flight !== undefined) this.lanes.retire(flight.lane as Lane<I>);
     }
-    try {
-      this.#options.env.observe(event);
-    } catch {
-      // An observer must not throw; one that does must not break a batch either.
-    }
+    tell(this.#options.env, event);
   }
 
   #offerValue(value: I): Admission {

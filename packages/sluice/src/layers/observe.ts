@@ -6,6 +6,7 @@ import { invalidOption, type SluiceError } from '../core/errors.js';
 import type { OutcomeCounts } from '../core/event.js';
 import { checkNames } from '../core/options.js';
 import type { Outcome } from '../core/outcome.js';
+import { tell } from '../core/tell.js';
 import type { Env } from '../env/env.js';
 import { slotWaits } from './slot-waits.js';
 
@@ -64,13 +65,4 @@ function report(env: Env, label: string, batch: Batch<unknown>, given: readonly 
     outcomes: counts,
     ...(first === undefined ? {} : { failureClass: first.class, code: first.code }),
   });
-}
-
-/** An observer must not throw; one that does must not break a batch either. */
-function tell(env: Env, event: Parameters<Env['observe']>[0]): void {
-  try {
-    env.observe(event);
-  } catch {
-    // Ignored, as Env.observe says.
-  }
 }

@@ -7,6 +7,7 @@ import { checkNames } from '../core/options.js';
 import type { Env } from '../env/env.js';
 import { systemEnv } from '../env/system.js';
 import type { DeadLetterBounds } from '../log/dead-letter.js';
+import { withHarmlessObserver } from '../log/harmless-observer.js';
 import { createLetterGuard } from '../log/letter-bounds.js';
 import { checkName } from '../log/limits.js';
 import { createListeners } from '../log/listeners.js';
@@ -189,21 +190,6 @@ export function openLmdbLog(options: LmdbLogOptions): Log {
 const optionNames = [
   ...['path', 'env', 'maxHeldItems', 'maxHeldBytes', 'reserveBytes', 'streamDefaults', 'deadLetters', 'flushTimeoutMs'],
 ];
-
-/** What an observer throws must not fail the appends that it is told of. */
-function withHarmlessObserver(env: Env): Env {
-  const { clock, random } = env;
-  return {
-    ...{ clock, random, neutral: (fn) => env.neutral(fn) },
-    observe(event) {
-      try {
-        env.observe(event);
-      } catch {
-        // Documented to be ignored.
-      }
-    },
-  };
-}
 
 function defineStream(trees: Trees, stream: string, wanted: StreamOptions, defaults: StreamSettings): StreamSettings {
   const known = streamRow(trees, stream);

@@ -211,11 +211,7 @@ export class KeyEngine<K, V> {
   }
 
   observe(event: SluiceEvent): void {
-    try {
-      this.#options.env.observe(event);
-    } catch {
-      // An observer must not throw; one that does must not break a load either.
-    }
+    this.#engine.observe(event);
   }
 
   /** The item of a key: the one that may be joined, a new one, or one with the outcome that the cache knows. */

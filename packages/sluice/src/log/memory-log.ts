@@ -5,6 +5,7 @@ import { checkNames, numberOption } from '../core/options.js';
 import type { Env } from '../env/env.js';
 import { systemEnv } from '../env/system.js';
 import type { DeadLetterBounds } from './dead-letter.js';
+import { withHarmlessObserver } from './harmless-observer.js';
 import { createLetterGuard } from './letter-bounds.js';
 import { checkEvents, checkName } from './limits.js';
 import { createListeners } from './listeners.js';
@@ -38,7 +39,7 @@ export interface MemoryLogOptions {
  */
 export function createMemoryLog(options: MemoryLogOptions = {}): Log {
   checkNames('createMemoryLog', options, ['env', 'store', 'maxHeldItems', 'streamDefaults', 'deadLetters']);
-  const env = options.env ?? systemEnv();
+  const env = withHarmlessObserver(options.env ?? systemEnv());
   const maxHeldItems = numberOption('createMemoryLog: maxHeldItems', options.maxHeldItems, 100_000, { least: 1, infinite: true });
   const defaults = streamSettings('createMemoryLog: streamDefaults', options.streamDefaults ?? {});
   const store = options.store ?? memoryStore();
