@@ -4,6 +4,7 @@ import type { Tally } from '../core/tally.js';
 import type { Capacity } from './capacity.js';
 import type { EngineCut } from './flight.js';
 import { Lane, type LaneOptions } from './lane.js';
+import { readiness } from './readiness.js';
 
 /** What lanes need of their engine. */
 export interface LaneSetOptions<I> {
@@ -38,27 +39,10 @@ export interface LaneSet<I> {
 /** One lane, named `''`, for ever: it sends as long as it wants to and the dispatcher is ready. */
 export function oneLane<I>({ lane: options, capacity, ready, send }: LaneSetOptions<I>): LaneSet<I> {
   let state: 'idle' | 'sending' | 'waiting' = 'idle';
-
-  let adviceFailed = false;
-
-  const advice = () => {
-    if (adviceFailed) return true;
-    try {
-      return ready('');
-    } catch {
-      // Advice that throws is no advice: the dispatch itself will say what is wrong.
-      return true;
-    }
-  };
+  const advice = readiness(ready);
   const again = () => {
     state = 'idle';
     look();
-  };
-  // As advice that throws. Asked again at once it might fail again, and no turn of the event loop would end.
-  const failed = () => {
-    adviceFailed = true;
-    again();
-    adviceFailed = false;
   };
   // A sink that offers in its write comes back here: the loop, not the stack, takes it further.
   const look = () => {
@@ -66,10 +50,10 @@ export function oneLane<I>({ lane: options, capacity, ready, send }: LaneSetOpti
     state = 'sending';
     try {
       while (lane.wantsToSend()) {
-        const now = advice();
+        const now = advice.of('');
         if (now !== true) {
           state = 'waiting';
-          now.then(again, failed);
+          advice.wait(now, again);
           return;
         }
         send(lane);

@@ -1,6 +1,7 @@
 /** Pump: the loop that cuts, when a lane is due *and* the dispatcher is ready, in the order of the turns. */
 
 import { Turns, type TurnTaker } from './fairness.js';
+import { type Readiness, readiness } from './readiness.js';
 
 /** What a lane must say and do to be pumped. */
 export interface Pumpable extends TurnTaker {
@@ -31,17 +32,17 @@ export interface PumpOptions<L> {
  */
 export class Pump<L extends Pumpable> {
   readonly #options: PumpOptions<L>;
+  readonly #advice: Readiness;
   readonly #turns = new Turns<L>();
   /** What is waited for, and the lanes that are parked until then. */
   readonly #awaited = new Map<Promise<void>, L[]>();
   /** What everybody waits for; `asked`: the lane that was told so, while it is the only one that was. */
   #stop: { readonly until: Promise<void>; asked: L | undefined } | undefined;
   #running = false;
-  /** A promise of advice has just been rejected. */
-  #adviceFailed = false;
 
   constructor(options: PumpOptions<L>) {
     this.#options = options;
+    this.#advice = readiness(options.ready);
   }
 
   /** A lane may want to send now, or must be watched. */
@@ -68,7 +69,7 @@ export class Pump<L extends Pumpable> {
 
   #serve(lane: L): void {
     if (lane.wantsToSend()) {
-      const ready = this.#advice(lane);
+      const ready = this.#advice.of(lane.name);
       if (ready !== true) {
         this.#wait(lane, ready);
         return;
@@ -98,30 +99,20 @@ export class Pump<L extends Pumpable> {
 
   /** A first lane was told to wait until then. Is that for everybody, or for it alone? */
   #askToo(lane: L, first: L, until: Promise<void>): void {
-    const ready = this.#advice(lane);
+    const ready = this.#advice.of(lane.name);
     if (ready === until) {
       this.#stop!.asked = undefined;
       return;
     }
     this.#stop = undefined;
     // What the first one waits for has come in this very turn: it keeps its place.
-    if (ready === true && this.#advice(first) === true) return;
+    if (ready === true && this.#advice.of(first.name) === true) return;
     this.#turns.remove(first);
     this.#await(until).push(first);
     if (ready === true) return;
     // Nor is this one let through, for a reason of its own.
     this.#turns.remove(lane);
     this.#await(ready).push(lane);
-  }
-
-  #advice(lane: L): true | Promise<void> {
-    if (this.#adviceFailed) return true;
-    try {
-      return this.#options.ready(lane.name);
-    } catch {
-      // Advice that throws is no advice: the dispatch itself will say what is wrong.
-      return true;
-    }
   }
 
   #release(lane: L): void {
@@ -142,12 +133,7 @@ export class Pump<L extends Pumpable> {
       for (const lane of parked) this.#join(lane);
       this.run();
     };
-    until.then(again, () => {
-      // As advice that throws. Asked again at once it might fail again, and no turn of the event loop would end.
-      this.#adviceFailed = true;
-      again();
-      this.#adviceFailed = false;
-    });
+    this.#advice.wait(until, again);
     return parked;
   }
 }
