@@ -3,9 +3,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
+import { useServers } from '../../../test/servers.js';
 import { makeKey } from '../src/gateway/caller.js';
 import { sluice, useRunning } from './support/running.js';
-import { useServers } from './support/servers.js';
 
 const world = useRunning();
 const servers = useServers();

@@ -3,10 +3,10 @@
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
+import { useServers } from '../../../test/servers.js';
 import { makeKey } from '../src/gateway/caller.js';
 import type { Service } from '../src/service/service.js';
 import { useRunning } from './support/running.js';
-import { useServers } from './support/servers.js';
 import { launch } from './support/service.js';
 
 const compared = vi.hoisted(() => ({ calls: [] as [number, number][] }));

@@ -2,11 +2,11 @@
 
 import type { RequestListener, ServerResponse } from 'node:http';
 import { describe, expect, test } from 'vitest';
+import { useServers } from '../../../test/servers.js';
 import { load } from '../src/commands/load/load.js';
 import { makeKey } from '../src/gateway/caller.js';
 import { terminal } from './support/printed.js';
 import { sluice, useRunning } from './support/running.js';
-import { useServers } from './support/servers.js';
 
 const world = useRunning();
 const servers = useServers();

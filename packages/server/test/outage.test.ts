@@ -1,8 +1,8 @@
 /** A sink that is gone at full input: what is held stays bounded, the log grows to its bound, then 503; and back without a herd. */
 
 import { expect, it } from 'vitest';
+import { useServers } from '../../../test/servers.js';
 import { useRunning } from './support/running.js';
-import { useServers } from './support/servers.js';
 
 const running = useRunning();
 const servers = useServers();

@@ -3,10 +3,10 @@
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
+import { useServers } from '../../../test/servers.js';
 import { usePostgres } from './support/postgres.js';
 import { query } from './support/query.js';
 import { useRunning } from './support/running.js';
-import { useServers } from './support/servers.js';
 import { post } from './support/service.js';
 
 const postgres = usePostgres();

@@ -4,11 +4,11 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { useServers } from '../../../test/servers.js';
 import { type TailOptions, tail } from '../src/commands/tail/tail.js';
 import { makeKey } from '../src/gateway/caller.js';
 import { terminal } from './support/printed.js';
 import { sluice, useRunning } from './support/running.js';
-import { useServers } from './support/servers.js';
 
 const world = useRunning();
 const servers = useServers();

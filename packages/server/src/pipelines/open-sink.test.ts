@@ -5,7 +5,7 @@ import type { SinkContext } from 'sluice';
 import { createMemoryLog, type LogRecord } from 'sluice/log';
 import { testEnv } from 'sluice/testing';
 import { expect, it } from 'vitest';
-import { useServers } from '../../test/support/servers.js';
+import { useServers } from '../../../../test/servers.js';
 import type { Handler, Verdict } from '../config/pipeline-schema.js';
 import { openSink } from './open-sink.js';
 import { Outgoing } from './outgoing.js';

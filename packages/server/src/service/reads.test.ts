@@ -1,7 +1,7 @@
 import type { SluiceError } from 'sluice';
 import { systemEnv } from 'sluice';
 import { afterEach, expect, it } from 'vitest';
-import { useServers } from '../../test/support/servers.js';
+import { useServers } from '../../../../test/servers.js';
 import { configSchema } from '../config/config.js';
 import { createReads } from './reads.js';
 

@@ -1,7 +1,7 @@
-import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { IncomingHttpHeaders } from 'node:http';
 import { gunzipSync } from 'node:zlib';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { useServers } from '../../../../test/servers.js';
 import { createBatcher } from '../batcher/batcher.js';
 import type { Layer } from '../core/dispatcher.js';
 import { bisect } from '../layers/bisect.js';
@@ -9,14 +9,7 @@ import { retry } from '../layers/retry.js';
 import { testEnv } from '../testing/test-env.js';
 import { type HttpSinkOptions, httpSink } from './http-sink.js';
 
-const servers: Server[] = [];
-afterEach(async () => {
-  for (const server of servers.splice(0)) {
-    const closed = new Promise((resolve) => server.close(resolve));
-    server.closeAllConnections();
-    await closed;
-  }
-});
+const servers = useServers();
 
 interface Call {
   readonly method: string;
@@ -29,7 +22,7 @@ type Answer = { readonly status?: number; readonly headers?: Record<string, stri
 /** A real receiver; returns its address and what it was sent. */
 async function receiver(answer: (call: Call, n: number) => Answer = () => ({})) {
   const calls: Call[] = [];
-  const server = createServer(async (request, response) => {
+  const url = await servers.start(async (request, response) => {
     const parts: Buffer[] = [];
     for await (const part of request) parts.push(part as Buffer);
     const raw = Buffer.concat(parts);
@@ -41,9 +34,7 @@ async function receiver(answer: (call: Call, n: number) => Answer = () => ({})) 
     response.writeHead(said.status ?? 200, said.headers);
     response.end(said.body === undefined ? '' : typeof said.body === 'string' ? said.body : JSON.stringify(said.body));
   });
-  servers.push(server);
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/in`, calls };
+  return { url: `${url}/in`, calls };
 }
 
 /** Sends one batch and returns each item's outcome: 'ok', or the code and class of its failure. */
@@ -184,10 +175,7 @@ describe('a status says what may be done', () => {
 
 describe('without an answer', () => {
   it('it was never sent when nobody listens: transient', async () => {
-    const { url } = await receiver();
-    const server = servers.pop()!;
-    await new Promise((resolve) => server.close(resolve));
-    expect(await sendAll([1], { url })).toEqual(['UNREACHABLE transient']);
+    expect(await sendAll([1], { url: await servers.gone() })).toEqual(['UNREACHABLE transient']);
   });
 
   it('it may have happened when the connection broke: unknown', async () => {

@@ -1,31 +1,21 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { afterEach, expect, it } from 'vitest';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { expect, it } from 'vitest';
+import { useServers } from '../../../../test/servers.js';
 import { testEnv } from '../testing/test-env.js';
 import { createKeyValueClient } from './key-value-client.js';
 import { encodeKeys, splitKeys } from './read-query.js';
 import { retryAfterMs } from './retry-after.js';
 
-const servers: Server[] = [];
-
-afterEach(async () => {
-  for (const server of servers.splice(0)) {
-    const closed = new Promise((resolve) => server.close(resolve));
-    server.closeAllConnections();
-    await closed;
-  }
-});
+const servers = useServers();
 
 /** A real server; returns its address and the raw URLs that it was asked for. */
 async function serve(answer: (request: IncomingMessage, response: ServerResponse, urls: readonly string[]) => void) {
   const urls: string[] = [];
-  const server = createServer((request, response) => {
+  const url = await servers.start((request, response) => {
     urls.push(request.url!);
     answer(request, response, urls);
   });
-  servers.push(server);
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, urls };
+  return { url, urls };
 }
 
 /** Answers as the reference backend does, from these values. */
@@ -143,8 +133,7 @@ it('bounds a call by timeoutMs, and says what is wrong when nobody answers', asy
   const { url } = await serve(() => {});
   await using slow = createKeyValueClient({ url, windowMs: 1, timeoutMs: 20 });
   await expect(slow.read('foo')).rejects.toMatchObject({ code: 'TIMEOUT' });
-  const port = await freedPort();
-  await using nobody = createKeyValueClient({ url: `http://127.0.0.1:${port}`, windowMs: 1 });
+  await using nobody = createKeyValueClient({ url: await servers.gone(), windowMs: 1 });
   const error = await nobody.read('foo').catch((thrown: Error) => thrown);
   expect(error).toMatchObject({ code: 'UNREACHABLE', class: 'transient' });
   expect((error as Error).message).toContain('ECONNREFUSED');
@@ -239,12 +228,3 @@ it('reads Retry-After as seconds or as a date', () => {
     undefined,
   ]);
 });
-
-/** A port on which nobody listens any more. */
-async function freedPort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}

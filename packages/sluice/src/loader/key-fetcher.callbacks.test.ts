@@ -1,20 +1,13 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { expect, it, vi } from 'vitest';
-import { recorder, scriptedHttp } from '../../test/support/scripted-http.js';
+import { fetcherWorld } from '../../test/support/fetcher-world.js';
+import { lengths } from '../../test/support/scripted-http.js';
 import { testEnv } from '../testing/index.js';
-import { createKeyFetcher } from './key-fetcher.js';
+import { createKeyFetcher, type KeyFetcherOptions } from './key-fetcher.js';
 
-/** A fetcher whose backend knows every key (its value is the length of the key), and what its callbacks were told. */
-function world(options: Partial<Parameters<typeof createKeyFetcher>[0]> = {}, latencyMs?: number) {
-  const env = testEnv();
-  const http = scriptedHttp(env, (call) => ({
-    ...(latencyMs === undefined ? {} : { afterMs: latencyMs }),
-    values: Object.fromEntries(call.keys.map((key) => [key, key.length])),
-  }));
-  const fetcher = createKeyFetcher({ httpGetAsync: http.httpGetAsync, env, ...options });
-  const { told, errors, callback } = recorder(env);
-  const ask = (key: string, name = key) => fetcher.getKeyAsync(key, callback(name));
-  return { env, http, fetcher, told, errors, ask, callback };
+/** A fetcher whose backend knows every key: its value is the length of the key. */
+function world(options: Partial<KeyFetcherOptions> = {}) {
+  return fetcherWorld(options, lengths);
 }
 
 it('R-233: no callback is called from within getKeyAsync, not even for an immediate error, a full window or a synchronous transport', async () => {

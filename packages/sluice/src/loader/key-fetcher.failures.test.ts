@@ -1,26 +1,16 @@
 import { expect, it } from 'vitest';
-import { type Answer, type HttpCall, lengths, recorder, scriptedHttp } from '../../test/support/scripted-http.js';
+import { fetcherWorld } from '../../test/support/fetcher-world.js';
+import { type Answer, lengths, recorder } from '../../test/support/scripted-http.js';
 import { tallyImbalance } from '../core/tally.js';
 import { testEnv } from '../testing/index.js';
-import { createKeyFetcher, type KeyFetcherOptions } from './key-fetcher.js';
-
-/** A fetcher whose backend answers as told; without `answer` the test replies. */
-function world(options: Partial<KeyFetcherOptions> = {}, answer?: (call: HttpCall, index: number) => Answer | undefined) {
-  const env = testEnv();
-  const http = scriptedHttp(env, answer);
-  const fetcher = createKeyFetcher({ httpGetAsync: http.httpGetAsync, env, ...options });
-  const { told, errors, callback } = recorder(env);
-  const ask = (key: string, name = key, signal?: AbortSignal) =>
-    fetcher.getKeyAsync(key, callback(name), signal === undefined ? undefined : { signal });
-  return { env, http, fetcher, told, errors, ask, callback };
-}
+import { createKeyFetcher } from './key-fetcher.js';
 
 const status = (code: number, more: object = {}): Answer => ({
   error: Object.assign(new Error('refused'), { status: code }, more),
 });
 
 it('R-13 and E-12: a retry is the same batch: what arrives during the pause goes into a new one, cancelled keys drop out', async () => {
-  const { env, http, told, ask } = world({ maxAttempts: 3 }, (call, index) => (index === 0 ? status(503) : lengths(call)));
+  const { env, http, told, ask } = fetcherWorld({ maxAttempts: 3 }, (call, index) => (index === 0 ? status(503) : lengths(call)));
   ask('a');
   const cancel = ask('b');
   await env.clock.advance(100);
@@ -34,14 +24,18 @@ it('R-13 and E-12: a retry is the same batch: what arrives during the pause goes
 });
 
 it('R-20: when one part of a split window fails, only its own waiters do', async () => {
-  const { env, told, ask } = world({ maxUrlBytes: 17 }, (call) => (call.keys.includes('bbb') ? status(400) : lengths(call)));
+  const { env, told, ask } = fetcherWorld({ maxUrlBytes: 17 }, (call) =>
+    call.keys.includes('bbb') ? status(400) : lengths(call),
+  );
   for (const key of ['aaa', 'bbb', 'ccc']) ask(key);
   await env.clock.advance(100);
   expect([...told].sort()).toEqual(['100 aaa=3', '100 bbb:HTTP_STATUS', '100 ccc=3']);
 });
 
 it('R-21: a transport error fails every waiter once, each with an error of its own and the same typed cause', async () => {
-  const { env, told, errors, ask } = world({}, () => ({ error: Object.assign(new Error('reset'), { code: 'ECONNRESET' }) }));
+  const { env, told, errors, ask } = fetcherWorld({}, () => ({
+    error: Object.assign(new Error('reset'), { code: 'ECONNRESET' }),
+  }));
   ask('a', 'a1');
   ask('b');
   ask('a', 'a2');
@@ -55,7 +49,7 @@ it('R-21: a transport error fails every waiter once, each with an error of its o
 it('R-21 and E-8: invalid JSON, no object, or no text is BAD_RESPONSE with the beginning of the body, and is not retried', async () => {
   const long = `<html>${'x'.repeat(500)}`;
   const bodies: unknown[] = [long, '[1]', 'null', '3', '"foo"', undefined, 7, Buffer.from('{}')];
-  const { env, http, told, errors, ask } = world({ maxAttempts: 5 }, (_, index) => ({ body: bodies[index] }));
+  const { env, http, told, errors, ask } = fetcherWorld({ maxAttempts: 5 }, (_, index) => ({ body: bodies[index] }));
   for (const index of bodies.keys()) {
     ask('foo', String(index));
     await env.clock.advance(100);
@@ -68,7 +62,7 @@ it('R-21 and E-8: invalid JSON, no object, or no text is BAD_RESPONSE with the b
 });
 
 it('D-30: an error wins over a body that comes with it', async () => {
-  const { env, told, ask } = world({}, () => ({ error: new Error('broken'), values: { foo: 1 } }));
+  const { env, told, ask } = fetcherWorld({}, () => ({ error: new Error('broken'), values: { foo: 1 } }));
   ask('foo');
   await env.clock.advance(100);
   expect(told).toEqual(['100 foo:FAILED']);
@@ -84,7 +78,7 @@ it('D-30: a transport that returns a promise fails the call when that rejects', 
 });
 
 it('R-22 and E-10: an attempt ends after 5 s by default; a late reply is ignored and counted', async () => {
-  const { env, http, fetcher, told, ask } = world();
+  const { env, http, fetcher, told, ask } = fetcherWorld();
   ask('foo');
   await env.clock.advance(5099);
   expect(told).toEqual([]);
@@ -97,7 +91,7 @@ it('R-22 and E-10: an attempt ends after 5 s by default; a late reply is ignored
 });
 
 it('R-22: the deadline bounds all attempts together', async () => {
-  const { env, http, told, ask } = world({ maxAttempts: 100, timeoutMs: 300, deadlineMs: 1000, retryBaseMs: 50 });
+  const { env, http, told, ask } = fetcherWorld({ maxAttempts: 100, timeoutMs: 300, deadlineMs: 1000, retryBaseMs: 50 });
   ask('foo');
   await env.clock.advance(20_000);
   expect(told).toHaveLength(1);
@@ -108,7 +102,7 @@ it('R-22: the deadline bounds all attempts together', async () => {
 });
 
 it('R-23: transient failures are tried again with growing, jittered pauses, and none after the last', async () => {
-  const { env, http, told, ask } = world({ maxAttempts: 3 }, () => status(503));
+  const { env, http, told, ask } = fetcherWorld({ maxAttempts: 3 }, () => status(503));
   ask('foo');
   await env.clock.advance(10_000);
   const [first, second, third] = http.calls.map((call) => call.at);
@@ -121,7 +115,7 @@ it('R-23: transient failures are tried again with growing, jittered pauses, and 
 
 it('R-23 and E-9: the status decides what is tried again; Retry-After is a floor', async () => {
   const callsFor = async (answer: Answer) => {
-    const { env, http, errors, ask } = world({ maxAttempts: 2 }, () => answer);
+    const { env, http, errors, ask } = fetcherWorld({ maxAttempts: 2 }, () => answer);
     ask('foo');
     await env.clock.advance(60_000);
     return `${http.calls.length} ${(errors[0] as Error & { class?: string }).class}`;
@@ -129,7 +123,7 @@ it('R-23 and E-9: the status decides what is tried again; Retry-After is a floor
   for (const code of [408, 425, 429, 500, 502, 503, 504]) expect(await callsFor(status(code))).toBe('2 transient');
   for (const code of [401, 403, 404]) expect(await callsFor(status(code))).toBe('1 blocked');
   for (const code of [400, 409, 410, 422]) expect(await callsFor(status(code))).toBe('1 permanent');
-  const { env, http, ask } = world({ maxAttempts: 2 }, () => status(429, { retryAfterMs: 7000 }));
+  const { env, http, ask } = fetcherWorld({ maxAttempts: 2 }, () => status(429, { retryAfterMs: 7000 }));
   ask('foo');
   await env.clock.advance(60_000);
   expect(http.calls.map((call) => call.at)).toEqual([100, 7100]);
@@ -137,7 +131,7 @@ it('R-23 and E-9: the status decides what is tried again; Retry-After is a floor
 
 it('E-9: after 414 or 431 the batch is sent again in halves, down to single keys', async () => {
   for (const code of [414, 431]) {
-    const { env, http, told, ask } = world({}, (call) => (call.keys.length > 1 ? status(code) : lengths(call)));
+    const { env, http, told, ask } = fetcherWorld({}, (call) => (call.keys.length > 1 ? status(code) : lengths(call)));
     for (const key of ['a', 'bb', 'ccc']) ask(key);
     await env.clock.advance(100);
     expect(http.calls.map((call) => call.keys.join())).toEqual(['a,bb,ccc', 'a', 'bb,ccc', 'bb', 'ccc']);
@@ -146,14 +140,14 @@ it('E-9: after 414 or 431 the batch is sent again in halves, down to single keys
 });
 
 it('E-11: without maxAttempts nothing is tried again', async () => {
-  const { env, http, ask } = world({}, () => status(503));
+  const { env, http, ask } = fetcherWorld({}, () => status(503));
   ask('foo');
   await env.clock.advance(60_000);
   expect(http.calls).toHaveLength(1);
 });
 
 it('R-25: beyond maxHeldWaiters a request gets OVERLOADED, asynchronously, and is counted; what leaves makes room', async () => {
-  const { env, fetcher, told, ask } = world({ maxHeldWaiters: 2 }, lengths);
+  const { env, fetcher, told, ask } = fetcherWorld({ maxHeldWaiters: 2 }, lengths);
   ask('a', 'a1');
   ask('a', 'a2');
   ask('a', 'a3');
@@ -167,7 +161,7 @@ it('R-25: beyond maxHeldWaiters a request gets OVERLOADED, asynchronously, and i
 });
 
 it('R-25: beyond maxHeldKeys a new key gets OVERLOADED, while a held one can still be joined', async () => {
-  const { env, told, ask } = world({ maxHeldKeys: 1 }, lengths);
+  const { env, told, ask } = fetcherWorld({ maxHeldKeys: 1 }, lengths);
   ask('a', 'a1');
   ask('b');
   ask('a', 'a2');
@@ -176,7 +170,7 @@ it('R-25: beyond maxHeldKeys a new key gets OVERLOADED, while a held one can sti
 });
 
 it('E-28: close dispatches the open window at once, drains, and refuses what comes after', async () => {
-  const { env, http, fetcher, told, ask } = world({}, (call) => ({ ...lengths(call), afterMs: 50 }));
+  const { env, http, fetcher, told, ask } = fetcherWorld({}, (call) => ({ ...lengths(call), afterMs: 50 }));
   ask('foo');
   ask('foo', 'foo2');
   const closed = fetcher.close();
@@ -190,7 +184,7 @@ it('E-28: close dispatches the open window at once, drains, and refuses what com
 });
 
 it('E-28: at the deadline of close the rest gets SHUTDOWN_TIMEOUT, held or in flight, and is counted', async () => {
-  const { env, fetcher, told, ask } = world({ maxInFlight: 1 });
+  const { env, fetcher, told, ask } = fetcherWorld({ maxInFlight: 1 });
   ask('flying');
   await env.clock.advance(100);
   ask('held', 'held1');
@@ -203,7 +197,7 @@ it('E-28: at the deadline of close the rest gets SHUTDOWN_TIMEOUT, held or in fl
 });
 
 it('flush dispatches the open window now, and resolves when its callbacks have run', async () => {
-  const { env, http, fetcher, told, ask } = world({}, lengths);
+  const { env, http, fetcher, told, ask } = fetcherWorld({}, lengths);
   ask('foo');
   await fetcher.flush();
   expect(http.paths()).toEqual(['0 /read?keys=foo']);

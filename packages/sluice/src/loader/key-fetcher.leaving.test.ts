@@ -1,22 +1,10 @@
 import { getEventListeners } from 'node:events';
 import { expect, it, vi } from 'vitest';
-import { type Answer, type HttpCall, lengths, recorder, scriptedHttp } from '../../test/support/scripted-http.js';
-import { testEnv } from '../testing/index.js';
-import { createKeyFetcher, type KeyFetcherOptions } from './key-fetcher.js';
-
-/** A fetcher whose backend answers as told; without `answer` the test replies. */
-function world(options: Partial<KeyFetcherOptions> = {}, answer?: (call: HttpCall, index: number) => Answer | undefined) {
-  const env = testEnv();
-  const http = scriptedHttp(env, answer);
-  const fetcher = createKeyFetcher({ httpGetAsync: http.httpGetAsync, env, ...options });
-  const { told, errors, callback } = recorder(env);
-  const ask = (key: string, name = key, signal?: AbortSignal) =>
-    fetcher.getKeyAsync(key, callback(name), signal === undefined ? undefined : { signal });
-  return { env, http, fetcher, told, errors, ask, callback };
-}
+import { fetcherWorld } from '../../test/support/fetcher-world.js';
+import { lengths } from '../../test/support/scripted-http.js';
 
 it('R-24: cancelling one waiter affects no other of the same key, and tells its callback once, asynchronously', async () => {
-  const { env, http, told, ask } = world({}, lengths);
+  const { env, http, told, ask } = fetcherWorld({}, lengths);
   const cancel = ask('foo', 'gone');
   ask('foo', 'stays');
   expect([cancel(), cancel()]).toEqual([true, false]);
@@ -28,7 +16,7 @@ it('R-24: cancelling one waiter affects no other of the same key, and tells its 
 });
 
 it('R-24: the last waiter that leaves takes its key out of the open window; E-15: the window keeps its deadline', async () => {
-  const { env, http, ask } = world({}, lengths);
+  const { env, http, ask } = fetcherWorld({}, lengths);
   const cancel = ask('opener');
   await env.clock.advance(50);
   ask('other');
@@ -38,7 +26,7 @@ it('R-24: the last waiter that leaves takes its key out of the open window; E-15
 });
 
 it('R-24: the last waiter that leaves a batch in flight aborts its call; one of several does not', async () => {
-  const { env, http, ask } = world();
+  const { env, http, ask } = fetcherWorld();
   const leave = [ask('a'), ask('b', 'b1'), ask('b', 'b2')];
   await env.clock.advance(100);
   leave[0]!();
@@ -51,7 +39,7 @@ it('R-24: the last waiter that leaves a batch in flight aborts its call; one of 
 });
 
 it('E-13: an AbortSignal cancels as cancel() does; one that is aborted already is refused, asynchronously', async () => {
-  const { env, http, told, ask } = world({}, lengths);
+  const { env, http, told, ask } = fetcherWorld({}, lengths);
   const controller = new AbortController();
   ask('foo', 'foo', controller.signal);
   controller.abort();
@@ -64,7 +52,7 @@ it('E-13: an AbortSignal cancels as cancel() does; one that is aborted already i
 
 it('R-248: ten thousand requests on one AbortSignal add one listener and leave none (D-40)', async () => {
   const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
-  const { env, fetcher } = world({}, lengths);
+  const { env, fetcher } = fetcherWorld({}, lengths);
   const { signal } = new AbortController();
   let called = 0;
   for (let i = 0; i < 10_000; i++) fetcher.getKeyAsync(`k${i % 700}`, () => called++, { signal });
@@ -77,7 +65,7 @@ it('R-248: ten thousand requests on one AbortSignal add one listener and leave n
 });
 
 it('E-14: when all leave before the dispatch, the timer stops and nothing is sent; the next request opens a new window', async () => {
-  const { env, http, ask } = world({}, lengths);
+  const { env, http, ask } = fetcherWorld({}, lengths);
   ask('foo')();
   expect(env.clock.timers).toBe(0);
   await env.clock.advance(70);
@@ -87,7 +75,7 @@ it('E-14: when all leave before the dispatch, the timer stops and nothing is sen
 });
 
 it('D-29: a callback may cancel a sibling that was not called yet; that gets CANCELLED, once', async () => {
-  const { env, fetcher, told, callback } = world({}, lengths);
+  const { env, fetcher, told, callback } = fetcherWorld({}, lengths);
   const controller = new AbortController();
   const cancels: (() => boolean)[] = [];
   fetcher.getKeyAsync('first', () => {
@@ -102,7 +90,7 @@ it('D-29: a callback may cancel a sibling that was not called yet; that gets CAN
 });
 
 it('gives a request its own time-out, which affects nobody else', async () => {
-  const { env, http, fetcher, told, ask, callback } = world();
+  const { env, http, fetcher, told, ask, callback } = fetcherWorld();
   fetcher.getKeyAsync('foo', callback('hasty'), { timeoutMs: 150 });
   ask('foo', 'patient');
   await env.clock.advance(150);

@@ -1,19 +1,12 @@
 import { expect, it, vi } from 'vitest';
-import { recorder, scriptedHttp } from '../../test/support/scripted-http.js';
+import { fetcherWorld } from '../../test/support/fetcher-world.js';
+import { lengths, recorder, scriptedHttp } from '../../test/support/scripted-http.js';
 import { testEnv } from '../testing/index.js';
-import { createKeyFetcher } from './key-fetcher.js';
+import { createKeyFetcher, type KeyFetcherOptions } from './key-fetcher.js';
 
-/** A fetcher whose backend knows every key (its value is the length of the key), and what its callbacks were told. */
-function world(options: Partial<Parameters<typeof createKeyFetcher>[0]> = {}, latencyMs?: number) {
-  const env = testEnv();
-  const http = scriptedHttp(env, (call) => ({
-    ...(latencyMs === undefined ? {} : { afterMs: latencyMs }),
-    values: Object.fromEntries(call.keys.map((key) => [key, key.length])),
-  }));
-  const fetcher = createKeyFetcher({ httpGetAsync: http.httpGetAsync, env, ...options });
-  const { told, errors, callback } = recorder(env);
-  const ask = (key: string, name = key) => fetcher.getKeyAsync(key, callback(name));
-  return { env, http, fetcher, told, errors, ask, callback };
+/** A fetcher whose backend knows every key: its value is the length of the key. */
+function world(options: Partial<KeyFetcherOptions> = {}) {
+  return fetcherWorld(options, lengths);
 }
 
 it('S1 (a): foo@0 bar@30 foo@60 baz@99 make one call /read?keys=foo,bar,baz at 100, and four callbacks, each once', async () => {
@@ -301,7 +294,7 @@ it('E-3 (D-34): after a blocked loop the overdue window goes first; a request fo
 });
 
 it('E-17: while all calls run, the window stays open and keeps collecting, each key once', async () => {
-  const { env, http, told, ask } = world({ maxInFlight: 1 }, 300);
+  const { env, http, told, ask } = fetcherWorld({ maxInFlight: 1 }, (call) => ({ afterMs: 300, ...lengths(call) }));
   ask('a');
   await env.clock.advance(100);
   ask('b', 'b1');
