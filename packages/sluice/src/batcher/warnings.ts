@@ -22,8 +22,7 @@ export function warnOf<T, R>(engine: Told, options: BatcherOptions<T, R>): void 
       'LONG_WINDOW',
       `items wait up to ${Math.round(waitMs / 60_000)} minutes in memory, and are lost if the process ends without a close; keep them in a log (sluice/log), or shorten the window.`,
     );
-  const unbounded = Number.POSITIVE_INFINITY;
-  if (bytesOf === undefined && Math.min(maxBytes ?? unbounded, maxHeldBytes ?? unbounded) < unbounded)
+  if (bytesOf === undefined && [maxBytes, maxHeldBytes].some(Number.isFinite))
     warn('BYTES_UNMEASURED', 'maxBytes and maxHeldBytes bound nothing without bytesOf(item).');
 }
 

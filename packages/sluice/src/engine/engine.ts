@@ -23,6 +23,7 @@ import { Flights } from './flights.js';
 import { EngineItem } from './item.js';
 import type { Lane } from './lane.js';
 import { type LaneSet, oneLane } from './lane-set.js';
+import { readiness } from './readiness.js';
 import { partsOf, settleFlight, tellFlight } from './settle.js';
 import type { Waiting } from './waiting.js';
 
@@ -72,7 +73,7 @@ export class Engine<I, R, E extends EngineItem<I>> {
         orderKeyOf: orderKeyOf && ((held: unknown) => orderKeyOf(held instanceof EngineItem ? held.value : (held as I))),
       },
       capacity: this.capacity,
-      ready: (lane) => this.#dispatcher.ready(lane),
+      ready: readiness((lane) => this.#dispatcher.ready(lane)),
       send: (lane) => this.#send(lane),
     });
   }

@@ -4,15 +4,14 @@ import type { Tally } from '../core/tally.js';
 import type { Capacity } from './capacity.js';
 import type { EngineCut } from './flight.js';
 import { Lane, type LaneOptions } from './lane.js';
-import { readiness } from './readiness.js';
+import type { Readiness } from './readiness.js';
 
 /** What lanes need of their engine. */
 export interface LaneSetOptions<I> {
   readonly lane: LaneOptions;
   /** What the whole engine may hold. */
   readonly capacity: Capacity;
-  /** Advice of the dispatcher: start now, or ask again then. */
-  ready(lane: string): true | Promise<void>;
+  readonly ready: Readiness;
   /** Cuts a batch and begins its call in this same turn; answers what was cut. */
   send(lane: Lane<I>): Pick<EngineCut, 'held' | 'bytes'>;
 }
@@ -39,7 +38,6 @@ export interface LaneSet<I> {
 /** One lane, named `''`, for ever: it sends as long as it wants to and the dispatcher is ready. */
 export function oneLane<I>({ lane: options, capacity, ready, send }: LaneSetOptions<I>): LaneSet<I> {
   let state: 'idle' | 'sending' | 'waiting' = 'idle';
-  const advice = readiness(ready);
   const again = () => {
     state = 'idle';
     look();
@@ -50,10 +48,10 @@ export function oneLane<I>({ lane: options, capacity, ready, send }: LaneSetOpti
     state = 'sending';
     try {
       while (lane.wantsToSend()) {
-        const now = advice.of('');
+        const now = ready.of('');
         if (now !== true) {
           state = 'waiting';
-          advice.wait(now, again);
+          ready.wait(now, again);
           return;
         }
         send(lane);

@@ -10,6 +10,7 @@ import { Capacity } from './capacity.js';
 import { EngineItem } from './item.js';
 import { Lane } from './lane.js';
 import { Pump } from './pump.js';
+import { readiness } from './readiness.js';
 
 function laneAt(clock: Clock, window: Window, maxItems: number, pump: Pump<Lane<string>>): Lane<string> {
   const capacity = new Capacity({ maxHeldItems: 1e6, maxHeldBytes: 1e6 });
@@ -26,7 +27,7 @@ function laneOf(window: Window, maxItems = 3) {
   let busy = false;
   const wake: (() => void)[] = [];
   const pump: Pump<Lane<string>> = new Pump({
-    ready: () => (busy ? new Promise<void>((resolve) => wake.push(resolve)) : true),
+    ready: readiness(() => (busy ? new Promise<void>((resolve) => wake.push(resolve)) : true)),
     send() {
       const cut = lane.cut();
       sent.push(`${clock.now()} ${cut.reason} ${cut.held.map((item) => (item as EngineItem<string>).value).join('')}`);
@@ -130,7 +131,7 @@ describe('a lane', () => {
         return () => {};
       },
     };
-    const pump: Pump<Lane<string>> = new Pump({ ready: () => true, send: () => sent.push(lane.cut().held.length) });
+    const pump: Pump<Lane<string>> = new Pump({ ready: readiness(() => true), send: () => sent.push(lane.cut().held.length) });
     const lane = laneAt(clock, { maxDelayMs: 100 }, 10, pump);
     lane.add('a', 0, new Barriers().current);
     lane.added();

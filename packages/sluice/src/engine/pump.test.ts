@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { Advice } from '../core/advice.js';
 import { Pump, type Pumpable } from './pump.js';
+import { readiness } from './readiness.js';
 
 class Wanter implements Pumpable {
   readonly name: string;
@@ -36,10 +37,10 @@ function world(permits: number) {
   const sent: string[] = [];
   let left = permits;
   const pump = new Pump<Wanter>({
-    ready(lane) {
+    ready: readiness((lane) => {
       asked.push(lane);
       return closed.get(lane)?.later() ?? (left > 0 ? true : freed.later());
-    },
+    }),
     send(lane) {
       left--;
       lane.wants--;

@@ -1,7 +1,7 @@
 /** Pump: the loop that cuts, when a lane is due *and* the dispatcher is ready, in the order of the turns. */
 
 import { Turns, type TurnTaker } from './fairness.js';
-import { type Readiness, readiness } from './readiness.js';
+import type { Readiness } from './readiness.js';
 
 /** What a lane must say and do to be pumped. */
 export interface Pumpable extends TurnTaker {
@@ -16,8 +16,7 @@ export interface Pumpable extends TurnTaker {
 
 /** What a pump needs of its engine. */
 export interface PumpOptions<L> {
-  /** Advice of the dispatcher: start now, or ask again then. */
-  ready(lane: string): true | Promise<void>;
+  readonly ready: Readiness;
   /** Cuts a batch and begins its call in this same turn; answers what it is worth, in full batches. */
   send(lane: L): number;
 }
@@ -32,7 +31,6 @@ export interface PumpOptions<L> {
  */
 export class Pump<L extends Pumpable> {
   readonly #options: PumpOptions<L>;
-  readonly #advice: Readiness;
   readonly #turns = new Turns<L>();
   /** What is waited for, and the lanes that are parked until then. */
   readonly #awaited = new Map<Promise<void>, L[]>();
@@ -42,7 +40,6 @@ export class Pump<L extends Pumpable> {
 
   constructor(options: PumpOptions<L>) {
     this.#options = options;
-    this.#advice = readiness(options.ready);
   }
 
   /** A lane may want to send now, or must be watched. */
@@ -69,7 +66,7 @@ export class Pump<L extends Pumpable> {
 
   #serve(lane: L): void {
     if (lane.wantsToSend()) {
-      const ready = this.#advice.of(lane.name);
+      const ready = this.#options.ready.of(lane.name);
       if (ready !== true) {
         this.#wait(lane, ready);
         return;
@@ -99,14 +96,14 @@ export class Pump<L extends Pumpable> {
 
   /** A first lane was told to wait until then. Is that for everybody, or for it alone? */
   #askToo(lane: L, first: L, until: Promise<void>): void {
-    const ready = this.#advice.of(lane.name);
+    const ready = this.#options.ready.of(lane.name);
     if (ready === until) {
       this.#stop!.asked = undefined;
       return;
     }
     this.#stop = undefined;
     // What the first one waits for has come in this very turn: it keeps its place.
-    if (ready === true && this.#advice.of(first.name) === true) return;
+    if (ready === true && this.#options.ready.of(first.name) === true) return;
     this.#turns.remove(first);
     this.#await(until).push(first);
     if (ready === true) return;
@@ -133,7 +130,7 @@ export class Pump<L extends Pumpable> {
       for (const lane of parked) this.#join(lane);
       this.run();
     };
-    this.#advice.wait(until, again);
+    this.#options.ready.wait(until, again);
     return parked;
   }
 }
