@@ -1,11 +1,8 @@
 /** Delivery: what each guarantee level costs, and a consumer that keeps up with its producers. */
 
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { openLmdbLog } from 'sluice/lmdb';
 import { createConsumer } from 'sluice/log';
-import { heading, median, percentile } from './support.js';
+import { heading, inFolder, median, percentile } from './support.js';
 
 const payload = Buffer.alloc(200, 'x');
 const runs = 5;
@@ -128,13 +125,4 @@ function noSink(taken = () => {}) {
 
 function event() {
   return { id: 'x', generated: true, tenant: '_', time: null, receivedAt: Date.now(), payload };
-}
-
-async function inFolder(run) {
-  const folder = mkdtempSync(join(tmpdir(), 'sluice-bench-'));
-  try {
-    return await run(folder);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
 }

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { open } from 'lmdb';
 import { openLmdbLog } from 'sluice/lmdb';
-import { heading, median, report } from './support.js';
+import { heading, inFolder, median, report } from './support.js';
 
 const payload = Buffer.alloc(200, 'x');
 const runs = 5;
@@ -87,15 +87,6 @@ function startWithBacklog(gigabytes) {
         `  ${name.padEnd(6)} open ${openMs.toFixed(0)} ms, first durable append with an id of its own after ${firstAppendMs.toFixed(0)} ms more, RssAnon ${rssAnonMb.toFixed(0)} MB`,
       );
     }
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-async function inFolder(run) {
-  const folder = mkdtempSync(join(tmpdir(), 'sluice-bench-'));
-  try {
-    return await run(folder);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

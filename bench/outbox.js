@@ -1,11 +1,7 @@
 /** Outbox: what enqueueing and relaying cost, on the same cores as PostgreSQL, fsync on. */
 
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import pg from 'pg';
 import { createOutbox, createRelay } from 'sluice/postgres';
-import { startEmbeddedPostgres } from '../packages/server/dist/embedded/postgres.js';
+import { withPostgres } from './postgres-server.js';
 import { heading, median, percentile, report } from './support.js';
 
 const events = 100_000;
@@ -13,10 +9,7 @@ const perTransaction = 100;
 
 export async function benchOutbox() {
   heading(`outbox, ${events.toLocaleString('en')} events of 100 bytes, ${perTransaction} a transaction, 4 connections, fsync on`);
-  const dataDir = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
-  const server = await startEmbeddedPostgres({ dataDir });
-  const pool = new pg.Pool({ connectionString: server.connectionString, max: 4 });
-  try {
+  await withPostgres(4, async (pool) => {
     const enqueued = [];
     const relayed = [];
     const delays = [];
@@ -32,12 +25,7 @@ export async function benchOutbox() {
     console.log(
       `  from commit to sink, one at a time: p50 ${median(delays).toFixed(1)} ms, p99 ${percentile(delays, 0.99).toFixed(1)} ms`,
     );
-  } finally {
-    await pool.end();
-    await server.stop({ deadlineMs: 5_000 });
-    await rm(dirname(server.directory), { recursive: true, force: true });
-    await rm(dataDir, { recursive: true, force: true });
-  }
+  });
 }
 
 async function rate(run) {

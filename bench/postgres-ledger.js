@@ -1,14 +1,10 @@
 /** What the ledger costs, and how fast events go from the log, durable, into committed rows: PostgreSQL on the same cores, fsync on. */
 
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import pg from 'pg';
+import { join } from 'node:path';
 import { openLmdbLog } from 'sluice/lmdb';
 import { createConsumer } from 'sluice/log';
 import { ledgerSink, postgresSink } from 'sluice/postgres';
-import { startEmbeddedPostgres } from '../packages/server/dist/embedded/postgres.js';
-import { serverCpuMs } from './postgres-server.js';
+import { serverCpuMs, withPostgres } from './postgres-server.js';
 import { heading, median, report, rounds } from './support.js';
 
 const rows = 100_000;
@@ -26,18 +22,10 @@ const columns = {
 };
 
 export async function benchPostgresLedger() {
-  const dataDir = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
-  const server = await startEmbeddedPostgres({ dataDir });
-  const pool = new pg.Pool({ connectionString: server.connectionString, max: connections + 1 });
-  try {
-    for (const batchRows of [500, 2_000]) await compare(pool, server.pid, batchRows);
-    await fromLog(pool, join(dataDir, 'log'));
-  } finally {
-    await pool.end();
-    await server.stop({ deadlineMs: 5_000 });
-    await rm(dirname(server.directory), { recursive: true, force: true });
-    await rm(dataDir, { recursive: true, force: true });
-  }
+  await withPostgres(connections + 1, async (pool, _version, postmaster, folder) => {
+    for (const batchRows of [500, 2_000]) await compare(pool, postmaster, batchRows);
+    await fromLog(pool, join(folder, 'log'));
+  });
 }
 
 async function compare(pool, postmaster, batchRows) {

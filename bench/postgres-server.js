@@ -28,14 +28,14 @@ export function benchRows(count) {
   });
 }
 
-/** Runs `use` with a pool on a new server and the server's version; removes every trace of it. */
+/** Runs `use` with a pool on a new server, the server's version, its process id and its folder; removes every trace of it. */
 export async function withPostgres(connections, use) {
   const dataDir = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
   const server = await startEmbeddedPostgres({ dataDir });
   const pool = new pg.Pool({ connectionString: server.connectionString, max: connections });
   try {
     const [{ server_version: version }] = (await pool.query('show server_version')).rows;
-    await use(pool, version);
+    await use(pool, version, server.pid, dataDir);
   } finally {
     await pool.end();
     await server.stop({ deadlineMs: 5_000 });

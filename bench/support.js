@@ -1,6 +1,8 @@
 /** What the benchmarks share: rounds that alternate between the variants, medians, and a table with ratios. */
 
-import { cpus, totalmem } from 'node:os';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { cpus, tmpdir, totalmem } from 'node:os';
+import { join } from 'node:path';
 
 /** Rounds of each variant; the median counts. */
 export const rounds = 7;
@@ -42,6 +44,16 @@ export function median(values) {
 export function percentile(values, share) {
   const sorted = Float64Array.from(values).sort();
   return sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)];
+}
+
+/** What `run` resolves with, in a temporary folder, which is removed. */
+export async function inFolder(run) {
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-bench-'));
+  try {
+    return await run(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 export function heading(text) {
