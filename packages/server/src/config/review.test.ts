@@ -10,7 +10,7 @@ const postgres = { type: 'postgres' } as const;
 describe('the review', () => {
   it.each<[string, ConfigInput]>([
     ['long-delay pipelines.a.window', { pipelines: { a: { sink: postgres, window: { maxDelayMs: 3_600_000 } } } }],
-    ['ack-before-window pipelines.a.window', { pipelines: { a: { sink: postgres, window: { maxDelayMs: 20_000 } } } }],
+    ['ack-before-window pipelines.a.window', { pipelines: { a: { sink: postgres, window: { everyMs: 20_000 } } } }],
     ['no-time-trigger pipelines.a.window', { pipelines: { a: { sink: postgres, window: { maxDelayMs: 0 } } } }],
     ['batch-of-one pipelines.a.maxItems', { pipelines: { a: { sink: postgres, maxItems: 1 } } }],
     ['starved pipelines.a.maxAhead', { pipelines: { a: { sink: postgres, maxAhead: 10 } } }],

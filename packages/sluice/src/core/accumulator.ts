@@ -1,6 +1,6 @@
 /** Accumulator: what is held and when it must go. Pure: no timers, no promises; time is an argument. */
 
-import type { CutReason } from './batch.js';
+import type { CutReason, RaiseReason } from './batch.js';
 import { Deque } from './deque.js';
 import { type Run, Runs } from './runs.js';
 import type { Times, WindowRule } from './window.js';
@@ -119,7 +119,7 @@ export class Accumulator<T, B extends Raisable = Raisable> {
   }
 
   /** Makes everything behind `barrier` and before it due at once. */
-  raise(barrier: number, reason: 'manual' | 'shutdown'): void {
+  raise(barrier: number, reason: RaiseReason): void {
     this.#raisedBarrier = barrier;
     this.#forcedReason = reason;
   }

@@ -19,7 +19,10 @@ export interface Item<I> {
 }
 
 /** Why a batch was cut: the bound that stopped this cut, not what woke us. Also the metric's label. */
-export type CutReason = 'size' | 'bytes' | 'time' | 'tick' | 'throttle' | 'quiet' | 'busy' | 'manual' | 'shutdown';
+export type CutReason = 'size' | 'bytes' | 'time' | 'tick' | 'throttle' | 'quiet' | 'busy' | 'manual' | 'awaited' | 'shutdown';
+
+/** Why batches are cut before any window or bound says so. */
+export type RaiseReason = Extract<CutReason, 'manual' | 'awaited' | 'shutdown'>;
 
 /**
  * The items that leave together. Its `items` never change, so that a retry sends what was first sent.

@@ -1,6 +1,7 @@
 /** Engine: accumulate → cut → dispatch → settle. The three faces differ only in how they settle. */
 
 import { HeldItem } from '../core/accumulator.js';
+import type { RaiseReason } from '../core/batch.js';
 import { contextWith } from '../core/context.js';
 import type { Dispatcher } from '../core/dispatcher.js';
 import { asFailure, type SluiceError } from '../core/errors.js';
@@ -168,9 +169,9 @@ export class Engine<I, R, E extends EngineItem<I>> {
   }
 
   /** Cuts now and resolves once everything held, in flight or waiting at this moment is settled. Never rejects. */
-  async flush(): Promise<SettledCounts> {
+  async flush(reason: RaiseReason = 'manual'): Promise<SettledCounts> {
     const { index, settled } = this.barriers.raise(this.tally());
-    this.lanes.raise(index, this.#drain === undefined ? 'manual' : 'shutdown');
+    this.lanes.raise(index, this.#drain === undefined ? reason : 'shutdown');
     return (await settled) ?? noEndings();
   }
 

@@ -1,5 +1,6 @@
 /** LaneSet: the lanes of an engine, and the loop that lets them send. Here: the one lane of an engine that has no more. */
 
+import type { RaiseReason } from '../core/batch.js';
 import type { Tally } from '../core/tally.js';
 import type { Capacity } from './capacity.js';
 import type { EngineCut } from './flight.js';
@@ -26,7 +27,7 @@ export interface LaneSet<I> {
   /** A lane may want to send now, or must be watched. */
   look(lane: Lane<I>): void;
   /** Makes everything behind the barrier due at once, in the lanes that there are and in those that will be. */
-  raise(barrier: number, reason: 'manual' | 'shutdown'): void;
+  raise(barrier: number, reason: RaiseReason): void;
   /** Forgets a lane that has nothing left; what it counted stays in the tally. */
   retire(lane: Lane<I>): void;
   /** The balance of all lanes, and of those that are no more. */

@@ -1,6 +1,7 @@
 /** Lane: items that share batches and keep their order; one accumulator, and the one timer that watches it. */
 
 import { Accumulator, type BatchBounds, type Due } from '../core/accumulator.js';
+import type { RaiseReason } from '../core/batch.js';
 import type { Run } from '../core/runs.js';
 import { type Counts, emptyTally } from '../core/tally.js';
 import type { WindowRule } from '../core/window.js';
@@ -125,7 +126,7 @@ export class Lane<I> implements Pumpable {
   }
 
   /** Makes everything behind `barrier` and before it due at once; the caller looks. */
-  raise(barrier: number, reason: 'manual' | 'shutdown'): void {
+  raise(barrier: number, reason: RaiseReason): void {
     this.#held.raise(barrier, reason);
   }
 

@@ -1,5 +1,6 @@
 /** Lanes: who has one, how many there may be, and when one is forgotten. */
 
+import type { RaiseReason } from '../core/batch.js';
 import { addTally, type Counts, emptyTally, type Tally } from '../core/tally.js';
 import { Capacity, type HeldBounds } from './capacity.js';
 import { worthOf } from './fairness.js';
@@ -36,7 +37,7 @@ class Lanes<I> implements LaneSet<I> {
   readonly #byName = new Map<string, Lane<I>>();
   /** What became of the items of lanes that are forgotten. */
   readonly #past: Counts = emptyTally();
-  #raised: { readonly index: number; readonly reason: 'manual' | 'shutdown' } | undefined;
+  #raised: { readonly index: number; readonly reason: RaiseReason } | undefined;
 
   constructor(split: LanesOptions<I>, { lane, ready, send }: LaneSetOptions<I>) {
     this.#split = split;
@@ -63,7 +64,7 @@ class Lanes<I> implements LaneSet<I> {
     this.#pump.look(lane);
   }
 
-  raise(index: number, reason: 'manual' | 'shutdown'): void {
+  raise(index: number, reason: RaiseReason): void {
     this.#raised = { index, reason };
     for (const lane of this.#byName.values()) lane.raise(index, reason);
     for (const lane of [...this.#byName.values()]) this.look(lane);

@@ -51,7 +51,7 @@ export interface Consumer {
   readonly group: string;
   /**
    * Resolves with `'ok'` or `'dead'` once the group has settled the record at this offset; at once when it has already. Rejects with
-   * `CANCELLED` on `signal`.
+   * `CANCELLED` on `signal`. While somebody waits, a window with a `maxDelayMs` does not hold records back.
    */
   settled(partition: number, offset: number, signal: AbortSignal): Promise<SettledHow>;
   /**

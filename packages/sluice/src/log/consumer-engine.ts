@@ -68,7 +68,7 @@ export function consumerEngine(
   return new Engine<LogRecord, unknown, RecordItem>({
     name: `${group}/${stream}`,
     env: watched,
-    window: options.window ?? { maxDelayMs: 50 },
+    window: settings.window,
     maxItems: strict !== undefined && !atomic ? 1 : settings.maxItems,
     maxBytes: settings.maxBytes,
     ...unbounded,

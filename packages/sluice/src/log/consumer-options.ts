@@ -29,7 +29,10 @@ export interface ConsumerOptions {
   readonly sink: Sink<LogRecord, unknown>;
   /** Where a group begins that does not exist yet. Default `'start'`: the first record stored. */
   readonly from?: StartAt;
-  /** When a batch is due. Default `{ maxDelayMs: 50 }`. */
+  /**
+   * When a batch is due. With a `maxDelayMs`, what is held leaves earlier while somebody waits for it ({@link Consumer.settled}). Default
+   * `{ maxDelayMs: 50 }`.
+   */
   readonly window?: Window;
   /** Records a batch. Default 2,000. */
   readonly maxItems?: number;
@@ -103,6 +106,7 @@ export function consumerSettings(options: ConsumerOptions) {
   return {
     strict,
     retry,
+    window: options.window ?? { maxDelayMs: 50 },
     maxItems: number('maxItems', 2_000),
     maxBytes: number('maxBytes', 4 << 20),
     maxInFlight: number('maxInFlight', 4),

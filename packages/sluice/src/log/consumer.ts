@@ -18,6 +18,7 @@ import { createSlot, type PartitionSlot } from './partition-slot.js';
 import type { GroupPosition, Lag, StartAt } from './position.js';
 import { holds } from './ranges.js';
 import type { Position } from './record.js';
+import { sendAwaited } from './send-awaited.js';
 import type { SettledHow } from './settled-waiters.js';
 
 /**
@@ -56,6 +57,7 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
   });
   const alone = createAlone(() => engine.flush(), clock, settings.timeoutMs, wakeAll);
   const members = groupMembers(log, group, stream, partitions);
+  const sendWhatIsAwaited = sendAwaited(engine, members.waiters, settings.window);
   const readers: Readers = {
     log,
     env,
@@ -70,6 +72,7 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
     offer: (item) => engine.offer(item) === 'accepted',
     cancel: (item, reason) => void engine.cancel(item, reason),
     flush: () => void engine.flush(),
+    taken: sendWhatIsAwaited,
     written(ok, dead) {
       counts.ok += ok;
       counts.dead += dead;
@@ -177,6 +180,7 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
       };
       look().catch((thrown: unknown) => wait.fail(thrown));
     }
+    sendWhatIsAwaited();
     return wait.told;
   }
 

@@ -71,6 +71,8 @@ export interface Readers {
   cancel(item: RecordItem, reason: SluiceError): void;
   /** Sends what is held, whatever its window. */
   flush(): void;
+  /** Records have been offered. */
+  taken(): void;
   written(ok: number, dead: number): void;
   alarm(partition: number, problem: SluiceError): void;
   /** How the group has settled a record, as its dead letters tell. */
