@@ -95,7 +95,7 @@ export function createGroups(store: Store, parts: GroupParts): Groups {
     async inFlight(owner, ranges) {
       checkMarks(ranges);
       ownedBy(owner, readState(trees, owner.group, streamRow(trees, owner.stream), owner.partition));
-      marks.write(owner, ranges);
+      await marks.write(owner, ranges);
     },
     async settle(owner, { position, delivered = [], dead = [] }) {
       const { group, stream, partition } = owner;
