@@ -10,11 +10,21 @@ export async function openClient(url, connections) {
   const { hostname, port } = new URL(url);
   const free = [];
   const waiting = [];
-  const all = await Promise.all(Array.from({ length: connections }, () => openConnection(hostname, Number(port))));
+  const open = () => openConnection(hostname, Number(port));
+  const all = new Set(await Promise.all(Array.from({ length: connections }, open)));
   free.push(...all);
 
+  /** A server closes connections that have been idle for some seconds: what is sent on one gets no answer. */
+  async function alive(connection) {
+    if (!connection.isClosed) return connection;
+    all.delete(connection);
+    const another = await open();
+    all.add(another);
+    return another;
+  }
+
   async function request(text) {
-    const connection = free.pop() ?? (await new Promise((resolve) => waiting.push(resolve)));
+    const connection = await alive(free.pop() ?? (await new Promise((resolve) => waiting.push(resolve))));
     const answer = await connection.send(text);
     const next = waiting.shift();
     if (next === undefined) free.push(connection);
@@ -59,6 +69,9 @@ async function openConnection(host, port) {
   socket.on('error', fail);
   socket.on('close', () => fail(new Error('the server closed the connection')));
   return {
+    get isClosed() {
+      return socket.destroyed || socket.readableEnded;
+    },
     send: (request) =>
       new Promise((resolve, reject) => {
         settle = { resolve, reject };
