@@ -105,8 +105,10 @@ export function createAppends(
       let before: number;
       do {
         before = timesHeldAgain;
-        if (heldItems === 0) await committing;
-        else await new Promise<Receipt>((resolve, reject) => enqueue(barrier(resolve, reject)));
+        const earlier = committing;
+        if (heldItems > 0) await new Promise<Receipt>((resolve, reject) => enqueue(barrier(resolve, reject)));
+        // A group that fails is told so later than the one behind it that had nothing to write.
+        await earlier;
         // A commit that failed meanwhile has put behind this what came before it.
       } while (timesHeldAgain !== before);
     },
