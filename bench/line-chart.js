@@ -6,7 +6,7 @@ const left = 70;
 const right = 20;
 const top = 50;
 const bottom = 120;
-const colors = ['#8a8f98', '#d97706', '#b91c1c', '#2563eb', '#059669'];
+const colors = ['#8a8f98', '#d97706', '#b91c1c', '#2563eb', '#059669', '#7c3aed'];
 
 export function lineChart({ title, x, xLabel, yLabel, series }) {
   const all = Object.values(series).flat();

@@ -17,6 +17,8 @@ export interface SinkWorld {
   sink<T>(options?: Partial<PostgresSinkOptions<T>>): PostgresSink<T>;
   /** Rows of a query of the observer's. */
   rows(sql: string): Promise<readonly Record<string, unknown>[]>;
+  /** Waits until a session of the pool waits for a lock. Not asked by the observer, who may hold it. */
+  lockWaits(): Promise<void>;
   /** Waits until the server sees this many sessions of the pool, all idle. */
   expectIdle(sessions: number): Promise<void>;
 }
@@ -85,6 +87,13 @@ function sinkWorld(postgres: TestPostgres, connections: number): SinkWorld {
     },
     sink: (options = {}) => postgresSink({ pool, table: 'events', ...options }),
     rows: async (sql) => (await observer.query<Record<string, unknown>>(sql)).rows,
+    async lockWaits() {
+      const watcher = new pg.Client({ connectionString, application_name: 'watcher' });
+      await watcher.connect();
+      const waiting = `SELECT FROM pg_stat_activity WHERE application_name = 'sink' AND wait_event_type = 'Lock'`;
+      while ((await watcher.query(waiting)).rowCount === 0);
+      await watcher.end();
+    },
     expectIdle: (sessions) =>
       vi.waitFor(async () => {
         const { rows } = await observer.query<{ state: string }>(

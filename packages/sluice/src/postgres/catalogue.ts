@@ -54,13 +54,13 @@ export interface TableColumn {
 
 /** A table. */
 export interface Table {
-  /** A statement that fails, with a name in its message that is {@link alteredMark}, once the table is not what was read here. */
-  readonly guard: string;
+  /** A condition, as SQL, that holds while the table's name means what was read here. */
+  readonly unaltered: string;
   /** As messages of the server name it: without its schema. */
   readonly name: string;
   readonly columns: readonly TableColumn[];
   /** Unique keys that ON CONFLICT can name. */
-  readonly keys: readonly { readonly columns: readonly string[]; readonly nullsAreEqual: boolean }[];
+  readonly keys: readonly Key[];
   /** CHECK constraints that need nothing but what is PostgreSQL's own, as SQL, with the columns that they read. */
   readonly checks: readonly { readonly name: string; readonly sql: string; readonly columns: readonly string[] }[];
   /** COPY is refused where row-level security applies to us, and for views. */
@@ -69,6 +69,21 @@ export interface Table {
   readonly hasScratch: boolean;
   /** A trigger may change or fill in a row before its constraints are checked. */
   readonly changesRows: boolean;
+  /** An ordinary or partitioned table, of whose inserts neither a rule nor a trigger of a user's takes notice. */
+  readonly isPlain: boolean;
+}
+
+/** A unique key, whole and checked at once. */
+export interface Key {
+  readonly columns: readonly string[];
+  readonly nullsAreEqual: boolean;
+  /** The OID of its index. */
+  readonly index: string;
+}
+
+/** The key of a table on these columns, in whatever order, if there is one. */
+export function keyOn({ keys }: Table, names: readonly string[]): Key | undefined {
+  return keys.find(({ columns }) => columns.length === names.length && columns.every((name) => names.includes(name)));
 }
 
 /**
@@ -85,26 +100,30 @@ export async function readTable(client: PoolClient, target: string): Promise<Tab
       class: 'blocked',
     });
   }
-  const { oid, version, columns, ...table } = row;
-  return { ...table, columns: columns.map(columnOf), guard: guardFor(oid, version) };
+  const { oid, version, literal, columns, ...table } = row;
+  const unaltered = `EXISTS (SELECT FROM pg_class c WHERE c.oid = ${oid} AND c.oid = to_regclass(${literal}) AND ${versionOf} = '${version}')`;
+  return { ...table, columns: columns.map(columnOf), unaltered };
 }
 
-/** What the guard's error speaks of. */
+/** What the error of a guard speaks of where the table is not {@link Table.unaltered}. */
 export const alteredMark = 'sluice.table_was_altered';
 
-/** An unknown setting is the cheapest error that has a state of its own. Without a table there is no row, and so no error: COPY has one. */
-function guardFor(oid: string, version: string): string {
-  return `SELECT CASE WHEN ${versionOf} = '${version}' THEN '' ELSE current_setting('${alteredMark}') END FROM pg_class c WHERE c.oid = ${oid}`;
+/** A statement that fails with the mark of the first condition that does not hold: an unknown setting is the cheapest error that has a state of its own. */
+export function guard(...conditions: readonly (readonly [condition: string, mark: string])[]): string {
+  const cases = conditions.map(([condition, mark]) => `WHEN (${condition}) IS NOT TRUE THEN current_setting('${mark}')`);
+  return `SELECT CASE ${cases.join(' ')} ELSE '' END`;
 }
 
 /** Which transactions wrote the table's own row and those of its columns: types, NOT NULL, the number of CHECKs. */
 const versionOf =
   "c.xmin::text || (SELECT string_agg(a.xmin::text, ',' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0)";
 
-type TableRow = Omit<Table, 'columns' | 'guard'> & {
+type TableRow = Omit<Table, 'columns' | 'unaltered'> & {
   readonly columns: readonly ColumnRow[];
   readonly oid: string;
   readonly version: string;
+  /** The target as text in SQL. */
+  readonly literal: string;
 };
 
 type ColumnRow = Omit<TableColumn, 'type'> & {
@@ -132,9 +151,12 @@ bases AS (
   FROM bases b JOIN pg_type t ON t.oid = b.typbasetype WHERE b.typtype = 'd'
 )
 SELECT target.relname AS name, target.oid::text AS oid, (SELECT ${versionOf} FROM pg_class c WHERE c.oid = target.oid) AS version,
+  quote_literal($1) AS literal,
   target.relkind IN ('r', 'p', 'f') AND NOT row_security_active(target.oid) AS copyable,
   has_database_privilege(current_database(), 'TEMPORARY') AND EXISTS (SELECT FROM pg_language WHERE lanname = 'plpgsql') AS "hasScratch",
   EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = target.oid AND NOT g.tgisinternal AND g.tgtype & 7 = 7) AS "changesRows",
+  target.relkind IN ('r', 'p') AND NOT target.relhasrules AND NOT EXISTS (SELECT FROM pg_trigger g WHERE NOT g.tgisinternal AND g.tgtype & 4 = 4
+    AND g.tgrelid IN (SELECT target.oid UNION ALL SELECT relid FROM pg_partition_tree(target.oid))) AS "isPlain",
   (SELECT jsonb_agg(jsonb_build_object(
       'name', a.attname, 'typeText', format_type(a.atttypid, a.atttypmod), 'castText', format_type(b.oid, -1),
       'stageText', CASE WHEN b.oid >= ${firstForeign} THEN 'text'
@@ -152,7 +174,8 @@ SELECT target.relname AS name, target.oid::text AS oid, (SELECT ${versionOf} FRO
   (SELECT coalesce(jsonb_agg(jsonb_build_object(
       'columns', (SELECT jsonb_agg(a.attname) FROM pg_attribute a WHERE a.attrelid = target.oid
         AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])),
-      'nullsAreEqual', coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false))), '[]')
+      'nullsAreEqual', coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false),
+      'index', i.indexrelid::text)), '[]')
     FROM pg_index i WHERE i.indrelid = target.oid AND i.indisunique AND i.indimmediate AND i.indisvalid
       AND i.indpred IS NULL AND i.indexprs IS NULL) AS keys,
   (SELECT coalesce(jsonb_agg(jsonb_build_object(

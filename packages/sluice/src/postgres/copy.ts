@@ -17,15 +17,15 @@ export interface Copies {
 export interface CopyProgress extends WriteProgress {
   /** COPYs that the server had begun: the last of them is the one that failed, if one did. */
   begun: number;
-  /** Statements that the server had done. */
-  done: number;
+  /** What the server said of each statement that it had done: `COPY 500`, `INSERT 0 498`. */
+  readonly tags: string[];
   /** {@link mark} was among them. */
   marked: boolean;
 }
 
 /** Nothing sent yet. */
 export function atStart(): CopyProgress {
-  return { commitSent: false, begun: 0, done: 0, marked: false };
+  return { commitSent: false, begun: 0, tags: [], marked: false };
 }
 
 /** A statement that tells in the progress that all before it are done, however many those of a user are. */
@@ -58,7 +58,7 @@ interface CopyQuery extends Submittable {
   handleError(error: unknown): void;
   handleCopyInResponse(): void;
   handleReadyForQuery(): void;
-  handleCommandComplete(): void;
+  handleCommandComplete(message: { readonly text: string }): void;
   handleEmptyQuery(): void;
   handleRowDescription(message: { readonly fields: readonly { readonly name: string }[] }): void;
   handleDataRow(): void;
@@ -105,8 +105,8 @@ function copyQuery(
       query.callback();
       done();
     },
-    handleCommandComplete() {
-      progress.done++;
+    handleCommandComplete({ text }) {
+      progress.tags.push(text);
     },
     handleEmptyQuery: ignore,
     handleRowDescription({ fields }) {

@@ -24,6 +24,8 @@ export interface CutOptions {
   readonly relation: string;
   /** The error of the first attempt, if there was one. */
   readonly first: unknown;
+  /** The table that it names. */
+  readonly firstRelation: string;
   /** Stop at the first bad row. */
   readonly halt: boolean;
 }
@@ -38,10 +40,13 @@ type Piece = readonly [from: number, to: number];
  * What lies behind goes in pieces, a savepoint after each, so that little is copied twice. It gives up, with what it has, when more
  * than one row in twenty is bad: then the server is quicker by itself.
  */
-export async function cutRows(client: PoolClient, { before, source, relation, first, halt }: CutOptions): Promise<Cut> {
+export async function cutRows(
+  client: PoolClient,
+  { before, source, relation, first, firstRelation, halt }: CutOptions,
+): Promise<Cut> {
   const refused = new Map<number, unknown>();
   let end = 0;
-  let bad = badRow(first, relation, 0);
+  let bad = badRow(first, firstRelation, 0);
   let ahead = [...before, save];
   if (first !== undefined && bad === undefined) {
     await client.query(ahead.join('; '));

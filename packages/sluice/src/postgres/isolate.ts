@@ -3,6 +3,7 @@
 import type { PoolClient } from 'pg';
 import { failure, type SluiceError } from '../core/errors.js';
 import { columnArrays } from './arrays.js';
+import { alteredMark, guard } from './catalogue.js';
 import { classifyPostgresError, isServerError, policyState } from './classify.js';
 import { type Cut, cutRows } from './cut.js';
 import type { RefusedRow } from './place.js';
@@ -24,6 +25,8 @@ export interface IsolateOptions {
   readonly source: RowSource;
   /** The error of the first attempt, in COPY. Nothing: it was not in COPY, or not of the rows. */
   readonly first: unknown;
+  /** The first attempt went straight into the target, past the stage. */
+  readonly firstWasStraight: boolean;
   /** A constraint failed at COMMIT: no line can be named, and deferred constraints must be checked at once. */
   readonly atCommit: boolean;
   /** Stop at the first bad row. */
@@ -39,7 +42,7 @@ export interface IsolateOptions {
 export async function isolateRows<T>(client: PoolClient, plan: Plan<T>, options: IsolateOptions): Promise<Isolated> {
   const { source, halt } = options;
   // A row that the table of a minute ago would have refused must not be taken for bad.
-  const before = [...options.before, plan.table.guard, 'SAVEPOINT sluice_isolate'];
+  const before = [...options.before, guard([plan.table.unaltered, alteredMark]), 'SAVEPOINT sluice_isolate'];
   let cut = unnamed;
   if (plan.copies && !options.atCommit) cut = await cutThere(client, plan, { ...options, before });
   else await client.query(before.join('; '));
@@ -64,13 +67,19 @@ export async function isolateRows<T>(client: PoolClient, plan: Plan<T>, options:
 const unnamed: Cut = { refused: new Map(), end: 0 };
 
 /** By the lines of COPY; with a stage, all of what is in it goes into the target at the end, in one statement, in key order. */
-async function cutThere<T>(client: PoolClient, plan: Plan<T>, { before, source, first, halt }: IsolateOptions): Promise<Cut> {
+async function cutThere<T>(
+  client: PoolClient,
+  plan: Plan<T>,
+  { before, source, first, firstWasStraight, halt }: IsolateOptions,
+): Promise<Cut> {
   const { stage } = plan.statements;
+  const relation = stage?.name ?? plan.table.name;
   const cut = await cutRows(client, {
     before: stage === undefined ? before : [...before, stage.create, stage.clear],
     source,
-    relation: stage?.name ?? plan.table.name,
+    relation,
     first,
+    firstRelation: firstWasStraight ? plan.table.name : relation,
     halt,
   });
   if (cut.unnamed !== undefined && !isAboutRows(cut.unnamed)) throw cut.unnamed;

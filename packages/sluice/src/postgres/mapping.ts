@@ -2,7 +2,7 @@
 
 import { failure, type SluiceError, shorten } from '../core/errors.js';
 import { isNear } from '../core/options.js';
-import type { Table, TableColumn } from './catalogue.js';
+import { keyOn, type Table, type TableColumn } from './catalogue.js';
 import type { PostgresSinkOptions, PostgresValue } from './options.js';
 import type { WrittenColumn } from './rows.js';
 
@@ -73,7 +73,7 @@ function checkKey(table: Table, written: readonly TableColumn[], key: readonly s
     if (written.some((column) => column.name === name)) continue;
     throw mismatch(`the column ${name} of postgresSink.conflict is not written; name it in postgresSink.columns.`);
   }
-  if (table.keys.some(({ columns }) => columns.length === key.length && columns.every((name) => key.includes(name)))) return;
+  if (keyOn(table, key) !== undefined) return;
   const known = table.keys.map(({ columns }) => `(${columns.join(', ')})`).join(', ');
   throw mismatch(
     `the table ${table.name} has no unique key on (${key.join(', ')}) for postgresSink.conflict; ${known === '' ? 'it has none at all' : `it has ${known}`}. A partial, deferrable or expression index does not serve.`,

@@ -78,7 +78,8 @@ export interface PostgresSinkOptions<T> {
   readonly conflict?: ConflictRule;
   /**
    * Rows above which a batch goes by COPY, where there is a `conflict` rule or COPY is not all there is; up to it goes one
-   * INSERT … SELECT FROM unnest(…). Without a rule COPY was quicker from the first row on, and is always used. `Infinity`: never COPY.
+   * INSERT … SELECT FROM unnest(…). With `'ignore'`, COPY goes straight into the table as long as keys are new. Without a rule COPY
+   * was quicker from the first row on, and is always used. `Infinity`: never COPY.
    * Default 100, where the two cross in our measurements (docs/reference/postgres-methods.md).
    */
   readonly copyAboveRows?: number;

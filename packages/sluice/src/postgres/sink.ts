@@ -10,6 +10,7 @@ import { abortedFailure, onConnection } from './connection.js';
 import { checkOptions, type PostgresSinkOptions } from './options.js';
 import { makePlan, type Plan } from './plan.js';
 import { quoteTable } from './sql.js';
+import { newKeysExpected } from './straight.js';
 import { createTableIfAbsent } from './table.js';
 import { type Failures, type Work, writeBatch, writeWithin } from './write.js';
 
@@ -49,6 +50,10 @@ export interface PostgresSinkStats {
   readonly isolated: number;
   /** Transactions tried again at once after a deadlock or a serialization failure. */
   readonly conflicts: number;
+  /** Batches of new keys only that went straight into the target although there is a `conflict` rule. */
+  readonly straight: number;
+  /** Batches that were to go straight, and were written the usual way after all: a key existed, or came twice. */
+  readonly repeated: number;
   /** Writes that wait for a connection now. More than none for long: the pool is smaller than `maxInFlight`. */
   readonly waiting: number;
   /** Milliseconds that writes have waited for a connection, all in all. */
@@ -61,7 +66,8 @@ export interface PostgresSinkStats {
  * A sink that writes each batch to a table in one transaction.
  *
  * Without `conflict` it is a COPY. With it, a large batch is copied into a temporary table of the connection and goes from there into
- * the target in key order; a small one is one INSERT. Rows that the server refuses fail alone, with the server's reason, and all
+ * the target in key order; a small one is one INSERT. Where existing rows stay (`'ignore'`) and the table has neither triggers nor rules,
+ * a large batch is first copied straight into the target, as long as its keys are new. Rows that the server refuses fail alone, with the server's reason, and all
  * others are committed (`badRows`).
  *
  * `write` fails with `PG_<SQLSTATE>` or `PG_CONNECTION`, classed as {@link classifyPostgresError} says. Deadlocks and serialization
@@ -82,6 +88,7 @@ export function postgresSink<T>(options: PostgresSinkOptions<T>): PostgresSink<T
   const closing = new AbortController();
   const stats = { committed: 0, isolated: 0, conflicts: 0, waiting: 0, slotWaitMs: 0, longestSlotWaitMs: 0 };
   const plan = once(() => lend(closing.signal, (client) => planFor(client, target, options)));
+  const expectation = newKeysExpected();
   let closed: Promise<void> | undefined;
   surviveIdleErrors(pool);
 
@@ -112,6 +119,8 @@ export function postgresSink<T>(options: PostgresSinkOptions<T>): PostgresSink<T
       commitWith: options.commitWith,
       commitSent: false,
       isolations: 0,
+      expectation,
+      isStale: false,
     };
   }
 
@@ -149,6 +158,7 @@ export function postgresSink<T>(options: PostgresSinkOptions<T>): PostgresSink<T
           }
         } finally {
           stats.isolated += work.isolations;
+          if (work.isStale) plan.forget();
         }
       }
     },
@@ -179,7 +189,7 @@ export function postgresSink<T>(options: PostgresSinkOptions<T>): PostgresSink<T
       }
     },
 
-    stats: () => ({ ...stats }),
+    stats: () => ({ ...stats, ...expectation.counts }),
 
     close() {
       closed ??= closePool(pool, closing, options.pool === undefined);

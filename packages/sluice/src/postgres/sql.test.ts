@@ -35,12 +35,12 @@ const tags = column('tags', {
   type: { kind: 'other', element: { kind: 'int4', oid: 23 } },
 });
 const table: Table = {
-  guard: 'SELECT 1',
+  unaltered: 'true',
   name: 'events',
   columns: [id, note, tags],
   keys: [
-    { columns: ['id'], nullsAreEqual: false },
-    { columns: ['no"te'], nullsAreEqual: false },
+    { columns: ['id'], nullsAreEqual: false, index: '1' },
+    { columns: ['no"te'], nullsAreEqual: false, index: '2' },
   ],
   checks: [
     { name: 'short', sql: 'length(id) < 5', columns: ['id'] },
@@ -48,6 +48,7 @@ const table: Table = {
   ],
   copyable: true,
   changesRows: false,
+  isPlain: true,
   hasScratch: true,
 };
 

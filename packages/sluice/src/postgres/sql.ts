@@ -2,8 +2,9 @@
 
 import { createHash } from 'node:crypto';
 import { invalidOption, shorten } from '../core/errors.js';
-import type { Table, TableColumn } from './catalogue.js';
+import { keyOn, type Table, type TableColumn } from './catalogue.js';
 import type { ConflictRule } from './options.js';
+import { type Straight, straightGuardFor } from './straight.js';
 
 /** The statements that write rows to a table. */
 export interface Statements {
@@ -13,6 +14,8 @@ export interface Statements {
   readonly stage?: Stage;
   /** INSERT … SELECT FROM unnest($1, $2, …): one array a column, so that a batch of any size stays far below 65,535 parameters. */
   readonly insertArrays: string;
+  /** Past the stage, where that may be tried. */
+  readonly straight?: Straight;
 }
 
 /** The temporary table of a connection. */
@@ -34,11 +37,17 @@ export function statementsFor(
 ): Statements {
   const names = columns.map(({ name }) => quoteName(name)).join(', ');
   const stage = conflict === undefined ? undefined : stageFor(target, table, columns, conflict);
+  const copy = (destination: string, format: 'text' | 'binary') =>
+    `COPY ${destination} (${names}) FROM STDIN (FORMAT ${format}, ENCODING 'UTF8')`;
   const destination = stage === undefined ? target : `pg_temp.${stage.name}`;
+  const straightGuard = straightGuardFor(table, columns, conflict);
   return {
-    copyText: `COPY ${destination} (${names}) FROM STDIN (FORMAT text, ENCODING 'UTF8')`,
-    copyBinary: `COPY ${destination} (${names}) FROM STDIN (FORMAT binary, ENCODING 'UTF8')`,
+    copyText: copy(destination, 'text'),
+    copyBinary: copy(destination, 'binary'),
     ...(stage === undefined ? {} : { stage }),
+    ...(straightGuard === undefined
+      ? {}
+      : { straight: { copyText: copy(target, 'text'), copyBinary: copy(target, 'binary'), guard: straightGuard } }),
     insertArrays: insertArrays(target, table, columns, conflict),
   };
 }
@@ -82,8 +91,9 @@ function apartWhereNull(
   source: { readonly values: (column: TableColumn) => string; readonly ordinal: string },
 ): readonly string[] {
   const nullable = key.filter(({ notNull }) => !notNull);
-  const index = table.keys.find(
-    ({ columns }) => columns.length === key.length && key.every(({ name }) => columns.includes(name)),
+  const index = keyOn(
+    table,
+    key.map(({ name }) => name),
   );
   if (nullable.length === 0 || index?.nullsAreEqual === true) return [];
   return [`(CASE WHEN ${nullable.map((column) => `${source.values(column)} IS NULL`).join(' OR ')} THEN ${source.ordinal} END)`];

@@ -3,11 +3,13 @@
 import type { PoolClient } from 'pg';
 import type { SinkContext } from '../core/dispatcher.js';
 import { failure, type SluiceError } from '../core/errors.js';
+import { alteredMark, guard } from './catalogue.js';
 import { isServerError } from './classify.js';
 import { atStart, type Copies, copyIn, mark } from './copy.js';
 import { isAboutRows, isolateRows } from './isolate.js';
 import type { BeforeCommit, PostgresSinkOptions } from './options.js';
 import type { Encoded, Plan } from './plan.js';
+import { type Expectation, straightFailure } from './straight.js';
 
 /** Why each item failed, by its index in the batch; empty when all are written. */
 export type Failures = ReadonlyMap<number, SluiceError>;
@@ -23,6 +25,10 @@ export interface Work<T> {
   commitSent: boolean;
   /** How often bad rows were taken out. */
   isolations: number;
+  /** Whether batches may be all new, by those before; shared by the batches of a sink. */
+  readonly expectation: Expectation;
+  /** The server said that the table is not as it was planned for; the batch may be written all the same. */
+  isStale: boolean;
 }
 
 /** Writes a batch in a transaction of its own. */
@@ -45,32 +51,71 @@ async function writeRows<T>(client: PoolClient, plan: Plan<T>, work: Work<T>): P
   const { rows } = batch.source;
   const failures = new Map([...refused, ...haltedFrom(work, tried)]);
   if (rows === 0 && work.beforeCommit === undefined) return failures;
+  let firstWasStraight = goesStraight(plan, batch, work);
   let first: unknown;
-  try {
-    const alongside = textAlongside(work, failures);
-    // A statement with parameters travels alone.
-    if (work.beforeCommit === undefined && (alongside === undefined || by.method === 'copy'))
-      await sendAlone(client, plan, batch, work, alongside);
-    else
-      await inTransaction(client, work, async (before) => {
-        await send(client, plan, batch, before);
-        return failures;
-      });
-    return failures;
-  } catch (thrown) {
-    if (rows === 0 || !mayIsolate(thrown, work)) throw thrown;
-    // The server said so itself: nothing is committed.
-    work.commitSent = false;
-    first = thrown;
+  for (;;) {
+    try {
+      await writeQuickly(client, plan, batch, work, failures, firstWasStraight);
+      return failures;
+    } catch (thrown) {
+      if (rows === 0 || !isServerError(thrown)) throw thrown;
+      const onceMore = firstWasStraight && goesOnceMore(thrown, work);
+      if (!onceMore && !mayIsolate(thrown, work)) throw thrown;
+      // The server said so itself: nothing is committed.
+      work.commitSent = false;
+      first = thrown;
+      if (!onceMore) break;
+      firstWasStraight = false;
+    }
   }
-  const inCopy = by.method === 'copy';
+  const batchWith = { ...batch, firstWasStraight };
   try {
-    return await inTransaction(client, work, (before) => isolated(client, plan, work, batch, before, inCopy ? first : undefined));
+    return await inTransaction(client, work, (before) =>
+      isolated(client, plan, work, batchWith, before, by.method === 'copy' ? first : undefined),
+    );
   } catch (thrown) {
     // All rows were taken, and the transaction was not: a deferred constraint.
     if (!mayIsolate(thrown, work)) throw thrown;
   }
-  return inTransaction(client, work, (before) => isolated(client, plan, work, batch, before, 'atCommit'));
+  return inTransaction(client, work, (before) => isolated(client, plan, work, batchWith, before, 'atCommit'));
+}
+
+/** Whether the batch may pass the stage by, and is worth it. */
+function goesStraight<T>({ statements }: Plan<T>, { by, source }: Encoded, { expectation }: Work<T>): boolean {
+  return statements.straight !== undefined && by.method === 'copy' && source.rows > 0 && expectation.isNew;
+}
+
+/** Whether a batch that failed on its straight way is to go the usual one. */
+function goesOnceMore<T>(thrown: unknown, work: Work<T>): boolean {
+  const said = straightFailure(thrown);
+  if (said === 'stale') work.isStale = true;
+  if (said !== 'stale' && said !== 'usualWay') return false;
+  work.expectation.wereNot();
+  return true;
+}
+
+/** All rows at once, in a transaction that ends with them. */
+async function writeQuickly<T>(
+  client: PoolClient,
+  plan: Plan<T>,
+  batch: Tried,
+  work: Work<T>,
+  failures: Failures,
+  straight: boolean,
+): Promise<void> {
+  const { by, source } = batch;
+  const alongside = textAlongside(work, failures);
+  let taken: number | undefined;
+  // A statement with parameters travels alone.
+  if (work.beforeCommit === undefined && (alongside === undefined || by.method === 'copy'))
+    taken = await sendAlone(client, plan, batch, work, alongside, straight);
+  else
+    await inTransaction(client, work, async (before) => {
+      taken = await send(client, plan, batch, before, straight);
+      return failures;
+    });
+  if (straight) work.expectation.wereNew();
+  else if (taken !== undefined) work.expectation.merged(taken === source.rows);
 }
 
 /** Writes a batch inside a transaction that the caller has begun, and leaves it open. */
@@ -82,7 +127,7 @@ export async function writeWithin<T>(client: PoolClient, plan: Plan<T>, work: Wo
   if (rows === 0) return failures;
   const savepoint = 'SAVEPOINT sluice_write';
   try {
-    await send(client, plan, batch, [savepoint]);
+    await send(client, plan, batch, [savepoint], false);
     await client.query('RELEASE SAVEPOINT sluice_write');
     return failures;
   } catch (thrown) {
@@ -102,6 +147,8 @@ export async function writeWithin<T>(client: PoolClient, plan: Plan<T>, work: Wo
 /** Items from `tried` on are not in it. */
 interface Tried extends Encoded {
   readonly tried: number;
+  /** Its first attempt passed the stage by. */
+  readonly firstWasStraight?: boolean;
 }
 
 /** With `halt`, nothing behind an item that cannot even be sent is sent. */
@@ -126,42 +173,61 @@ function mayIsolate<T>(thrown: unknown, { badRows }: Work<T>): boolean {
   return badRows !== 'refuse' && isAboutRows(thrown);
 }
 
-/** Without BEGIN and COMMIT the server takes the statements as one unit: a failure needs no ROLLBACK, and a batch one round trip. */
+/**
+ * Without BEGIN and COMMIT the server takes the statements as one unit: a failure needs no ROLLBACK, and a batch one round trip.
+ * Answers how many rows were taken from the stage, if there is one.
+ */
 async function sendAlone<T>(
   client: PoolClient,
   plan: Plan<T>,
   batch: Encoded,
   work: Work<T>,
   alongside: string | undefined,
-): Promise<void> {
+  straight: boolean,
+): Promise<number | undefined> {
   const { by } = batch;
   if (by.method === 'copy') {
-    const { statements, ...copies } = copiesOf(plan, batch, by, 'commits');
-    const progress = Object.assign(work, { begun: 0, done: 0, marked: false });
+    const { statements, ...copies } = copiesOf(plan, batch, by, 'commits', straight);
+    const progress = Object.assign(work, atStart());
     const sql = joined([...statements, ...(alongside === undefined ? [] : [alongside, mark])]);
     try {
       await copyIn(client, { ...copies, sql }, progress);
     } catch (thrown) {
       // Behind the mark there is only the commit, at which deferred constraints of the rows fail.
-      const isAlongside = alongside !== undefined && progress.done >= statements.length && !progress.marked;
+      const isAlongside = alongside !== undefined && progress.tags.length >= statements.length && !progress.marked;
       throw isAlongside && isServerError(thrown) ? new NoRowsFault(thrown) : thrown;
     }
-    return;
+    return takenBy(progress.tags[statements.length - 1]);
   }
   work.commitSent = true;
   await client.query(plan.statements.insertArrays, [...by.values]);
+  return undefined;
 }
 
-/** Sends the rows behind the statements that open the transaction, or a savepoint in it. */
-async function send<T>(client: PoolClient, plan: Plan<T>, batch: Encoded, before: readonly string[]): Promise<void> {
+/** Sends the rows behind the statements that open the transaction, or a savepoint in it. Answers as {@link sendAlone} does. */
+async function send<T>(
+  client: PoolClient,
+  plan: Plan<T>,
+  batch: Encoded,
+  before: readonly string[],
+  straight: boolean,
+): Promise<number | undefined> {
   const { by } = batch;
   if (by.method === 'copy' && batch.source.rows > 0) {
-    const { statements, ...copies } = copiesOf(plan, batch, by, 'continues');
-    await copyIn(client, { ...copies, sql: joined([...before, ...statements]) }, atStart());
-    return;
+    const { statements, ...copies } = copiesOf(plan, batch, by, 'continues', straight);
+    const progress = atStart();
+    await copyIn(client, { ...copies, sql: joined([...before, ...statements]) }, progress);
+    return takenBy(progress.tags.at(-1));
   }
   await client.query(before.join('; '));
   if (by.method === 'insert' && batch.source.rows > 0) await client.query(plan.statements.insertArrays, [...by.values]);
+  return undefined;
+}
+
+/** The rows that the last statement, the merge, has taken: of a key that exists, none. */
+function takenBy(tag: string | undefined): number | undefined {
+  const taken = /^INSERT 0 (\d+)$/.exec(tag ?? '')?.[1];
+  return taken === undefined ? undefined : Number(taken);
 }
 
 function copiesOf<T>(
@@ -169,14 +235,19 @@ function copiesOf<T>(
   { source }: Encoded,
   { chunks }: Encoded['by'] & { readonly method: 'copy' },
   ending: 'commits' | 'continues',
+  goesStraight: boolean,
 ): Omit<Copies, 'sql'> & { readonly statements: readonly string[] } {
-  const { stage } = plan.statements;
+  const { stage, straight, copyBinary } = plan.statements;
+  const copies = { parts: [chunks], ending };
+  const isBinary = source.copy === copyBinary;
+  if (goesStraight && straight !== undefined)
+    return { ...copies, statements: [isBinary ? straight.copyBinary : straight.copyText, straight.guard] };
   // Bytes of another type would not always be refused: eight of them are a bigint as well as a time.
-  const guard = stage === undefined && source.copy === plan.statements.copyBinary ? [plan.table.guard] : [];
+  if (stage === undefined)
+    return { ...copies, statements: [...(isBinary ? [guard([plan.table.unaltered, alteredMark])] : []), source.copy] };
   // In an open transaction an earlier batch may have left its rows in the stage.
-  const clear = ending === 'continues' && stage !== undefined ? [stage.clear] : [];
-  const statements = stage === undefined ? [...guard, source.copy] : [stage.create, ...clear, source.copy, stage.merge];
-  return { statements, parts: [chunks], ending };
+  const clear = ending === 'continues' ? [stage.clear] : [];
+  return { ...copies, statements: [stage.create, ...clear, source.copy, stage.merge] };
 }
 
 /** Each semicolon on a line of its own: what a user added may end with a comment. */
@@ -238,7 +309,7 @@ async function isolated<T>(
   client: PoolClient,
   plan: Plan<T>,
   work: Work<T>,
-  { source, refused, tried }: Tried,
+  { source, refused, tried, firstWasStraight = false }: Tried,
   before: readonly string[],
   first: unknown,
 ): Promise<Failures> {
@@ -249,6 +320,7 @@ async function isolated<T>(
     source,
     halt,
     first: first === 'atCommit' ? undefined : first,
+    firstWasStraight,
     atCommit: first === 'atCommit',
   });
   const itemOf: number[] = [];
