@@ -190,6 +190,38 @@ it('tells what became of each key by itself: a wrong value fails its own key', a
   expect(urls).toHaveLength(2);
 });
 
+it('lets a read leave by what whenGone was given: alone, once, and to no effect when all is settled', async () => {
+  const env = testEnv();
+  const asked: string[] = [];
+  const answer = (async (url: string) => {
+    asked.push(url);
+    return new Response('{"a":1,"b":2}');
+  }) as typeof fetch;
+  await using client = createKeyValueClient({ url: 'http://kv', windowMs: 100, fetch: answer, env });
+  const leaves: (() => void)[] = [];
+  const read = (keys: string[]) => client.readSettled(keys, { whenGone: (leave) => leaves.push(leave) });
+  const first = read(['a', 'b']);
+  const second = read(['b']);
+  const third = read(['c']);
+  expect(leaves).toHaveLength(3);
+  leaves[0]!();
+  leaves[0]!();
+  leaves[2]!();
+  expect([...(await first).values()]).toMatchObject([{ code: 'CANCELLED' }, { code: 'CANCELLED' }]);
+  expect([...(await third).values()]).toMatchObject([{ code: 'CANCELLED' }]);
+  expect(client.stats()).toMatchObject({ held: 1, cancelled: 3 });
+  await env.clock.advance(100);
+  expect([...(await second)]).toEqual([['b', 2]]);
+  for (const leave of leaves) leave();
+  expect(client.stats()).toMatchObject({ held: 0, inFlight: 0, ok: 1, cancelled: 3 });
+  // Nobody waited for a and c any more.
+  expect(asked).toEqual(['http://kv/read?keys=b']);
+  const gone = client.readSettled(['a'], { whenGone: (leave) => leave() });
+  expect([...(await gone).values()]).toMatchObject([{ code: 'CANCELLED' }]);
+  expect([...(await read([])).values()]).toEqual([]);
+  leaves.at(-1)!();
+});
+
 it('gives up at once when the pause that is asked for would end past deadlineMs', async () => {
   const env = testEnv();
   let calls = 0;

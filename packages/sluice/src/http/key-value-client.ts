@@ -4,8 +4,12 @@ import { failure, invalidOption, type SluiceError } from '../core/errors.js';
 import { checkNames, numberOption } from '../core/options.js';
 import type { DrainReport } from '../engine/engine.js';
 import { systemEnv } from '../env/system.js';
-import { createKeyFetcher, type KeyFetcherOptions, type KeyFetcherStats } from '../loader/key-fetcher.js';
+import type { KeyFetcherStats } from '../loader/key-fetcher.js';
+import { type KeyFetcherOptions, settingsOf } from '../loader/key-fetcher-options.js';
+import { Waiter } from '../loader/key-item.js';
 import type { CallOptions } from '../loader/leaving.js';
+import { loadSettled } from '../loader/many.js';
+import { readEngine } from '../loader/read-engine.js';
 import type { HttpGetAsync } from '../loader/transport.js';
 import { bodyText } from './body-text.js';
 import { retryAfterMs } from './retry-after.js';
@@ -24,6 +28,15 @@ export interface KeyValueClientOptions
    * `BAD_RESPONSE`. Default 16 MiB, some hundred times what the keys of one URL can bring back as numbers.
    */
   readonly maxResponseBytes?: number;
+}
+
+/** Options of one {@link KeyValueClient.readSettled}. */
+export interface ReadOptions extends CallOptions {
+  /**
+   * Given, within the call, what makes it leave: what is not settled then is `CANCELLED`, and it does nothing once all is. Where
+   * thousands of calls wait at once, an `AbortSignal` each is most of what they cost. Default none.
+   */
+  readonly whenGone?: (leave: () => void) => void;
 }
 
 /** Reads numbers by key from a `GET /read` backend. */
@@ -45,7 +58,7 @@ export interface KeyValueClient extends AsyncDisposable {
    * What became of many keys, each by itself, in the order of the keys: its value, or the error that `read` would reject with; a key
    * that the backend does not know is absent. Never rejects: one key's wrong value does not hide the others.
    */
-  readSettled(keys: Iterable<string>, options?: CallOptions): Promise<Map<string, number | SluiceError>>;
+  readSettled(keys: Iterable<string>, options?: ReadOptions): Promise<Map<string, number | SluiceError>>;
   /** Accepts no more, sends what is held, and waits for it, `deadlineMs` at most (default 30,000). Idempotent. */
   close(options?: { readonly deadlineMs?: number }): Promise<DrainReport>;
   /** The balance at this instant. */
@@ -76,29 +89,26 @@ export function createKeyValueClient(options: KeyValueClientOptions): KeyValueCl
     whole: true,
     infinite: true,
   });
-  const fetcher = createKeyFetcher({
+  const settings = settingsOf({
     name: 'key-value-client',
     ...rest,
     env,
     path: `${url.pathname === '/' ? '/read' : url.pathname}${url.search}`,
     httpGetAsync: overFetch(url.origin, headers, ownFetch, maxBytes, () => env.clock.wall()),
   });
+  const counts = { lateReplies: 0, unrequestedKeys: 0 };
+  const engine = readEngine(settings, counts);
 
   const read = (key: string, callOptions?: CallOptions): Promise<number> =>
     new Promise((resolve, reject) => {
-      fetcher.getKeyAsync(key, (error, value) => (error === null ? resolve(value!) : reject(error)), callOptions);
+      engine.join(key, new Waiter<string, number>(resolve as (value: number | undefined) => void, reject, false), callOptions);
     });
 
-  const readSettled = async (keys: Iterable<string>, callOptions?: CallOptions): Promise<Map<string, number | SluiceError>> => {
-    const distinct = [...new Set(keys)];
-    const settled = await Promise.allSettled(distinct.map((key) => read(key, callOptions)));
-    const found = new Map<string, number | SluiceError>();
-    settled.forEach((result, i) => {
-      const outcome = result.status === 'fulfilled' ? result.value : (result.reason as SluiceError);
-      if (typeof outcome === 'number' || outcome.code !== 'KEY_NOT_FOUND') found.set(distinct[i]!, outcome);
-    });
-    return found;
-  };
+  const readSettled = (
+    keys: Iterable<string>,
+    { whenGone, ...options }: ReadOptions = {},
+  ): Promise<Map<string, number | SluiceError>> =>
+    loadSettled(engine, distinct(keys), Object.keys(options).length === 0 ? undefined : options, whenGone);
 
   const readMany = async (keys: Iterable<string>, callOptions?: CallOptions): Promise<Map<string, number>> => {
     const found = new Map<string, number>();
@@ -109,16 +119,23 @@ export function createKeyValueClient(options: KeyValueClientOptions): KeyValueCl
     return found;
   };
 
+  const close = ({ deadlineMs }: { readonly deadlineMs?: number } = {}) =>
+    engine.close(numberOption('close.deadlineMs', deadlineMs, 30_000, { least: 0, infinite: true }));
+
   return {
     read,
     readMany,
     readSettled,
-    close: (closeOptions) => fetcher.close(closeOptions),
-    stats: () => fetcher.stats(),
+    close,
+    stats: () => ({ ...engine.stats(), ...counts, callbackErrors: 0 }),
     async [Symbol.asyncDispose]() {
-      await fetcher.close();
+      await close();
     },
   };
+}
+
+function distinct(keys: Iterable<string>): readonly string[] {
+  return Array.isArray(keys) && keys.length === 1 ? keys : [...new Set(keys)];
 }
 
 function backendUrl(address: string | URL): URL {

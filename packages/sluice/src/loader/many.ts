@@ -26,6 +26,23 @@ export function loadEach<K, V>(
   return gather(engine, keys, options, false, resultOf, false);
 }
 
+/**
+ * What became of each key that there is, in key order: its value, or the error of this caller.
+ *
+ * @param whenGone is given what makes the call leave, with `CANCELLED`.
+ */
+export function loadSettled<K, V>(
+  engine: KeyEngine<K, V>,
+  keys: readonly K[],
+  options: CallOptions | undefined,
+  whenGone?: (leave: () => void) => void,
+): Promise<Map<K, V | SluiceError>> {
+  return new Promise((resolve) => {
+    const leave = ask<K, V>(engine, keys, options, { finds: false }, (entries) => resolve(found(keys, entries)));
+    whenGone?.(() => leave(gone));
+  });
+}
+
 /** Asks for keys, and tells nobody. */
 export function prefetch<K, V>(engine: KeyEngine<K, V>, keys: readonly K[], options: CallOptions | undefined): void {
   ask(engine, [...keys], options, { finds: true, prefetches: true }, () => {});
@@ -54,6 +71,7 @@ function gather<K, V, R>(
 /**
  * @param done told once, when there is nothing left to wait for.
  * @param failed told of the first failure, if it wants to know; `done` is not called then.
+ * @returns how to leave.
  */
 function ask<K, V>(
   engine: KeyEngine<K, V>,
@@ -62,7 +80,7 @@ function ask<K, V>(
   { finds, prefetches = false }: Pick<Listener<K, V>, 'finds' | 'prefetches'>,
   done: (entries: readonly Entry<K, V>[]) => void,
   failed?: (reason: SluiceError) => void,
-): void {
+): (reasonOf: () => SluiceError) => void {
   const entries: Entry<K, V>[] = [];
   let unwatch: Cancel | undefined;
   let asking = true;
@@ -91,6 +109,7 @@ function ask<K, V>(
     },
   };
   const leave = (reasonOf: () => SluiceError) => {
+    if (left === 0 && !asking) return;
     listener.settled = true;
     left = 0;
     for (let i = 0; i < entries.length; i++) {
@@ -114,6 +133,7 @@ function ask<K, V>(
   }
   asking = false;
   endIfAllTold();
+  return leave;
 }
 
 function valueIn<V>(entry: Entry<unknown, V>): V | undefined {
@@ -126,4 +146,19 @@ function resultOf<V>(entry: Entry<unknown, V>): PromiseSettledResult<V> {
   const outcome = entry.outcome!;
   if (outcome.kind === 'ok') return { status: 'fulfilled', value: outcome.value };
   return { status: 'rejected', reason: ownError(outcome.failure, entry.value) };
+}
+
+function found<K, V>(keys: readonly K[], entries: readonly Entry<K, V>[]): Map<K, V | SluiceError> {
+  const all = new Map<K, V | SluiceError>();
+  for (let i = 0; i < entries.length; i++) {
+    const entry = entries[i]!;
+    if (!(entry instanceof KeyItem)) all.set(keys[i]!, entry);
+    else if (entry.outcome!.kind === 'ok') all.set(keys[i]!, entry.outcome!.value);
+    else if (!isAnswer(entry.outcome!, true)) all.set(keys[i]!, ownError(entry.outcome!.failure, entry.value));
+  }
+  return all;
+}
+
+function gone(): SluiceError {
+  return failure('the caller is gone.', { code: 'CANCELLED', class: 'rejected' });
 }
