@@ -5,7 +5,7 @@ import { fastify } from 'fastify';
 import { HttpError, sendError } from '../gateway/http-error.js';
 import { listen } from '../gateway/listen.js';
 import { protocolOptions, refuseProtocolErrors } from '../gateway/protocol.js';
-import { readQuery, toJsonObject } from '../gateway/read-query.js';
+import { queryOf, readQuery, toJsonObject } from '../gateway/read-query.js';
 
 /** What a backend serves, and how badly. */
 export interface BackendOptions {
@@ -76,7 +76,7 @@ export async function startBackend(options: BackendOptions): Promise<Backend> {
     if (failRate > 0 && random() < failRate) throw new HttpError(500, 'INJECTED', 'this failure was asked for with --fail');
     if (status >= 400) throw new HttpError(status, 'INJECTED', 'this status was asked for with --status');
     if (url.length > maxUrlBytes) throw new HttpError(414, 'URL_TOO_LONG', `expected a URL of at most ${maxUrlBytes} bytes`);
-    const query = readQuery(url);
+    const query = readQuery(queryOf(url));
     const found = new Map(query.keys.filter((key) => data.has(key)).map((key) => [key, data.get(key)]));
     return reply
       .code(status)

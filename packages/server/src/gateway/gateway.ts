@@ -19,7 +19,8 @@ import { listen } from './listen.js';
 import { openApi } from './openapi.js';
 import { protocolOptions, protocolProblem, refuseProtocolErrors, timeouts } from './protocol.js';
 import type { ReadKeys } from './read.js';
-import { addReadRoutes } from './read-routes.js';
+import { createReads } from './read-routes.js';
+import { type ReadTarget, readTarget } from './read-target.js';
 import type { Receipt } from './receipt.js';
 import type { Settled } from './receive.js';
 import { addTailRoute } from './tail-route.js';
@@ -128,7 +129,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const callers = options.callers ?? createCallers([]);
   const admission = options.admission ?? createAdmission({ tenants: {}, maxHeldItems: 100_000, clock: systemEnv().clock });
   const host = options.host ?? '127.0.0.1';
-  const route: { handle?: (request: IncomingMessage, response: ServerResponse) => void } = {};
+  const direct: DirectRoutes = {};
   const counters: GatewayCounters = {
     requests: 0,
     accepted: 0,
@@ -144,7 +145,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const limitConnections = (most = defaultMaxConnections) => {
     for (const server of servers) server.maxConnections = most;
   };
-  const app = createServer(limits, route, (server) => {
+  const app = createServer(limits, direct, (server) => {
     servers.push(server.on('drop', () => counters.refusedConnections++));
     limitConnections(options.maxConnections);
   });
@@ -162,7 +163,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   };
   addHooks(app, guard, counters, options.logger);
   refuseProtocolErrors(app);
-  route.handle = eventsHandler(
+  direct.events = eventsHandler(
     createEventsRoute({
       isLogFull: options.isLogFull,
       ...{ log: options.log, settled: options.settled, streams: options.streams, limits, allowance, callers, admission },
@@ -173,8 +174,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     counters,
     options.logger,
   );
-  addReadRoutes(app, {
-    ...{ read: options.read, callers, limits, allowance, counters },
+  direct.reads = createReads({
+    ...{ read: options.read, callers, limits, allowance, counters, guard, logger: options.logger },
     maxKeys: options.maxReadKeys ?? 10_000,
   });
   const tails = addTailRoute(app, { log: options.log, callers, maxTails: options.maxTails ?? 100 });
@@ -212,18 +213,24 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   };
 }
 
-function createServer(
-  limits: GatewayLimits,
-  route: { handle?: (request: IncomingMessage, response: ServerResponse) => void },
-  onServer: (server: Server) => void,
-): FastifyInstance {
+/** What answers the requests that do not go through the framework. */
+interface DirectRoutes {
+  events?: (request: IncomingMessage, response: ServerResponse) => void;
+  reads?: (request: IncomingMessage, response: ServerResponse, target: ReadTarget) => void;
+}
+
+function createServer(limits: GatewayLimits, direct: DirectRoutes, onServer: (server: Server) => void): FastifyInstance {
   const onClientError = clientError(limits);
   const app = fastify({
     logger: false,
     serverFactory: (handler) => {
       const server = createHttpServer(
         { ...protocolOptions, maxHeaderSize, ...timeouts(limits.requestTimeoutMs) },
-        (request, response) => (isEventsRequest(request) ? route.handle!(request, response) : handler(request, response)),
+        (request, response) => {
+          if (isEventsRequest(request)) return direct.events!(request, response);
+          const target = readTarget(request);
+          return target === undefined ? handler(request, response) : direct.reads!(request, response, target);
+        },
       );
       onServer(server);
       return server;

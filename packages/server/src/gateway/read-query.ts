@@ -1,18 +1,30 @@
 /** The query of `GET /read`: which keys a URL asks for, under every spelling that clients send. */
 
 import { HttpError } from './http-error.js';
+import { checkParameters, isSet } from './parameters.js';
 import { isTooDeep } from './text.js';
 
 /** The keys that a URL asks for. */
 export interface ReadQuery {
   /** Every key to look up, each once, in the order of the URL. */
   readonly keys: readonly string[];
-  /** What to answer with, given what was found: a map from key to value in the order of the URL. */
-  select<V>(found: ReadonlyMap<string, V>): Map<string, V>;
+  /** What to answer with, given what was found of the keys: a map from key to value in the order of the URL. */
+  select<V>(found: ReadonlyMap<string, V>): ReadonlyMap<string, V>;
+}
+
+/** The query of a URL, without its question mark. */
+export function queryOf(rawUrl: string): string {
+  const mark = rawUrl.indexOf('?');
+  return mark === -1 ? '' : rawUrl.slice(mark + 1);
+}
+
+/** Asks for one key, as it is. */
+export function oneKey(key: string): ReadQuery {
+  return { keys: [key], select: (found) => found };
 }
 
 /**
- * Reads the raw URL of a `GET /read`.
+ * Reads the raw query of a `GET /read`.
  *
  * `keys=a,b` is cut at its literal commas, then each key is decoded: `a%2Cb` is one key with a comma in it. A value without a
  * literal comma but with an encoded one is ambiguous, since many clients encode separators: the whole and its parts are looked
@@ -21,9 +33,7 @@ export interface ReadQuery {
  *
  * @throws HttpError 400 without a key, or when the percent-encoding is malformed.
  */
-export function readQuery(rawUrl: string): ReadQuery {
-  const mark = rawUrl.indexOf('?');
-  const query = mark === -1 ? '' : rawUrl.slice(mark + 1);
+export function readQuery(query: string): ReadQuery {
   const asked: Asked[] = [];
   for (const pair of query.split('&')) {
     const equals = pair.indexOf('=');
@@ -34,6 +44,8 @@ export function readQuery(rawUrl: string): ReadQuery {
   }
   const wanted = asked.filter(({ key }) => key !== '');
   if (wanted.length === 0) throw new HttpError(400, 'MISSING_KEYS', 'expected at least one key, as in /read?keys=k1,k2');
+  const [first] = wanted;
+  if (wanted.length === 1 && first!.parts === undefined) return oneKey(first!.key);
   return {
     keys: [...new Set(wanted.flatMap(({ key, parts = [] }) => [key, ...parts]))],
     select: (found) => select(wanted, found),
@@ -111,7 +123,26 @@ function select<V>(asked: readonly Asked[], found: ReadonlyMap<string, V>): Map<
   return selected;
 }
 
+/**
+ * Whether what failed is to be told beside the rest, by the parameter `partial` of a query.
+ *
+ * @throws HttpError 400 for a value that is no flag, and for parameters other than it and `known`.
+ */
+export function isPartial(query: string, known: readonly string[]): boolean {
+  // Nearly always: it need not be read twice.
+  if (known.length > 0 && keysAlone.test(query)) return false;
+  const parameters = new URLSearchParams(query);
+  checkParameters(parameters.keys(), [...known, 'partial']);
+  return isSet('partial', parameters.getAll('partial').at(-1));
+}
+
+const keysAlone = /^(?:keys?=[^&]*(?:&|$))+$/;
+
 /** A map as a JSON object, with `__proto__` as ordinary as any other key, in the map's order. */
 export function toJsonObject(values: ReadonlyMap<string, unknown>): string {
-  return `{${[...values].map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value) ?? 'null'}`).join(',')}}`;
+  let members = '';
+  for (const [key, value] of values) {
+    members += `${members === '' ? '' : ','}${JSON.stringify(key)}:${JSON.stringify(value) ?? 'null'}`;
+  }
+  return `{${members}}`;
 }

@@ -1,4 +1,4 @@
-/** Read: `GET /read` over the key-value client, which batches the reads of all clients. */
+/** Read: what is answered to one of the reads that the key-value client puts together. */
 
 import type { SluiceError } from 'sluice';
 import { HttpError, overloaded } from './http-error.js';
@@ -8,7 +8,14 @@ import { type ReadQuery, toJsonObject } from './read-query.js';
  * Looks keys up; keys that do not exist are absent from the answer. What failed is a `SluiceError` in its key's place, or the
  * rejection: `INVALID_VALUE`, `TIMEOUT`, `OVERLOADED`, `CLOSED`, `KEY_TOO_LONG`, anything else for an upstream that failed.
  */
-export type ReadKeys = (keys: readonly string[], signal: AbortSignal) => Promise<ReadonlyMap<string, number | SluiceError>>;
+export type ReadKeys = (
+  keys: readonly string[],
+  /** Takes what makes the read leave: it is called when the client is gone, or has its answer. */
+  whenGone: (leave: () => void) => void,
+) => Promise<Found>;
+
+/** What was found of the keys that were asked for: a value each, or why there is none. */
+export type Found = ReadonlyMap<string, number | SluiceError>;
 
 /** What a read is answered with. */
 export interface ReadAnswer {
@@ -21,28 +28,24 @@ export interface ReadAnswer {
 }
 
 /**
- * Answers one read. A key whose value is not a number is left out like one that does not exist: it fails nobody else.
+ * What a read is answered with. A key whose value is not a number is left out like one that does not exist: it fails nobody else.
  *
  * @param partial answers `{ "values", "errors" }`, so that keys which failed do not hide the others; else the first failure is that of
  * the whole read.
- * @throws HttpError 414 (a key is too long for the upstream), 502 (the upstream failed), 503 (full), 504 (too late).
+ * @throws HttpError as {@link readError}.
  */
-export async function answerRead(query: ReadQuery, read: ReadKeys, signal: AbortSignal, partial: boolean): Promise<ReadAnswer> {
-  try {
-    const { values, failed, invalid } = sorted(await read(query.keys, signal));
-    const selected = toJsonObject(query.select(values));
-    if (!partial) {
-      for (const error of failed.values()) throw error;
-      return { status: 200, body: selected, invalid };
-    }
-    const errors = new Map([...failed].map(([key, error]) => [key, errorOf(error)]));
-    return { status: failed.size > 0 ? 207 : 200, body: `{"values":${selected},"errors":${toJsonObject(errors)}}`, invalid };
-  } catch (error) {
-    throw readError(error);
+export function answerRead(query: ReadQuery, found: Found, partial: boolean): ReadAnswer {
+  const { values, failed, invalid } = sorted(found);
+  const selected = toJsonObject(query.select(values));
+  if (!partial) {
+    for (const error of failed.values()) throw readError(error);
+    return { status: 200, body: selected, invalid };
   }
+  const errors = new Map([...failed].map(([key, error]) => [key, errorOf(error)]));
+  return { status: failed.size > 0 ? 207 : 200, body: `{"values":${selected},"errors":${toJsonObject(errors)}}`, invalid };
 }
 
-function sorted(found: ReadonlyMap<string, number | SluiceError>) {
+function sorted(found: Found) {
   const values = new Map<string, number>();
   const failed = new Map<string, SluiceError>();
   let invalid = 0;
@@ -59,7 +62,8 @@ function errorOf(error: SluiceError): { readonly code: string; readonly message:
   return { code, message };
 }
 
-function readError(error: unknown): HttpError {
+/** What failed, as it is answered: 414 (a key is too long for the upstream), 502 (the upstream failed), 503 (full), 504 (too late). */
+export function readError(error: unknown): HttpError {
   const { code, message, retryAfterMs } = error as { code?: unknown; message?: string; retryAfterMs?: number };
   switch (code) {
     case 'TIMEOUT':

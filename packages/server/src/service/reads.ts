@@ -25,17 +25,17 @@ export function createReads(
       name: upstreams.length === 1 ? 'reads' : `reads-${index}`,
     }),
   );
-  const [only] = clients;
+  const fromAll: ReadKeys = async (keys, whenGone) => {
+    const shares = clients.map((): string[] => []);
+    for (const key of keys) shares[Number(shardOf(key, clients.length))]!.push(key);
+    const found = await Promise.all(clients.map((client, i) => client.readSettled(shares[i]!, { whenGone })));
+    const all = new Map<string, number | SluiceError>();
+    for (const share of found) for (const [key, value] of share) all.set(key, value);
+    return all;
+  };
+  const [first] = clients;
   return {
-    async read(keys, signal) {
-      if (clients.length === 1) return only!.readSettled(keys, { signal });
-      const shares = clients.map((): string[] => []);
-      for (const key of keys) shares[Number(shardOf(key, clients.length))]!.push(key);
-      const found = await Promise.all(clients.map((client, i) => client.readSettled(shares[i]!, { signal })));
-      const all = new Map<string, number | SluiceError>();
-      for (const share of found) for (const [key, value] of share) all.set(key, value);
-      return all;
-    },
+    read: clients.length === 1 ? (keys, whenGone) => first!.readSettled(keys, { whenGone }) : fromAll,
     async close(options) {
       await Promise.all(clients.map((client) => client.close(options)));
     },

@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { connect } from 'node:net';
 import { failure, type SluiceError } from 'sluice';
 import { createKeyValueClient } from 'sluice/http';
 import { testEnv } from 'sluice/testing';
@@ -58,33 +58,39 @@ describe('reads', () => {
   });
 
   test('a client that leaves cancels its own read alone', async () => {
-    const signals: AbortSignal[] = [];
+    const left: boolean[] = [];
     const both = signal();
+    const firstLeft = signal();
     let answer: (found: ReadonlyMap<string, number>) => void = () => {};
     const { origin } = await start({
-      read: (_keys, signal) =>
+      read: (_keys, whenGone) =>
         new Promise((resolve, reject) => {
           answer = resolve;
-          signal.addEventListener('abort', () => reject(failure('left', { code: 'CANCELLED' })));
-          if (signals.push(signal) === 2) both.give();
+          const at = left.push(false) - 1;
+          whenGone(() => {
+            left[at] = true;
+            firstLeft.give();
+            reject(failure('left', { code: 'CANCELLED' }));
+          });
+          if (left.length === 2) both.give();
         }),
     });
     const client = new AbortController();
     const gone = expect(fetch(`${origin}/read?keys=a`, { signal: client.signal })).rejects.toThrow();
-    while (signals.length === 0) await new Promise(setImmediate);
+    while (left.length === 0) await new Promise(setImmediate);
     const stays = fetch(`${origin}/read?keys=a`);
     await both.given;
     client.abort();
     await gone;
-    if (signals[0]?.aborted !== true) await once(signals[0]!, 'abort');
-    expect(signals[1]?.aborted).toBe(false);
+    await firstLeft.given;
+    expect(left).toEqual([true, false]);
     answer(new Map([['a', 1]]));
     expect(await (await stays).json()).toEqual({ a: 1 });
   });
 
   test('a value that is no number is left out like a missing key, counted, and fails nobody else', async () => {
     await using client = createKeyValueClient({ url: 'http://kv', windowMs: 0, fetch: answering('{"bad":"12","good":1}') });
-    const { origin, gateway } = await start({ read: (keys, signal) => client.readSettled(keys, { signal }) });
+    const { origin, gateway } = await start({ read: (keys, whenGone) => client.readSettled(keys, { whenGone }) });
     const response = await fetch(`${origin}/read?keys=good,bad,absent`);
     expect([response.status, await response.text()]).toEqual([200, '{"good":1}']);
     expect(gateway.counters).toMatchObject({ reads: 1, readInvalid: 1 });
@@ -117,6 +123,71 @@ describe('reads', () => {
     expect(await (await fetch(`${origin}/key/a%2Cb`)).text()).toBe('{"a,b":2}');
     expect(await (await fetch(`${origin}/key/__proto__`)).text()).toBe('{"__proto__":3}');
     expect((await fetch(`${origin}/key/nope`)).status).toBe(404);
+  });
+
+  test.each([
+    ['GET', '/%72ead?keys=k1', 200, '{"k1":1}'],
+    ['GET', 'http://example.org/read?keys=k1', 200, '{"k1":1}'],
+    ['GET', 'HTTP://example.org:80/key/k1', 200, '{"k1":1}'],
+    ['HEAD', '/read?keys=k1', 200, ''],
+    ['HEAD', '/key/nope', 404, ''],
+    ['GET', '/%6bey/a%2Cb', 200, '{"a,b":2}'],
+    ['GET', '/key/k%2520', 404, 'KEY_NOT_FOUND'],
+    ['GET', '/key/%zz', 400, 'INVALID_URL'],
+    ['GET', '/key/%ff', 400, 'INVALID_URL'],
+    ['GET', '/key', 404, 'NOT_FOUND'],
+    ['GET', '/read/', 404, 'NOT_FOUND'],
+    ['GET', '//read?keys=k1', 404, 'NOT_FOUND'],
+    ['GET', '/READ?keys=k1', 404, 'NOT_FOUND'],
+    ['GET', '/read%3Fkeys=k1', 404, 'NOT_FOUND'],
+    ['GET', '/rea%zz', 400, 'INVALID_URL'],
+    ['GET', '/key/a/b', 405, 'METHOD_NOT_ALLOWED'],
+    ['GET', '/read?keys=k1&%70artial', 200, '{"values":{"k1":1},"errors":{}}'],
+    ['GET', '/read?keys=k1&partial=true&partial=false', 200, '{"k1":1}'],
+    ['GET', '/read?&keys=k1&', 200, '{"k1":1}'],
+  ])('%s %s, as it may be spelled, is answered with %i', async (method, target, status, body) => {
+    const { gateway } = await start({ read });
+    const socket = connect(gateway.port, '127.0.0.1').setEncoding('utf8');
+    socket.write(`${method} ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+    let text = '';
+    for await (const chunk of socket) text += chunk;
+    const [head, got] = text.split('\r\n\r\n') as [string, string];
+    expect([Number(head.slice(9, 12)), /content-type: application\/json; charset=utf-8/i.test(head)]).toEqual([status, true]);
+    if (body === '') expect([got, /content-length: [1-9]/i.test(head)]).toEqual(['', true]);
+    else expect(got).toContain(body);
+    expect(gateway.underWay).toBe(0);
+  });
+
+  test('answers of one connection keep the order of its requests, whichever read is done first', async () => {
+    const done: (() => void)[] = [];
+    const all = signal();
+    const { gateway } = await start({
+      read: (keys) =>
+        new Promise((resolve) => {
+          done.push(() => resolve(new Map([[keys[0]!, 1]])));
+          if (done.length === 3) all.give();
+        }),
+    });
+    const socket = connect(gateway.port, '127.0.0.1').setEncoding('utf8');
+    for (const key of ['a', 'b', 'c'])
+      socket.write(`GET /read?key=${key} HTTP/1.1\r\nHost: x\r\n${key === 'c' ? 'Connection: close\r\n' : ''}\r\n`);
+    await all.given;
+    for (const answer of done.reverse()) answer();
+    let text = '';
+    for await (const chunk of socket) text += chunk;
+    expect(text.match(/\{.*\}/g)).toEqual(['{"a":1}', '{"b":1}', '{"c":1}']);
+  });
+
+  test('a failure that nobody expected is answered with 500, told to the logger, and hides what it was', async () => {
+    const logged: object[] = [];
+    const found = new Map([['a', null as unknown as number]]);
+    const { origin } = await start({ read: async () => found, logger: { error: (details) => void logged.push(details) } });
+    const response = await fetch(`${origin}/read?keys=a`);
+    expect([response.status, await response.json()]).toEqual([
+      500,
+      { error: { code: 'INTERNAL', message: expect.not.stringContaining('null') } },
+    ]);
+    expect(logged).toEqual([{ method: 'GET', route: '/read', err: expect.any(TypeError) }]);
   });
 
   test('?partial=true tells what failed beside what did not', async () => {
@@ -162,8 +233,8 @@ describe('reads', () => {
     }) as typeof fetch;
     await using client = createKeyValueClient({ url: 'http://kv', maxAttempts: 3, deadlineMs: 10_000, fetch: upstream, env });
     const { origin } = await start({
-      read: (keys, left) => {
-        const found = client.readSettled(keys, { signal: left });
+      read: (keys, whenGone) => {
+        const found = client.readSettled(keys, { whenGone });
         joined.give();
         return found;
       },
