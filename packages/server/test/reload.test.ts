@@ -237,6 +237,20 @@ pipelines:
     expect((await control('/v1/config/undo', 'POST')).body.applied).toBe(true);
   });
 
+  it('that changes nothing is not what an undo takes back', async () => {
+    const code = "code: { stream: other, map: './map.mjs', sink: { type: file, dir: other } }";
+    writeFileSync(join(folder, 'map.mjs'), 'export default ({ data }) => data;');
+    await start(`pipelines: { p: ${pipeline()}, ${code} }`);
+    await control('/v1/config/reload', 'POST');
+    expect((await control('/v1/config/undo', 'POST')).status).toBe(409);
+    write(`gateway: { maxItems: 1 }\npipelines: { p: ${pipeline()}, ${code} }`);
+    await control('/v1/config/reload', 'POST');
+    const again = (await control('/v1/config/reload', 'POST')).body.changes;
+    expect(again.map(({ kind }: Answer) => kind)).toEqual(['anew']);
+    expect((await control('/v1/config/undo', 'POST')).body).toMatchObject({ applied: true });
+    expect(await post([1, 2])).toBe(200);
+  });
+
   it('adds a pipeline, which reads the stream from its start, and removes one', async () => {
     const kept = 'streams: { events: { retention: { maxAgeMs: 3600000 } } }';
     await world.start(`${kept}\npipelines: { p: ${pipeline()} }`);

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { configSchema } from './config.js';
-import { changeText, diffConfig } from './diff.js';
+import { changesNothing, changeText, diffConfig } from './diff.js';
 
 const config = (input: object) => configSchema.parse(input);
 const texts = (from: object, to: object) => diffConfig(config(from), config(to)).map(changeText);
@@ -54,5 +54,16 @@ describe('a diff', () => {
       '~ keys[0].hash: "…" → "…"',
       '~ keys[0].scopes[0]: "write" → "read"',
     ]);
+  });
+
+  it('changes nothing where only code is taken anew whose text is the same', () => {
+    const nothing = (from: object, to: object) => changesNothing(diffConfig(config(from), config(to)));
+    const of = (filter: unknown) => ({ pipelines: { p: { sink, filter } } });
+    const even = (event: { offset: number }) => event.offset % 2 === 0;
+    const odd = (event: { offset: number }) => event.offset % 2 === 1;
+    expect(nothing(of(even), of(even))).toBe(true);
+    expect(nothing(of('./a.js'), of('./a.js'))).toBe(true);
+    expect(nothing(of(even), of(odd))).toBe(false);
+    expect(nothing(of('./a.js'), of('./b.js'))).toBe(false);
   });
 });

@@ -18,6 +18,14 @@ export interface Change {
   readonly needsRestart: boolean;
 }
 
+/**
+ * Whether changes leave everything as it was, as far as that can be told. Of functions only the text can be compared; a module that is named by its
+ * path cannot be had back as it was.
+ */
+export function changesNothing(changes: readonly Change[]): boolean {
+  return changes.every(({ kind, from, to }) => kind === 'anew' && String(from) === String(to));
+}
+
 /** What a running service cannot change: where it listens and what it has opened. */
 const fixed = [
   /^dataDir$/,
@@ -66,7 +74,7 @@ function compare(from: unknown, to: unknown, path: Path, changes: Change[]): voi
   const text = pathText(path);
   const change = { path: text, needsRestart: needsRestart(text) };
   const isCode = isUserCode(from, text) && isUserCode(to, text);
-  if (isCode && (typeof to !== 'string' || from === to)) return void changes.push({ ...change, kind: 'anew', to });
+  if (isCode && (typeof to !== 'string' || from === to)) return void changes.push({ ...change, kind: 'anew', from, to });
   if (isDeepStrictEqual(from, to)) return;
   if (from === undefined) changes.push({ ...change, kind: 'added', to });
   else if (to === undefined) changes.push({ ...change, kind: 'removed', from });

@@ -2,7 +2,7 @@
 
 import { SluiceError } from 'sluice';
 import type { Log } from 'sluice/log';
-import { type Change, diffConfig } from '../config/diff.js';
+import { type Change, changesNothing, diffConfig } from '../config/diff.js';
 import type { Loaded } from '../config/load.js';
 import { defineStreams } from './define-streams.js';
 import type { Pipelines } from './pipelines.js';
@@ -21,7 +21,7 @@ export interface Live {
    */
   apply(next: Loaded): Promise<Change[]>;
   /**
-   * Goes back to the configuration before the last one that was applied. A second one in a row is refused: it would bring back what the
+   * Goes back to the configuration before the last one that changed something. A second one in a row is refused: it would bring back what the
    * first one took away.
    *
    * @throws SluiceError `NOTHING_TO_UNDO`
@@ -62,8 +62,11 @@ export function createLive(started: Loaded, { log, planes, pipelines }: LivePart
       throw error;
     }
     planes.configure(next.config, rules);
-    before = current;
-    isUndone = false;
+    // Whoever reloads twice, to be sure, still wants to go back to what was before the first time.
+    if (!changesNothing(changes)) {
+      before = current;
+      isUndone = false;
+    }
     current = next;
     return changes;
   }

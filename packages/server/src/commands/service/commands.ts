@@ -123,7 +123,7 @@ function addReload(program: Command, io: CommandIo, done: (code: number) => void
     'sluice reload --dry-run\nsluice reload\nsluice reload --undo',
   )
     .option('--dry-run', 'show it only')
-    .option('--undo', 'go back to the configuration before the last reload')
+    .option('--undo', 'go back to the configuration before the last reload that changed something')
     .action(async (flags: ControlFlags & { readonly dryRun?: boolean; readonly undo?: boolean }) => {
       const { reload } = await import('./reload.js');
       done(await reload({ ...flags, io }));

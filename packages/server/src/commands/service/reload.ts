@@ -10,7 +10,7 @@ import type { ControlFlags } from '../service-flags.js';
 export interface ReloadOptions extends ControlFlags {
   /** Shows only. Default false. */
   readonly dryRun?: boolean;
-  /** Goes back to the configuration before the last reload. Default false. */
+  /** Goes back to the configuration before the last reload that changed something. Default false. */
   readonly undo?: boolean;
   readonly io: CommandIo;
 }
