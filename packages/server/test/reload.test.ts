@@ -2,7 +2,8 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { failure } from 'sluice';
+import { describe, expect, it, vi } from 'vitest';
 import { useRunning } from './support/running.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: answers are looked at field by field
@@ -215,6 +216,48 @@ pipelines:
     await post([2], 'q');
     expect(await world.service.stop(5_000)).toMatchObject({ delivered: 2, unread: 0 });
     expect(written('q')).toEqual([2]);
+  });
+
+  it('that fails gives every pipeline the code back that it had, though its module has changed', async () => {
+    const code = 'p: { stream: p, map: ./map.mjs, sink: { type: file, dir: p }, window: { maxDelayMs: 5 } }';
+    world.write('map.mjs', 'export default ({ data }) => ({ id: data.id });');
+    await world.start(`pipelines: { ${code} }`);
+    world.write('map.mjs', 'export default ({ data }) => ({ id: data.id + 100 });');
+    write(`pipelines: { ${code}, q: { sink: { type: postgres } } }`);
+    const refused = await control('/v1/config/reload', 'POST');
+    expect([refused.status, refused.body.error.message]).toEqual([400, expect.stringContaining('PostgreSQL')]);
+    await post([1], 'p');
+    expect(await world.service.stop(5_000)).toMatchObject({ delivered: 1, leftInLog: 0 });
+    expect(written('p')).toEqual([1]);
+  });
+
+  it('that fails, and cannot be taken back, keeps the pipelines in the list and in /readyz until one succeeds', async () => {
+    await world.start(`pipelines: { p: ${pipeline()}, gone: ${pipeline(', group: gone')} }`);
+    await post([1]);
+    const settings = vi.spyOn(world.service.log, 'streamSettings').mockRejectedValue(failure('it is down', { code: 'STORE_FAILED' }));
+    settings.mockRejectedValueOnce(failure('the first of them', { code: 'NO_ROOM', class: 'rejected' }));
+    write(`pipelines: { p: ${pipeline(', maxItems: 7')} }`);
+    const refused = await control('/v1/config/reload', 'POST');
+    expect([refused.status, refused.body.error.code]).toEqual([400, 'NO_ROOM']);
+    const stranded = (name: string) =>
+      `the pipeline ${name} does not deliver: it could not be started again (it is down); events are kept in the log`;
+    expect((await control('/readyz')).body.reasons).toEqual([stranded('p')]);
+    expect((await control('/v1/pipelines/p')).body.state).toBe('stopped');
+    expect((await control('/v1/pipelines/p/pause', 'POST')).body.error.code).toBe('PIPELINE_STOPPED');
+    write(`pipelines: { gone: ${pipeline(', group: gone, maxItems: 7')} }`);
+    expect((await control('/v1/config/reload', 'POST')).status).toBe(500);
+    expect((await control('/readyz')).body.reasons.sort()).toEqual([stranded('gone'), stranded('p')]);
+    expect(await (await fetch(`${world.service.controlUrl}/metrics`)).text()).toMatch(
+      /^sluice_pipeline_delivering\{pipeline="p"\} 0$/m,
+    );
+    await post([2]);
+    settings.mockRestore();
+    write(`pipelines: { p: ${pipeline(', maxItems: 7')} }`);
+    expect((await control('/v1/config/reload', 'POST')).status).toBe(200);
+    expect((await control('/readyz')).status).toBe(200);
+    expect((await control('/v1/pipelines')).body.pipelines).toMatchObject([{ name: 'p', state: 'running' }]);
+    await world.service.stop(5_000);
+    expect([...new Set(written())]).toEqual([1, 2]);
   });
 
   it('is taken back in one step', async () => {

@@ -26,6 +26,12 @@ export function addPipelineRoutes(app: FastifyInstance, { pipelines }: { readonl
 
   const actOn = (name: string): Pipeline => {
     const pipeline = find(name);
+    if (pipeline.state === 'stopped')
+      throw new HttpError(
+        409,
+        'PIPELINE_STOPPED',
+        'this pipeline has stopped; mend what its problem says, and reload or restart the service',
+      );
     if (pipeline.state !== 'changing') return pipeline;
     throw new HttpError(409, 'PIPELINE_CHANGING', 'a reload is changing this pipeline; try again when it has', {
       'retry-after': '1',

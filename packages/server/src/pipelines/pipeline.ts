@@ -37,6 +37,8 @@ export interface Pipeline {
   readonly state: PipelineState;
   /** Takes it out of service: what its sink has not taken stays in the log. Resolves with what it did since its start. */
   leave(): Promise<{ readonly ok: number; readonly dead: number }>;
+  /** Says that it has been closed, and could not be started again. */
+  strand(error: Error): void;
   /** Why it does not deliver at this moment; `undefined` while it does. */
   problem(): string | undefined;
   /** Closes its sinks, once its consumer has ended. */
@@ -96,17 +98,22 @@ export async function startPipeline(
     throw error;
   });
   let isLeaving = false;
+  let stranded: string | undefined;
   return {
     ...{ name, stream, group, config, code, consumer, close },
     get state() {
-      return isLeaving ? 'changing' : consumer.status().state;
+      return isLeaving && stranded === undefined ? 'changing' : consumer.status().state;
     },
     async leave() {
       isLeaving = true;
       await consumer.pause();
       return consumer.drain({ deadlineMs: 0 });
     },
-    problem: () => (isLeaving ? undefined : problemOf(consumer, preparations)),
+    strand(error) {
+      const { code = 'INTERNAL', message } = error as Error & { readonly code?: string };
+      stranded = `it could not be started again (${plainMessage({ code, message })})`;
+    },
+    problem: () => stranded ?? (isLeaving ? undefined : problemOf(consumer, preparations)),
   };
 }
 

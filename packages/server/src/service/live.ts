@@ -53,12 +53,12 @@ export function createLive(started: Loaded, { log, planes, pipelines }: LivePart
     const changes = diffConfig(current.config, next.config);
     // First what may fail without a trace.
     const rules = await streamRules(next.config.streams, next.folder);
-    await defineStreams(log, next.config.streams);
     try {
+      await defineStreams(log, next.config.streams);
       await pipelines.change(next.config.pipelines, next.config.streams);
     } catch (error) {
-      await defineStreams(log, current.config.streams);
-      await pipelines.change(current.config.pipelines, current.config.streams);
+      // The operator must hear of the first failure; a log that cannot be changed back has stopped, and says so itself.
+      await defineStreams(log, current.config.streams).catch(() => {});
       throw error;
     }
     planes.configure(next.config, rules);

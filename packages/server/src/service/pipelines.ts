@@ -15,7 +15,7 @@ export interface Pipelines {
   readonly all: readonly Pipeline[];
   /**
    * Waits until every pipeline that reads a stream has settled some records: `dead` for each that one of them parked. `undefined` when none reads
-   * it, or one of them is being changed.
+   * it, or one of them is being changed or could not be started again.
    */
   settled(stream: string): Settled | undefined;
   /** What keeps pipelines from delivering, each with its name. */
@@ -24,13 +24,22 @@ export interface Pipelines {
    * Runs those of another configuration from now on: what is no longer there is stopped, what is changed, or runs code of the user's, is stopped and started
    * again where its group stands. What a sink has is settled first, so that nothing is lost and nothing is written twice.
    *
-   * @throws SluiceError what a new pipeline cannot start for; the one that was there before runs again then, with the code that it had, and those
-   * not yet reached stay. Code that cannot be run is found before anything is stopped.
+   * @throws SluiceError what a pipeline cannot start for; those that were there before run again then, with the code that they had. One that cannot
+   * be started again stays in `all`, `stopped`, and says why, until a change succeeds. Code that cannot be run is found before anything is stopped.
    */
   change(configs: Config['pipelines'], streams: Config['streams']): Promise<void>;
   /** Delivers what is in the log until the deadline. */
   drain(deadlineMs: number): Promise<{ readonly delivered: number; readonly dead: number; readonly leftInLog: number }>;
   close(): Promise<void>;
+}
+
+/** What ran before a change, and how. */
+interface Before {
+  readonly running: ReadonlyMap<string, Pipeline>;
+  /** Those that could not be started again after an earlier change. */
+  readonly stranded: ReadonlyMap<string, Pipeline>;
+  readonly paused: Set<string>;
+  readonly streams: Config['streams'];
 }
 
 /**
@@ -45,7 +54,7 @@ export async function startPipelines(
   onStarted: (pipeline: Pipeline) => void,
 ): Promise<Pipelines> {
   const running = new Map<string, Pipeline>();
-  /** Those that a change has stopped, until another is in their place. */
+  /** Those that a change has stopped, until another is in their place or the change has ended; and those that could not be started again. */
   const replaced = new Map<string, Pipeline>();
   const ended = { delivered: 0, dead: 0 };
   let changing: Promise<unknown> = Promise.resolve();
@@ -83,30 +92,47 @@ export async function startPipelines(
     const codes = new Map<string, PipelineCode>();
     for (const [name, config] of Object.entries(next))
       if (!running.has(name) || leavingNames.includes(name)) codes.set(name, await codeOf(name, config, nextStreams));
+    const before = { running: new Map(running), stranded: new Map(replaced), paused: new Set<string>(), streams };
     streams = nextStreams;
-    for (const pipeline of leaving) {
-      const { name } = pipeline;
-      const config = next[name];
-      goOn();
-      const isPaused = pipeline.consumer.status().state === 'paused';
-      await stop(pipeline);
-      goOn();
-      if (config === undefined) {
-        replaced.delete(name);
-        continue;
-      }
-      // What an operator said stands, unless the configuration says something new about it.
-      const paused = config.paused === pipeline.config.paused ? isPaused : config.paused;
-      await start(name, config, codes.get(name)!, paused).catch(async (error: unknown) => {
+    try {
+      for (const pipeline of leaving) {
+        const { name } = pipeline;
+        const config = next[name];
         goOn();
-        await start(name, pipeline.config, pipeline.code, isPaused).finally(() => replaced.delete(name));
-        throw error;
-      });
+        const isPaused = pipeline.consumer.status().state === 'paused';
+        if (isPaused) before.paused.add(name);
+        await stop(pipeline);
+        goOn();
+        // What an operator said stands, unless the configuration says something new about it.
+        if (config !== undefined)
+          await start(name, config, codes.get(name)!, config.paused === pipeline.config.paused ? isPaused : config.paused);
+      }
+      for (const [name, config] of Object.entries(next)) {
+        if (running.has(name)) continue;
+        goOn();
+        await start(name, config, codes.get(name)!);
+      }
+    } catch (error) {
+      if (!isEnding) await goBack(before);
+      throw error;
     }
-    for (const [name, config] of Object.entries(next)) {
+    for (const name of replaced.keys()) if (next[name] === undefined) replaced.delete(name);
+  }
+
+  /** Never fails: a pipeline that cannot be started again stays in the list, and says why. */
+  async function goBack(before: Before): Promise<void> {
+    streams = before.streams;
+    for (const pipeline of all().filter((one) => before.running.get(one.name) !== one)) {
+      await stop(pipeline);
+      if (isEnding) return;
+      replaced.delete(pipeline.name);
+    }
+    for (const [name, pipeline] of before.stranded) replaced.set(name, pipeline);
+    for (const [name, pipeline] of before.running) {
       if (running.has(name)) continue;
-      goOn();
-      await start(name, config, codes.get(name)!);
+      replaced.set(name, pipeline);
+      await start(name, pipeline.config, pipeline.code, before.paused.has(name)).catch(pipeline.strand);
+      if (isEnding) return;
     }
   }
 
@@ -127,7 +153,10 @@ export async function startPipelines(
     get all() {
       return shown();
     },
-    settled: (stream) => settledByAll(shown().filter((pipeline) => pipeline.stream === stream)),
+    settled(stream) {
+      const readers = shown().filter((pipeline) => pipeline.stream === stream);
+      return readers.some(({ name, state }) => state === 'changing' || replaced.has(name)) ? undefined : settledByAll(readers);
+    },
     problems: () =>
       shown().flatMap((pipeline) => {
         const problem = pipeline.problem();
@@ -167,7 +196,7 @@ function staysAsItIs(
 }
 
 function settledByAll(readers: readonly Pipeline[]): Settled | undefined {
-  if (readers.length === 0 || readers.some(({ state }) => state === 'changing')) return undefined;
+  if (readers.length === 0) return undefined;
   if (readers.length === 1) return (records, signal) => readers[0]!.consumer.settledAll(records, signal);
   return async (records, signal) => {
     const byReader = await Promise.all(readers.map(({ consumer }) => consumer.settledAll(records, signal)));
