@@ -81,3 +81,14 @@ test.each(['mysql://me:s3cret@db/app', 'me:s3cret@db/app', 'postgres:me:s3cret',
     expect(text).not.toContain('s3cret');
   },
 );
+
+test.each([
+  ['there is no such file', 'none.yaml'],
+  ['expected a file that ends in .ts, .js, .yaml or .json', 'settings.toml'],
+])('up and check of a configuration that cannot be read are wrong calls: %s', async (sentence, file) => {
+  for (const args of [
+    ['up', '--config', file],
+    ['check', file],
+  ])
+    expect(await sluice(...args)).toEqual({ code: 2, text: expect.stringContaining(`${file}: ${sentence}`) });
+});

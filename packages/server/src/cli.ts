@@ -115,14 +115,18 @@ Examples:
 ${exitCodes}`,
     )
     .action(async ({ config: file, ...flags }: Overrides & { readonly config?: string }) => {
-      const [{ up }, { loadConfig }, { override }] = await Promise.all([
+      const [{ up }, { loadConfig }, { override }, { UnreadableFile }] = await Promise.all([
         import('./commands/up.js'),
         import('./config/load.js'),
         import('./config/override.js'),
+        import('./config/source.js'),
       ]);
       if (flags.readUpstream !== undefined) checkReadUpstream(flags.readUpstream);
       checkDatabaseUrl(process.env.DATABASE_URL ?? '');
-      done(await up(override(await loadConfig(file), flags)));
+      const loaded = await loadConfig(file).catch((error: unknown) => {
+        throw error instanceof UnreadableFile ? new UsageError(error.message) : error;
+      });
+      done(await up(override(loaded, flags)));
     });
 }
 

@@ -7,7 +7,7 @@ export const exitCodes = `
 Exit codes:
   0  all went well
   1  something failed, was refused or was lost; the message says what
-  2  the command was called wrongly`;
+  2  the command was called wrongly, or with a file that cannot be read`;
 
 /** A whole number in digits. */
 export function whole(what: string, least: number, most: number): (text: string) => number {

@@ -21,7 +21,7 @@ export interface CheckOptions {
 
 const empty: Advice = { rule: 'empty-file', path: '', message: 'the file is empty: everything has its default' };
 
-/** Checks a configuration. Exit code 0: it is right; 1: it is not, or `strict` and there is advice; 2: there is no such file. */
+/** Checks a configuration. Exit code 0: it is right; 1: it is not, or `strict` and there is advice; 2: there is no such file, or it is of no form that is known. */
 export async function check({ config: file, json = false, strict = false, io }: CheckOptions): Promise<number> {
   try {
     const { config, file: found, folder, isEmpty = false } = await loadConfig(file);

@@ -13,7 +13,7 @@ export const fileNames = ['ts', 'mts', 'js', 'mjs', 'yaml', 'yml', 'json'].map((
 /** Steps from the root of a configuration to a value. */
 export type Path = readonly PropertyKey[];
 
-/** The file cannot be read: what is in it was not judged. */
+/** The file cannot be read, or is of no form that is known: what is in it was not judged. */
 export class UnreadableFile extends ConfigError {}
 
 /** What a file holds. */
@@ -27,13 +27,13 @@ export interface Source {
 /**
  * Reads a configuration file.
  *
- * @throws ConfigError when it cannot be read, or is not of its form.
+ * @throws ConfigError when it is not of its form; UnreadableFile when it cannot be read, or its ending is not known.
  */
 export async function readSource(file: string): Promise<Source> {
   const ending = extname(file).slice(1);
   if (['yaml', 'yml', 'json'].includes(ending)) return readText(file);
   if (['ts', 'mts', 'cts', 'js', 'mjs', 'cjs'].includes(ending)) return readProgram(file);
-  throw new ConfigError(file, [{ message: 'expected a file that ends in .ts, .js, .yaml or .json' }]);
+  throw new UnreadableFile(file, [{ message: 'expected a file that ends in .ts, .js, .yaml or .json' }]);
 }
 
 async function readText(file: string): Promise<Source> {
