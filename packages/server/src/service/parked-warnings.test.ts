@@ -26,7 +26,7 @@ it('says how many events a group has parked, and why: at once, then every ten se
   expect(lines).toEqual([]);
   await post('first');
   await env.clock.advance(1_000);
-  const told = 'as dead letters (FIRST); sluice dlq list shows them.';
+  const told = 'as dead letters (FIRST); sluice dlq ls shows them.';
   expect(lines).toEqual([
     [{ group: 'g', stream: 's', items: 1, codes: ['FIRST'] }, `the group g has parked 1 event of the stream s ${told}`],
   ]);

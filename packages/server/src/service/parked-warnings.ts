@@ -29,7 +29,7 @@ export function withParkedWarnings(log: Log, logger: AlarmLogger, clock: Clock):
     const many = one.items === 1 ? '1 event' : `${one.items} events`;
     logger.warn(
       { group, stream, items: one.items, codes },
-      `the group ${group} has parked ${many} of the stream ${stream} as dead letters (${codes.join(', ')}); sluice dlq list shows them.`,
+      `the group ${group} has parked ${many} of the stream ${stream} as dead letters (${codes.join(', ')}); sluice dlq ls shows them.`,
     );
     one.items = 0;
     one.codes.clear();
