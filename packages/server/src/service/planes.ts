@@ -77,7 +77,8 @@ export async function startPlanes(parts: PlaneParts): Promise<Planes> {
   });
   const sources = () => ({
     ...{ log, pipelines: all(), outboxes: outboxes?.all ?? [], gateway, admission, ready: ready().ok },
-    bounds: { maxHeldItems: config.log.maxHeldItems, maxLetters: config.log.deadLetters.maxItems },
+    // Those that the log was opened with: another bound needs a restart.
+    bounds: { maxHeldItems: parts.config.log.maxHeldItems, maxLetters: parts.config.log.deadLetters.maxItems },
   });
   try {
     const control = await createControl({
