@@ -236,7 +236,7 @@ pipelines:
     await post([1]);
     const settings = vi.spyOn(world.service.log, 'streamSettings').mockRejectedValue(failure('it is down', { code: 'STORE_FAILED' }));
     settings.mockRejectedValueOnce(failure('the first of them', { code: 'NO_ROOM', class: 'rejected' }));
-    write(`pipelines: { p: ${pipeline(', maxItems: 7')} }`);
+    write(`pipelines: { p: ${pipeline(', maxItems: 7')}, gone: ${pipeline(', group: gone')} }`);
     const refused = await control('/v1/config/reload', 'POST');
     expect([refused.status, refused.body.error.code]).toEqual([400, 'NO_ROOM']);
     const stranded = (name: string) =>
@@ -418,6 +418,34 @@ describe('the control plane', () => {
     expect((await control('/v1/redrives?target=nowhere', 'POST')).body.error.code).toBe('STREAM_NOT_FOUND');
     await control('/v1/pipelines/p/pause', 'POST');
     expect((await control('/readyz')).status).toBe(200);
+  });
+
+  it('names the methods of a path that is asked with another one', async () => {
+    await start(`pipelines: { p: ${pipeline()} }`);
+    const asked = async (path: string, method: string) => {
+      const response = await fetch(`${service!.controlUrl}${path}`, { method });
+      return [response.status, response.headers.get('allow'), ((await response.json()) as Answer).error.message];
+    };
+    expect(await asked('/v1/pipelines/p/pause', 'GET')).toEqual([405, 'POST', 'use POST, not GET']);
+    expect(await asked('/v1/dead-letters?all=true', 'PUT')).toEqual([405, 'GET, HEAD, DELETE', expect.any(String)]);
+    expect(await asked('/v1/dead-letters/letters/a/b/0/1', 'DELETE')).toEqual([405, 'GET, HEAD', expect.any(String)]);
+    expect(await asked('/v1/pipelines/p/paus', 'POST')).toEqual([404, null, 'there is no POST /v1/pipelines/p/paus here']);
+  });
+
+  it('measures what is used against the bounds that the log has, not those that need a restart', async () => {
+    writeFileSync(
+      join(folder, 'refuse.mjs'),
+      "export default () => { throw Object.assign(new Error('no'), { class: 'permanent' }); };",
+    );
+    const refusing =
+      'pipelines: { p: { stream: events, sink: { type: module, handler: ./refuse.mjs }, window: { maxDelayMs: 5 } } }';
+    await start(`log: { deadLetters: { maxItems: 10 } }\n${refusing}`);
+    await post([1]);
+    const metrics = async () => (await fetch(`${service!.controlUrl}/metrics`)).text();
+    await expect.poll(metrics).toContain('\nsluice_dead_letters_used_ratio 0.1\n');
+    write(`log: { deadLetters: { maxItems: 1 } }\n${refusing}`);
+    expect((await control('/v1/config/reload', 'POST')).status).toBe(200);
+    expect(await metrics()).toContain('\nsluice_dead_letters_used_ratio 0.1\n');
   });
 
   it('shows the configuration without its secrets', async () => {

@@ -14,6 +14,7 @@ import { listen } from '../gateway/listen.js';
 import { protocolOptions, refuseProtocolErrors, timeouts } from '../gateway/protocol.js';
 import type { Pipeline } from '../pipelines/pipeline.js';
 import type { Live } from '../service/live.js';
+import { noteRoutes } from './allowed-methods.js';
 import { addConfigRoutes } from './config-routes.js';
 import { refuseForeignPage } from './foreign-page.js';
 import { addLetterRoutes } from './letter-routes.js';
@@ -70,6 +71,7 @@ export async function createControl(options: ControlOptions): Promise<Control> {
     refuseForeignPage({ method, headers, hasKey: callers !== undefined }, host);
     callers?.of(headers, 'admin');
   });
+  const refusalOf = noteRoutes(app);
   addHealth(app, options);
   addStreamRoutes(app, options);
   addPipelineRoutes(app, options);
@@ -81,7 +83,7 @@ export async function createControl(options: ControlOptions): Promise<Control> {
     return reply.code(202).send({ draining: true });
   });
   app.setNotFoundHandler((request) => {
-    throw new HttpError(404, 'NOT_FOUND', `there is no ${request.method} ${request.url.split('?')[0]} here`);
+    throw refusalOf(request.method, request.url);
   });
   const listening = await listen(app, host, port);
   return {
