@@ -65,14 +65,15 @@ function clientOf(client: Client, url: URL, headers: Readonly<Record<string, str
 }
 
 function refusal(address: string, status: number, body: object | undefined): Error {
-  const { code, message } = errorIn(body);
+  const error = errorIn(body);
   // A gateway answers unknown paths in the same form.
-  if (code === undefined || message === undefined || (status === 404 && code === 'NOT_FOUND')) {
+  if (error === undefined || (status === 404 && error.code === 'NOT_FOUND')) {
     return failure(
       `${address} is not a control plane of Sluice (it answered ${status}); give the control plane's address with --control`,
       { code: 'NOT_A_CONTROL_PLANE' },
     );
   }
+  const { code, message } = error;
   if (status === 401)
     return failure('the service wants an API key that it knows; give it with --key, or in SLUICE_KEY', { code });
   return failure(message, { code, class: status === 503 ? 'transient' : status >= 500 ? 'unknown' : 'permanent' });

@@ -10,8 +10,8 @@ export function jsonObject(text: string): object | undefined {
   }
 }
 
-/** The code and the message of an error, as both planes answer it; each is `undefined` where it is not a text. */
-export function errorIn(body: object | undefined): { readonly code: string | undefined; readonly message: string | undefined } {
+/** The code and the message of an error, as both planes answer it; `undefined` where the body is none of theirs. */
+export function errorIn(body: object | undefined): { readonly code: string; readonly message: string } | undefined {
   const { code, message } = ((body as { error?: unknown } | undefined)?.error ?? {}) as { code?: unknown; message?: unknown };
-  return { code: typeof code === 'string' ? code : undefined, message: typeof message === 'string' ? message : undefined };
+  return typeof code === 'string' && typeof message === 'string' ? { code, message } : undefined;
 }

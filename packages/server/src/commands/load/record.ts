@@ -111,7 +111,7 @@ function countAnswer(counts: Counts, status: number, taken: boolean, body: objec
     return;
   }
   counts.refused++;
-  countIn(counts.refusedByCode, errorIn(body).code ?? `HTTP_${status}`);
+  countIn(counts.refusedByCode, errorIn(body)?.code ?? `HTTP_${status}`);
 }
 
 function countItems(items: EventCounts, receipt: Partial<Receipt>, ack: Plan['ack']): void {

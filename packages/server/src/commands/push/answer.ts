@@ -2,6 +2,7 @@
 
 import { failure, type SluiceError } from 'sluice';
 import { connectionFailure } from '../connection.js';
+import { errorIn, jsonObject } from '../json-object.js';
 import type { PartReceipt } from './ledger.js';
 
 /** What became of one request. */
@@ -27,9 +28,9 @@ export interface Reply {
  * have been stored; `permanent` the same command again cannot help.
  */
 export function readReply({ status, headers, text }: Reply, address: string): Answer {
-  const body = parse(text);
+  const body = jsonObject(text);
   if (isReceipt(body)) return { kind: 'receipt', receipt: body, hasPipeline: headers['sluice-pipeline'] !== 'none' };
-  const error = errorOf(body);
+  const error = errorIn(body);
   const code = error?.code ?? `HTTP_${status}`;
   const said = error?.message ?? `${address} answered ${status}, without saying why`;
   if (status === 413) return { kind: 'tooLarge', code, message: said };
@@ -62,20 +63,7 @@ function failed(message: string, options: Parameters<typeof failure>[1]): Answer
   return { kind: 'failed', failure: failure(message, options) };
 }
 
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-function isReceipt(body: unknown): body is PartReceipt {
+function isReceipt(body: object | undefined): body is PartReceipt {
   const { accepted, duplicates, rejected, errors } = (body ?? {}) as Partial<PartReceipt>;
   return [accepted, duplicates, rejected].every((count) => typeof count === 'number') && Array.isArray(errors);
-}
-
-function errorOf(body: unknown): { code: string; message: string } | undefined {
-  const { code, message } = ((body as { error?: unknown } | undefined)?.error ?? {}) as { code?: unknown; message?: unknown };
-  return typeof code === 'string' && typeof message === 'string' ? { code, message } : undefined;
 }

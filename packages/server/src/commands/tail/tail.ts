@@ -6,6 +6,7 @@ import { Client } from 'undici';
 import { type CommandIo, sentence, UsageError } from '../command-io.js';
 import { connectionFailure } from '../connection.js';
 import { interruptible } from '../interrupt.js';
+import { errorIn, jsonObject } from '../json-object.js';
 import { plain } from '../log/print.js';
 import { createRetryNotes } from '../push/retry-notes.js';
 import { type GatewayFlags, keyHeaders, prefixOf } from '../service-flags.js';
@@ -124,8 +125,9 @@ function refusal(
   headers: Readonly<Record<string, string | string[] | undefined>>,
   text: string,
 ): SluiceError {
-  const { code, message } = errorOf(text);
-  if (code === undefined || message === undefined || code === 'NOT_FOUND') return notAGateway(address, status);
+  const error = errorIn(jsonObject(text));
+  if (error === undefined || error.code === 'NOT_FOUND') return notAGateway(address, status);
+  const { code, message } = error;
   const retryAfterMs = Math.min(Number(headers['retry-after'] ?? 0) || 0, 60) * 1_000;
   const passing = status === 429 || status >= 500;
   return failure(sentence(message).slice(0, -1), { code, class: passing ? 'transient' : 'permanent', retryAfterMs });
@@ -135,14 +137,6 @@ function notAGateway(address: string, status: number): SluiceError {
   return failure(`${address} is not a Sluice gateway (it answered ${status}); give the gateway's address with --url`, {
     code: 'NOT_A_GATEWAY',
   });
-}
-
-function errorOf(text: string): { readonly code?: string; readonly message?: string } {
-  try {
-    return (JSON.parse(text) as { error?: { code?: string; message?: string } } | null)?.error ?? {};
-  } catch {
-    return {};
-  }
 }
 
 /** An event is one line, whatever its payload. On a terminal, what that would act on is escaped. */
