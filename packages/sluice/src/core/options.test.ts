@@ -1,6 +1,8 @@
 /** Tests of the checks on options. */
 
 import { describe, expect, it } from 'vitest';
+import { createBatcher, createLoader } from '../index.js';
+import { adaptive, bisect, breaker, deadLetter, idempotency, limit, observe, rate, retry, timeout } from '../layers/index.js';
 import { checkNames, numberOption } from './options.js';
 
 describe('checkNames', () => {
@@ -24,6 +26,21 @@ describe('checkNames', () => {
     })();
     expect(message.length).toBeLessThan(120);
   });
+
+  it.each([{}, null, { random: {} }, 5])('refuses %o as an env', (env) => {
+    expect(() => checkNames('createBatcher', { env }, ['env'])).toThrow(/env must be an Env; got/);
+    expect(() => createBatcher({ sink: { write() {} }, env: env as never })).toThrow(/env must be an Env; got/);
+  });
+
+  it.each(Object.entries({ adaptive, bisect, breaker, deadLetter, idempotency, limit, observe, rate, retry, timeout }))(
+    'says of %s among the layers that it was not called',
+    (name, factory) => {
+      const layers = [factory] as never;
+      const sentence = `layers must be an array of layers, such as [${name}()]`;
+      expect(() => createBatcher({ sink: { write() {} }, layers })).toThrow(sentence);
+      expect(() => createLoader(async (keys: readonly number[]) => keys, { layers })).toThrow(sentence);
+    },
+  );
 
   it.each([undefined, null, 5, 'x'])('refuses %o in place of an object of options', (options) => {
     expect(() => checkNames('limit', options as unknown as object, ['maxInFlight'])).toThrow(/needs an object of options/);

@@ -1,21 +1,26 @@
 /** Options: unknown names and values out of range are errors that name what was wrong and what to do. */
 
+import type { Env } from '../env/env.js';
 import { invalidOption, shorten } from './errors.js';
 
 /**
- * Checks that `options` has no other members than `known`; a misspelt one gets a suggestion.
+ * Checks that `options` has no other members than `known`; a misspelt one gets a suggestion. An `env` among them must be one.
  *
  * @throws SluiceError `INVALID_OPTION`
  */
 export function checkNames(where: string, options: object, known: readonly string[]): void {
   if (typeof options !== 'object' || options === null) {
-    throw invalidOption(`${where} needs an object of options; got ${shorten(options)}. It takes ${known.join(', ')}`);
+    throw invalidOption(`${where} needs an object of options; got ${shorten(options)}; it takes ${known.join(', ')}`);
   }
+  const { env, dispatch } = options as { readonly env?: Partial<Env> | null; readonly dispatch?: unknown };
+  // A layer's factory, in the place of the layer, is given the dispatcher that the layer would be.
+  if (dispatch) throw invalidOption(`layers must be an array of layers, such as [${where}()]`);
+  if (env !== undefined && !env?.clock) throw invalidOption(`env must be an Env; got ${shorten(env)}`);
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue;
     const near = known.find((candidate) => isNear(candidate.toLowerCase(), name.toLowerCase(), 2));
     throw invalidOption(
-      `${where} has no option ${shorten(name)}${near === undefined ? `; it takes ${known.join(', ')}` : `; did you mean ${near}?`}`,
+      `${where} has no option ${shorten(name)}${near ? `; did you mean ${near}?` : `; it takes ${known.join(', ')}`}`,
     );
   }
 }
@@ -49,18 +54,18 @@ export function numberOption(where: string, value: number | undefined, fallback:
   if (value === undefined) return fallback;
   const fits =
     value === Number.POSITIVE_INFINITY
-      ? range.infinite === true
-      : typeof value === 'number' && value >= range.least && (range.whole !== true || Number.isInteger(value));
+      ? range.infinite
+      : typeof value === 'number' && value >= range.least && (!range.whole || Number.isInteger(value));
   if (fits) return value;
-  const kind = range.whole === true ? 'a whole number' : 'a number';
+  const kind = range.whole ? 'a whole number' : 'a number';
   throw invalidOption(
-    `${where} must be ${kind}, ${range.least} or more${range.infinite === true ? ' (Infinity allowed)' : ''}; got ${shorten(value)}`,
+    `${where} must be ${kind}, ${range.least} or more${range.infinite ? ' (Infinity allowed)' : ''}; got ${shorten(value)}`,
   );
 }
 
 /** Whether one name becomes the other by so many letters left out, put in or changed: Levenshtein's distance, for short names. */
 export function isNear(a: string, b: string, edits: number): boolean {
-  if (a === '' || b === '') return a.length + b.length <= edits;
+  if (!a || !b) return a.length + b.length <= edits;
   const [restA, restB] = [a.slice(1), b.slice(1)];
   if (a[0] === b[0]) return isNear(restA, restB, edits);
   return edits > 0 && (isNear(restA, b, edits - 1) || isNear(a, restB, edits - 1) || isNear(restA, restB, edits - 1));
