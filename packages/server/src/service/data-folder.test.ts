@@ -24,6 +24,16 @@ describe('takeDataFolder', () => {
   });
 
   it.runIf(process.platform === 'linux')(
+    'says that no folder can be made where there is none to make, in place of trying for ever',
+    async () => {
+      await expect(takeDataFolder('/proc/sluice/data')).rejects.toMatchObject({
+        code: 'DATA_FOLDER_UNWRITABLE',
+        message: expect.stringContaining('no folder can be made there'),
+      });
+    },
+  );
+
+  it.runIf(process.platform === 'linux')(
     'gives it to one of many that ask at once, even over the lock of a process that is gone',
     async () => {
       const child = spawn(process.execPath, ['--version'], { stdio: 'ignore' });

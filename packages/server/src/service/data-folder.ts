@@ -2,7 +2,7 @@
 
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { failure, type SluiceError } from 'sluice';
 
 /** A data folder that this process holds. */
@@ -28,7 +28,7 @@ export async function takeDataFolder(folder: string): Promise<DataFolder> {
   let name: Server | 'taken' | undefined;
   try {
     // It will hold payloads and a password: nobody else's to read.
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeFolder(path);
     name = await takeName(path);
     const holder = readHolder(lockPath);
     const runs = holder !== undefined && isRunning(holder);
@@ -51,6 +51,19 @@ export async function takeDataFolder(folder: string): Promise<DataFolder> {
       if (typeof name === 'object') name.close();
     },
   };
+}
+
+/** Not Node's `recursive`: that tries for ever where a folder is there and none can be made in it, as in /proc. */
+function makeFolder(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
+  const parent = dirname(path);
+  if (parent !== path) makeFolder(parent);
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    // Another instance may have made it meanwhile.
+    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw error;
+  }
 }
 
 /** The kernel's name for the folder; undefined where the platform has no such names. */
@@ -116,6 +129,7 @@ const reasons: Readonly<Record<string, string>> = {
   EACCES: 'this user may not write there',
   EPERM: 'this user may not write there',
   EROFS: 'its file system is read-only',
+  ENOENT: 'no folder can be made there',
   ENOTDIR: 'there is a file in its place',
   EEXIST: 'there is a file in its place',
   ENOSPC: 'the disk is full',
