@@ -34,7 +34,8 @@ export function prepareSink(sink: { prepare(): Promise<void> }, { clock }: Env):
       await sink.prepare();
       problem = undefined;
     } catch (error) {
-      problem = (error as Error).message;
+      // It is told in parentheses, within a sentence.
+      problem = (error as Error).message.replace(/\.$/, '');
       if (!stopped) cancel = clock.after(pauseMs, () => void run());
     }
     endFirstTry();
