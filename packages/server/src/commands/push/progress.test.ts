@@ -37,3 +37,10 @@ test('elsewhere a plain line is printed every five seconds', () => {
   shown.end();
   expect(written).toEqual(['sluice push: 50 items acknowledged, 10/s\n', 'sluice push: 100 items acknowledged, 10/s\n']);
 });
+
+test('one item is no items', () => {
+  const { shown, written, advance } = progress(false);
+  advance(5_000);
+  shown.update({ settled: 1, bytesRead: 0 });
+  expect(written).toEqual(['sluice push: 1 item acknowledged, 0/s\n']);
+});

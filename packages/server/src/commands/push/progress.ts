@@ -26,7 +26,7 @@ export function createProgress(
         const rate = Math.round((settled * 1_000) / Math.max(1, now() - startedAt));
         const share = totalBytes === undefined || totalBytes === 0 ? undefined : Math.min(1, bytesRead / totalBytes);
         const read = share === undefined ? '' : `, ${Math.floor(share * 100)} % read`;
-        return { text: `${settled} items acknowledged, ${rate}/s${read}`, share };
+        return { text: `${settled} ${settled === 1 ? 'item' : 'items'} acknowledged, ${rate}/s${read}`, share };
       }),
     note,
     end,
