@@ -53,6 +53,14 @@ describe('a configuration', () => {
     expect(loaded[0]!.pipelines.audit).toMatchObject({ ...audit, maxItems: 2000 });
   });
 
+  it('in YAML wants a variable within braces in quotes, and says so', async () => {
+    expect((await problems('gateway: { port: ${PORT} }'))[0]).toMatch(
+      /^sluice\.config\.yaml:1:19: .*; a variable within \{ … \} stands in quotes: "\$\{PORT\}"$/,
+    );
+    write('sluice.config.yaml', 'gateway: { port: "${PORT}" }');
+    expect((await load({ PORT: '8099' })).config.gateway.port).toBe(8099);
+  });
+
   it('in a program may be a function, and may hold functions', async () => {
     write(
       'sluice.config.js',

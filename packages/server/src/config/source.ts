@@ -50,7 +50,10 @@ async function readText(file: string): Promise<Source> {
   if (document.errors.length > 0) {
     throw new ConfigError(
       file,
-      document.errors.map((error) => ({ message: error.message, place: place(error.pos[0]) })),
+      document.errors.map((error) => ({
+        message: `${error.message}${quoteHint(text, error.pos[0])}`,
+        place: place(error.pos[0]),
+      })),
     );
   }
   return {
@@ -64,6 +67,12 @@ async function readText(file: string): Promise<Source> {
       return place(document.contents?.range?.[0] ?? 0);
     },
   };
+}
+
+/** Within { … } and [ … ] YAML takes the brace of a variable for its own. */
+function quoteHint(text: string, offset: number): string {
+  const variable = /\$\{[^}\n]*\}/.exec(text.slice(Math.max(0, offset - 1)).split('\n', 1)[0]!)?.[0];
+  return variable !== undefined && text[offset] === '{' ? `; a variable within { … } stands in quotes: "${variable}"` : '';
 }
 
 /** Of a member of an object its key: there the eye looks. */
