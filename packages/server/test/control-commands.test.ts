@@ -68,7 +68,7 @@ pipelines: { p: ${pipeline} }`);
     await world.post([1, 2, 3], 'events', { authorization });
     await expect(world.post([4], 'events', { authorization })).rejects.toThrow('429');
     expect(lines((await world.control('tenants', ...admin)).out)).toEqual([
-      expect.stringMatching(/^TENANT +RATE +SHARE +REQUESTS +HELD +TAKEN +REFUSED$/),
+      expect.stringMatching(/^TENANT +RATE +SHARE +REQUESTS +HELD +LET IN +REFUSED$/),
       expect.stringMatching(/^shop +0\.001\/s +0\.5 +0 +0 +3 +1$/),
       expect.stringMatching(/^later +7\/s +1 +0 +0 +0 +0$/),
       expect.stringMatching(/^0 items of all tenants on the way into the log; [\d,]+ may be\.$/),

@@ -38,7 +38,7 @@ function tenantTable(found: readonly TenantAnswer[], ink: Ink): string {
       { title: 'SHARE', cell: ({ bounds }) => bounds.share ?? 1 },
       { title: 'REQUESTS', cell: ({ requests }) => requests },
       { title: 'HELD', cell: ({ heldItems }) => heldItems },
-      { title: 'TAKEN', cell: ({ takenItems }) => takenItems },
+      { title: 'LET IN', cell: ({ takenItems }) => takenItems },
       {
         title: 'REFUSED',
         cell: ({ refused }) => refused,
