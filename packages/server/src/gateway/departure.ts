@@ -12,7 +12,7 @@ import type { Socket } from 'node:net';
 export function whenGone(response: ServerResponse, fn: () => void): void {
   const { socket } = response.req;
   if (response.closed || socket.closed) fn();
-  else openOn(connectionOf(socket), response).waiting.push(fn);
+  else wait(openOn(connectionOf(socket), response), fn);
 }
 
 /** Aborted when the client leaves before its answer is complete. */
@@ -34,10 +34,16 @@ export function lastResponseOn(socket: Socket): ServerResponse | undefined {
   return connections.get(socket)?.last;
 }
 
-/** A response that is not complete, and who waits for its end. */
+/** A response that is not complete, and who waits for its end: a list, of which an array for one or two would be five times as large. */
 interface Open {
   readonly response: ServerResponse;
-  readonly waiting: (() => void)[];
+  first: Waiting | undefined;
+  last: Waiting | undefined;
+}
+
+interface Waiting {
+  readonly fn: () => void;
+  next: Waiting | undefined;
 }
 
 /** One listener a connection and one a response, however many wait: most requests of a service are so small that listeners weigh. */
@@ -60,22 +66,40 @@ function connectionOf(socket: Socket): Connection {
 }
 
 function openOn(connection: Connection, response: ServerResponse): Open {
-  // The newest request is nearly always the one that is asked about.
-  for (let at = connection.open.length - 1; at >= 0; at--) {
-    const one = connection.open[at]!;
-    if (one.response === response) return one;
-  }
-  const one: Open = { response, waiting: [] };
+  const known = find(connection, response);
+  if (known !== undefined) return known;
+  const one: Open = { response, first: undefined, last: undefined };
   connection.open.push(one);
   connection.last = response;
-  response.on('close', () => end(connection, one));
+  response.on('close', onClose);
   return one;
 }
 
+function find({ open }: Connection, response: ServerResponse): Open | undefined {
+  // The newest request is nearly always the one that is asked about.
+  for (let at = open.length - 1; at >= 0; at--) if (open[at]!.response === response) return open[at];
+  return undefined;
+}
+
+function wait(one: Open, fn: () => void): void {
+  const waiting = { fn, next: undefined };
+  if (one.last === undefined) one.first = waiting;
+  else one.last.next = waiting;
+  one.last = waiting;
+}
+
+/** One for all responses: a closure for each would live as long as the request. */
+function onClose(this: ServerResponse): void {
+  const connection = connections.get(this.req.socket)!;
+  const one = find(connection, this);
+  if (one !== undefined) end(connection, one);
+}
+
 /** Does nothing the second time: a response and its connection both end. */
-function end(connection: Connection, one: Open): void {
-  const at = connection.open.indexOf(one);
+function end({ open }: Connection, one: Open): void {
+  const at = open.lastIndexOf(one);
   if (at < 0) return;
-  connection.open.splice(at, 1);
-  for (const fn of one.waiting) fn();
+  if (at === open.length - 1) open.pop();
+  else open.splice(at, 1);
+  for (let waiting = one.first; waiting !== undefined; waiting = waiting.next) waiting.fn();
 }

@@ -6,16 +6,17 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Log } from 'sluice/log';
 import type { Admission, Entry, Refused } from './admission.js';
-import { type BodyAllowance, withBody } from './body.js';
+import { type BodyAllowance, type BodyListener, type HeldBody, readBody } from './body.js';
 import type { Callers } from './caller.js';
 import { envelopeOf, isBinaryCloudEvent } from './cloud-event.js';
 import { whenGone } from './departure.js';
-import { createTargets, isEventsUrl } from './events-target.js';
+import type { EventOptions } from './event.js';
+import { createTargets, isEventsUrl, type Target, type Targets } from './events-target.js';
 import { HttpError, overloaded, tooMany } from './http-error.js';
 import type { GatewayLimits } from './limits.js';
-import { bodyFormat, isGzip } from './media-type.js';
+import { type BodyFormat, bodyFormat, isGzip } from './media-type.js';
 import { type Receipt, receiptStatus } from './receipt.js';
-import { type Settled, type Stored, store, whenCommitted } from './receive.js';
+import { type Settled, type Stored, type StoreListener, store, whenCommitted } from './receive.js';
 import { splitItems } from './split.js';
 import type { StreamSchema } from './stream-schemas.js';
 import { traceparent } from './trace.js';
@@ -55,60 +56,138 @@ export function isEventsRequest({ method, url = '' }: IncomingMessage): boolean 
   return method === 'POST' && isEventsUrl(url);
 }
 
+/** Answers requests, each once. */
+export interface Reply {
+  answer(response: ServerResponse, answer: Answer): void;
+  /** `thrown` is an `HttpError`, or what nobody expected. */
+  fail(response: ServerResponse, thrown: unknown): void;
+}
+
 /**
  * Makes the route.
  *
- * @returns a function that answers a request, or rejects with an `HttpError`.
+ * @returns a function that begins a request, and throws an `HttpError` when it can be refused without its body; else `reply` is told.
  */
 export function createEventsRoute(
   parts: EventsRouteParts,
-): (request: IncomingMessage, response: ServerResponse) => Promise<Answer> {
-  const { log, settled, streams, limits, allowance, ackTimeoutMs, callers, admission } = parts;
-  const targets = createTargets();
-  const commit = (stored: Stored, wait: Settled, response: ServerResponse) =>
-    whenCommitted(stored, {
-      settled: wait,
-      ackTimeoutMs: ackTimeoutMs(),
-      onGone: (fn) => whenGone(response, fn),
-    });
-  return async (request, response) => {
-    const { headers } = request;
+  reply: Reply,
+): (request: IncomingMessage, response: ServerResponse) => void {
+  const route: Route = { ...parts, targets: createTargets(), reply };
+  return (request, response) => new Exchange(route, request, response).begin();
+}
+
+interface Route extends EventsRouteParts {
+  readonly targets: Targets;
+  readonly reply: Reply;
+}
+
+/**
+ * A request on its way from its headers to its receipt.
+ *
+ * A class, and the listener of each step, because there are many: what a chain of promises would hold for each survives until the events
+ * are on disk, and is copied by the garbage collector meanwhile.
+ */
+class Exchange implements BodyListener, StoreListener {
+  readonly #route: Route;
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  #target!: Target;
+  #wait: Settled | undefined;
+  #event!: EventOptions;
+  #format: BodyFormat = 'json';
+  #binary = false;
+  #entry!: Entry;
+  #body!: HeldBody;
+
+  constructor(route: Route, request: IncomingMessage, response: ServerResponse) {
+    this.#route = route;
+    this.#request = request;
+    this.#response = response;
+  }
+
+  /** Looks at all that the headers say, then asks for the body. */
+  begin(): void {
+    const { settled, streams, limits, allowance, callers, admission, targets, isLogFull } = this.#route;
+    const { headers } = this.#request;
     const { tenant } = callers.of(headers, 'write');
-    const { stream, ack, ids } = targets.of(request.url!);
-    const wait = settled?.(stream);
-    if (ack === 'committed' && wait === undefined) throw noPipeline(stream);
-    const binary = isBinaryCloudEvent(headers);
-    const format = binary ? 'cloudevent' : bodyFormat(headers['content-type']);
+    this.#target = targets.of(this.#request.url!);
+    const { stream, ack, ids } = this.#target;
+    this.#wait = settled?.(stream);
+    if (ack === 'committed' && this.#wait === undefined) throw noPipeline(stream);
+    this.#binary = isBinaryCloudEvent(headers);
+    this.#format = this.#binary ? 'cloudevent' : bodyFormat(headers['content-type']);
     const gzip = isGzip(headers['content-encoding']);
-    if (parts.isLogFull?.() === true) throw logFull();
-    const entry = letIn(admission, tenant);
-    whenGone(response, entry.leave);
+    if (isLogFull?.() === true) throw logFull();
+    this.#entry = letIn(admission, tenant);
+    whenGone(this.#response, this.#entry.leave);
     const about = streams?.(stream);
-    const event = {
+    this.#event = {
       idSource: ids,
       tenant,
       receivedAt: Date.now(),
       limits,
-      cloudEvents: format === 'cloudevent' || format === 'cloudevents',
+      cloudEvents: this.#format === 'cloudevent' || this.#format === 'cloudevents',
       keyField: about?.keyField,
       schema: about?.schema,
       trace: traceparent(headers.traceparent),
       idempotencyKey: idempotencyKey(headers['idempotency-key']),
     };
-    const level = ack === 'accepted' ? 'accepted' : 'durable';
-    const stored = await withBody(request, gzip, limits, allowance, (received) => {
-      const body = binary ? envelopeOf(headers, received, limits) : received;
-      const items = binary ? [body] : splitItems(body, format, limits.maxItems);
-      refuseIf(entry.take(items.length), tenant);
-      return store(items, body, { log, stream, level, event });
-    });
-    entry.stored();
-    const receipt = ack === 'committed' ? await commit(stored, wait!, response) : stored.receipt;
-    parts.onReceipt(receipt);
+    this.#body = readBody(this.#request, gzip, limits, allowance, this);
+  }
+
+  onBody(received: Buffer): void {
+    const { log, limits } = this.#route;
+    const { stream, ack } = this.#target;
+    try {
+      const body = this.#binary ? envelopeOf(this.#request.headers, received, limits) : received;
+      const items = this.#binary ? [body] : splitItems(body, this.#format, limits.maxItems);
+      refuseIf(this.#entry.take(items.length), this.#event.tenant);
+      const level = ack === 'accepted' ? 'accepted' : 'durable';
+      store(items, body, { log, stream, level, event: this.#event }, this);
+    } catch (error) {
+      this.onNotStored(error);
+    }
+  }
+
+  onBodyFailed(error: HttpError): void {
+    this.#fail(error);
+  }
+
+  onNotStored(error: unknown): void {
+    this.#body.release();
+    this.#fail(error);
+  }
+
+  onStored(stored: Stored): void {
+    this.#body.release();
+    this.#entry.stored();
+    if (this.#target.ack === 'committed') this.#commit(stored);
+    else this.#answer(stored.receipt);
+  }
+
+  #commit(stored: Stored): void {
+    const options = {
+      settled: this.#wait!,
+      ackTimeoutMs: this.#route.ackTimeoutMs(),
+      onGone: (fn: () => void) => whenGone(this.#response, fn),
+    };
+    whenCommitted(stored, options).then(
+      (receipt) => this.#answer(receipt),
+      (error) => this.#fail(error),
+    );
+  }
+
+  #answer(receipt: Receipt): void {
+    this.#route.onReceipt(receipt);
     // Nothing is wrong with that, but who mistyped the name of a stream learns of it.
-    const hint = wait === undefined ? notRead : undefined;
-    return { status: receiptStatus(receipt, ack), body: JSON.stringify(receipt), headers: hint };
-  };
+    const headers = this.#wait === undefined ? notRead : undefined;
+    const answer = { status: receiptStatus(receipt, this.#target.ack), body: JSON.stringify(receipt), headers };
+    this.#route.reply.answer(this.#response, answer);
+  }
+
+  #fail(error: unknown): void {
+    this.#route.reply.fail(this.#response, error);
+  }
 }
 
 const notRead = { 'sluice-pipeline': 'none' };

@@ -11,7 +11,7 @@ import { type Admission, createAdmission } from './admission.js';
 import { createBodyAllowance } from './body.js';
 import { type Callers, createCallers } from './caller.js';
 import { clientError } from './client-error.js';
-import { type Answer, createEventsRoute, isEventsRequest, type StreamRules } from './events-route.js';
+import { type Answer, createEventsRoute, type EventsRouteParts, isEventsRequest, type StreamRules } from './events-route.js';
 import { asHttpError, errorBody, HttpError, overloaded, sendError } from './http-error.js';
 import { createIntake } from './intake.js';
 import { defaultLimits, type GatewayLimits } from './limits.js';
@@ -164,12 +164,12 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   addHooks(app, guard, counters, options.logger);
   refuseProtocolErrors(app);
   direct.events = eventsHandler(
-    createEventsRoute({
+    {
       isLogFull: options.isLogFull,
       ...{ log: options.log, settled: options.settled, streams: options.streams, limits, allowance, callers, admission },
       ackTimeoutMs: () => ackTimeoutMs,
       onReceipt: (receipt) => count(counters, receipt),
-    }),
+    },
     guard,
     counters,
     options.logger,
@@ -268,7 +268,7 @@ function checkUrl(url: string, { maxUrlBytes }: GatewayLimits): void {
 
 /** Runs the route of the events for a request, and answers it. */
 function eventsHandler(
-  route: ReturnType<typeof createEventsRoute>,
+  parts: EventsRouteParts,
   guard: Guard,
   counters: GatewayCounters,
   logger: GatewayLogger | undefined,
@@ -280,20 +280,23 @@ function eventsHandler(
     response.writeHead(status, headers === undefined ? type : { ...type, ...headers });
     response.end(body);
   };
-  const outcome = async (request: IncomingMessage, response: ServerResponse): Promise<Answer> => {
+  const fail = (response: ServerResponse, thrown: unknown): void => {
+    const { status, headers, code, message } = asHttpError(thrown as HttpError);
+    if (status >= 500 && !(thrown instanceof HttpError))
+      logger?.error({ method: 'POST', route: '/v1/streams/:stream/events', err: thrown }, 'a request failed');
+    answer(response, { status, headers, body: errorBody(code, message) });
+  };
+  const begin = createEventsRoute(parts, { answer, fail });
+  return (request, response) => {
     try {
       guard(request, response);
       const problem = protocolProblem(request);
       if (problem !== undefined) throw problem;
-      return await route(request, response);
+      begin(request, response);
     } catch (thrown) {
-      const { status, headers, code, message } = asHttpError(thrown as HttpError);
-      if (status >= 500 && !(thrown instanceof HttpError))
-        logger?.error({ method: 'POST', route: '/v1/streams/:stream/events', err: thrown }, 'a request failed');
-      return { status, headers, body: errorBody(code, message) };
+      fail(response, thrown);
     }
   };
-  return (request, response) => void outcome(request, response).then((is) => answer(response, is));
 }
 
 function addHooks(app: FastifyInstance, guard: Guard, counters: GatewayCounters, logger: GatewayLogger | undefined): void {

@@ -28,6 +28,10 @@ export function createIntake(server: Server): Intake {
       };
     });
   };
+  const end = (): void => {
+    underWay--;
+    if (underWay === 0) onIdle?.();
+  };
   let stopping: Promise<void> | undefined;
   return {
     get stopped() {
@@ -38,10 +42,7 @@ export function createIntake(server: Server): Intake {
     },
     begin(response) {
       underWay++;
-      whenGone(response, () => {
-        underWay--;
-        if (underWay === 0) onIdle?.();
-      });
+      whenGone(response, end);
     },
     stop(graceMs) {
       if (stopping === undefined) {

@@ -1,11 +1,10 @@
 /** Receive: the events of one request into the log, and the wait for the level that was asked for. */
 
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Appended, Log, NewEvent, Position, SettledHow } from 'sluice/log';
-import { type BodyText, bodyText } from './body-text.js';
-import { type EventOptions, isRefusal, readEvent } from './event.js';
+import type { Appended, Log, Position, SettledHow } from 'sluice/log';
+import type { EventOptions } from './event.js';
 import { HttpError, overloaded } from './http-error.js';
-import type { ItemError, Receipt } from './receipt.js';
+import { type Reading, readSome, startReading } from './reading.js';
+import type { AckLevel, ItemError, Receipt } from './receipt.js';
 
 /**
  * Waits until records are settled by the pipelines that read their stream, and tells of each how; of those that are not settled when
@@ -25,37 +24,28 @@ export interface StoreOptions {
 /** What became of the items of a request. */
 export interface Stored {
   readonly receipt: Receipt;
-  /** The events that were appended, in order, and the index of each among the items; empty for what only memory holds. */
+  /** The events that were appended, in order; empty for what only memory holds. */
   readonly appended: readonly Appended[];
-  readonly indexes: readonly number[];
+  /** The index of each event among the items; `undefined` when no item was refused, so that it is the same. */
+  readonly indexes: readonly number[] | undefined;
+}
+
+/** Who is told what became of the items, once: an object rather than functions, because there is one for each of many small requests. */
+export interface StoreListener {
+  onStored(stored: Stored): void;
+  onNotStored(error: unknown): void;
 }
 
 /**
  * Stores the items of a request: refuses the bad ones by index, appends the others together.
  *
+ * The listener is told of an HttpError 503 when too many events wait for the disk, the disk is full, or the log is closed or stopped;
+ * nothing of the request was stored then.
+ *
  * @param body what the items are slices of.
- * @throws HttpError 503 when too many events wait for the disk, the disk is full, or the log is closed or stopped; nothing of the
- * request was stored then.
  */
-export async function store(items: readonly Buffer[], body: Buffer, options: StoreOptions): Promise<Stored> {
-  const reading = startReading(items, body, options.event);
-  while (!readSome(reading)) await nextTurn();
-  const { events, indexes, ids, errors, generated } = reading;
-  const { level } = options;
-  const base = { rejected: errors.length, errors, ...(generated ? { ids } : {}) };
-  if (events.length === 0) {
-    const message = `all items were refused; the first because: ${errors[0]?.message ?? ''}`;
-    const receipt = { ack: level, accepted: 0, duplicates: 0, ...base, error: { code: 'ALL_REFUSED', message } };
-    return { receipt, appended: [], indexes };
-  }
-  if (level === 'accepted') {
-    offer(options, events);
-    return { receipt: { ack: level, accepted: events.length, duplicates: 0, ...base }, appended: [], indexes };
-  }
-  const appended = await append(options, events);
-  let duplicates = 0;
-  for (const { duplicate } of appended) if (duplicate) duplicates++;
-  return { receipt: { ack: level, accepted: appended.length - duplicates, duplicates, ...base }, appended, indexes };
+export function store(items: readonly Buffer[], body: Buffer, options: StoreOptions, listener: StoreListener): void {
+  advance(startReading(items, body, options.event), options, listener);
 }
 
 /** How long a request waits for its pipelines. */
@@ -70,7 +60,7 @@ export interface CommitOptions {
 export async function whenCommitted({ receipt, appended, indexes }: Stored, options: CommitOptions): Promise<Receipt> {
   if (appended.length === 0) return { ...receipt, ack: 'committed' };
   const hows = await settledInTime(appended, options);
-  const dead = appended.flatMap((one, at) => (hows[at] === 'dead' ? [deadLettered(indexes[at]!, one)] : []));
+  const dead = appended.flatMap((one, at) => (hows[at] === 'dead' ? [deadLettered(indexes?.[at] ?? at, one)] : []));
   const reached = hows.length > 0 && !hows.includes(undefined);
   const errors = dead.length === 0 ? receipt.errors : [...receipt.errors, ...dead].sort((a, b) => a.index - b.index);
   return { ...receipt, ack: reached ? 'committed' : 'durable', errors };
@@ -94,62 +84,59 @@ async function settledInTime(appended: readonly Appended[], { settled, ackTimeou
   }
 }
 
-/** The items of a request, on their way to events. */
-interface Reading {
-  readonly items: readonly Buffer[];
-  readonly texts: BodyText;
-  readonly options: EventOptions;
-  next: number;
-  readonly events: NewEvent[];
-  /** Of each event, its index among the items. */
-  readonly indexes: number[];
-  readonly ids: (string | null)[];
-  readonly errors: ItemError[];
-  generated: boolean;
-}
-
-/** Bytes read in one turn: about two milliseconds, so that a large request does not hold up the small ones. */
-const bytesPerTurn = 256 * 1024;
-
-function startReading(items: readonly Buffer[], body: Buffer, options: EventOptions): Reading {
-  return { items, texts: bodyText(body), options, next: 0, events: [], indexes: [], ids: [], errors: [], generated: false };
-}
-
-/** Reads what one turn may; true when nothing is left. */
-function readSome(reading: Reading): boolean {
-  const { items, texts, options, events, indexes, ids, errors } = reading;
-  let bytes = 0;
-  for (; reading.next < items.length; reading.next++) {
-    const index = reading.next;
-    const item = items[index]!;
-    bytes += item.length;
-    if (bytes > bytesPerTurn && bytes > item.length) return false;
-    const read = readEvent(item, index, texts, options);
-    if (isRefusal(read)) {
-      ids.push(null);
-      errors.push({ index, code: read.code, message: read.message });
-    } else {
-      ids.push(read.id);
-      events.push(read);
-      indexes.push(index);
-      if (read.generated === true) reading.generated = true;
-    }
-  }
-  return true;
-}
-
-function offer(options: StoreOptions, events: readonly NewEvent[]): void {
-  const answer = options.log.offer(options.stream, events);
-  if (answer === 'full') throw noRoom('too many events wait for the disk, or the disk is full');
-  if (answer === 'closed') throw logClosed();
-}
-
-async function append(options: StoreOptions, events: readonly NewEvent[]): Promise<readonly Appended[]> {
+function advance(reading: Reading, options: StoreOptions, listener: StoreListener): void {
   try {
-    return (await options.log.append(options.stream, events)).appended;
+    if (readSome(reading)) put(reading, options, listener);
+    else setImmediate(advance, reading, options, listener);
   } catch (error) {
-    throw asHttpError(error);
+    // A schema is the user's code.
+    listener.onNotStored(error);
   }
+}
+
+const noErrors: readonly ItemError[] = [];
+
+const nothingAppended: readonly Appended[] = [];
+
+/** Puts what was read into the log. */
+function put(reading: Reading, options: StoreOptions, listener: StoreListener): void {
+  const { events, indexes } = reading;
+  const { log, stream, level } = options;
+  if (events.length === 0) {
+    listener.onStored({ receipt: receiptOf(reading, level, 0, 0), appended: nothingAppended, indexes });
+  } else if (level === 'accepted') {
+    const answer = log.offer(stream, events);
+    if (answer === 'accepted')
+      listener.onStored({ receipt: receiptOf(reading, level, events.length, 0), appended: nothingAppended, indexes });
+    else listener.onNotStored(answer === 'full' ? noRoom('too many events wait for the disk, or the disk is full') : logClosed());
+  } else {
+    log.append(stream, events).then(
+      ({ appended }) => {
+        let duplicates = 0;
+        for (const { duplicate } of appended) if (duplicate) duplicates++;
+        const receipt = receiptOf(reading, level, appended.length - duplicates, duplicates);
+        listener.onStored({ receipt, appended, indexes });
+      },
+      (error: unknown) => listener.onNotStored(asHttpError(error)),
+    );
+  }
+}
+
+function receiptOf(reading: Reading, ack: AckLevel, accepted: number, duplicates: number): Receipt {
+  const { errors = noErrors, events, generated } = reading;
+  const receipt: Receipt = { ack, accepted, duplicates, rejected: errors.length, errors };
+  if (generated) return { ...receipt, ids: idsOf(reading) };
+  if (events.length > 0) return receipt;
+  const message = `all items were refused; the first because: ${errors[0]?.message ?? ''}`;
+  return { ...receipt, error: { code: 'ALL_REFUSED', message } };
+}
+
+/** In input order, `null` for what was refused. */
+function idsOf({ items, events, indexes }: Reading): (string | null)[] {
+  if (indexes === undefined) return events.map(({ id }) => id);
+  const ids = new Array<string | null>(items.length).fill(null);
+  for (const [at, { id }] of events.entries()) ids[indexes[at]!] = id;
+  return ids;
 }
 
 /** What the log refuses an append with, as it is answered; anything else stays what it is. */

@@ -103,7 +103,7 @@ function trim(text: Buffer, from: number, to: number): Buffer {
   let end = to;
   while (start < end && isSpace(text[start]!)) start++;
   while (end > start && isSpace(text[end - 1]!)) end--;
-  return text.subarray(start, end);
+  return start === 0 && end === text.length ? text : text.subarray(start, end);
 }
 
 function isBlank(text: Buffer, from: number, to: number): boolean {
