@@ -94,41 +94,51 @@ function advance(reading: Reading, options: StoreOptions, listener: StoreListene
   }
 }
 
-const noErrors: readonly ItemError[] = [];
-
 const nothingAppended: readonly Appended[] = [];
 
-/** Puts what was read into the log. */
-function put(reading: Reading, options: StoreOptions, listener: StoreListener): void {
-  const { events, indexes } = reading;
-  const { log, stream, level } = options;
+/** Puts what was read into the log. What waits for the log holds on to nothing that was read: the log has a copy of it. */
+function put(reading: Reading, { log, stream, level }: StoreOptions, listener: StoreListener): void {
+  const { events, indexes, errors = noErrors } = reading;
   if (events.length === 0) {
-    listener.onStored({ receipt: receiptOf(reading, level, 0, 0), appended: nothingAppended, indexes });
-  } else if (level === 'accepted') {
+    listener.onStored({ receipt: allRefused(level, errors), appended: nothingAppended, indexes });
+    return;
+  }
+  const ids = reading.generated ? idsOf(reading) : undefined;
+  if (level === 'accepted') {
     const answer = log.offer(stream, events);
     if (answer === 'accepted')
-      listener.onStored({ receipt: receiptOf(reading, level, events.length, 0), appended: nothingAppended, indexes });
+      listener.onStored({ receipt: receiptOf(level, events.length, 0, errors, ids), appended: nothingAppended, indexes });
     else listener.onNotStored(answer === 'full' ? noRoom('too many events wait for the disk, or the disk is full') : logClosed());
-  } else {
-    log.append(stream, events).then(
-      ({ appended }) => {
-        let duplicates = 0;
-        for (const { duplicate } of appended) if (duplicate) duplicates++;
-        const receipt = receiptOf(reading, level, appended.length - duplicates, duplicates);
-        listener.onStored({ receipt, appended, indexes });
-      },
-      (error: unknown) => listener.onNotStored(asHttpError(error)),
-    );
+    return;
   }
+  log.append(stream, events).then(
+    ({ appended }) => {
+      let duplicates = 0;
+      for (const { duplicate } of appended) if (duplicate) duplicates++;
+      const receipt = receiptOf(level, appended.length - duplicates, duplicates, errors, ids);
+      listener.onStored({ receipt, appended, indexes });
+    },
+    (error: unknown) => listener.onNotStored(asHttpError(error)),
+  );
 }
 
-function receiptOf(reading: Reading, ack: AckLevel, accepted: number, duplicates: number): Receipt {
-  const { errors = noErrors, events, generated } = reading;
-  const receipt: Receipt = { ack, accepted, duplicates, rejected: errors.length, errors };
-  if (generated) return { ...receipt, ids: idsOf(reading) };
-  if (events.length > 0) return receipt;
+const noErrors: readonly ItemError[] = [];
+
+function allRefused(ack: AckLevel, errors: readonly ItemError[]): Receipt {
   const message = `all items were refused; the first because: ${errors[0]?.message ?? ''}`;
-  return { ...receipt, error: { code: 'ALL_REFUSED', message } };
+  return { ...receiptOf(ack, 0, 0, errors, undefined), error: { code: 'ALL_REFUSED', message } };
+}
+
+function receiptOf(
+  ack: AckLevel,
+  accepted: number,
+  duplicates: number,
+  errors: readonly ItemError[],
+  ids: readonly (string | null)[] | undefined,
+): Receipt {
+  const rejected = errors.length;
+  if (ids === undefined) return { ack, accepted, duplicates, rejected, errors };
+  return { ack, accepted, duplicates, rejected, errors, ids };
 }
 
 /** In input order, `null` for what was refused. */

@@ -21,14 +21,16 @@ export function createEventEncoder(): EventEncoder {
       free = 0;
     }
     const bytes = block;
-    const starts = [free];
+    // An array that grows from one would leave room for sixteen.
+    const starts = new Array<number>(events.length + 1);
     let at = free;
+    starts[0] = at;
     // Taken first: an event is the caller's object, and a getter of it may append to the same log.
     const taken = free + most;
     free = taken;
     for (let i = 0; i < events.length; i++) {
       at = writeRecord(bytes, at, events[i]!);
-      starts.push(at);
+      starts[i + 1] = at;
     }
     if (bytes === block && free === taken) free = at;
     return { bytes, starts };
