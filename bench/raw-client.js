@@ -5,31 +5,30 @@
 
 import { connect } from 'node:net';
 
-/** Opens connections; `request(text)` resolves with the status and when to come back, in turn where all are busy. The servers must send Content-Length. */
+/**
+ * Opens connections; `request(text)` resolves with the status and when to come back, in turn where all are busy. A connection that the server
+ * has closed, as it does with one that rests for five seconds, is opened anew, and the request sent once more. The servers must send
+ * Content-Length.
+ */
 export async function openClient(url, connections) {
   const { hostname, port } = new URL(url);
-  const free = [];
-  const waiting = [];
   const open = () => openConnection(hostname, Number(port));
-  const all = new Set(await Promise.all(Array.from({ length: connections }, open)));
-  free.push(...all);
-
-  /** A server closes connections that have been idle for some seconds: what is sent on one gets no answer. */
-  async function alive(connection) {
-    if (!connection.isClosed) return connection;
-    all.delete(connection);
-    const another = await open();
-    all.add(another);
-    return another;
-  }
+  const all = await Promise.all(Array.from({ length: connections }, open));
+  const free = all.map((_, index) => index);
+  const waiting = [];
 
   async function request(text) {
-    const connection = await alive(free.pop() ?? (await new Promise((resolve) => waiting.push(resolve))));
-    const answer = await connection.send(text);
-    const next = waiting.shift();
-    if (next === undefined) free.push(connection);
-    else next(connection);
-    return answer;
+    const index = free.pop() ?? (await new Promise((resolve) => waiting.push(resolve)));
+    try {
+      return await all[index].send(text).catch(async () => {
+        all[index] = await open();
+        return all[index].send(text);
+      });
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) free.push(index);
+      else next(index);
+    }
   }
   return {
     request,
@@ -67,13 +66,12 @@ async function openConnection(host, port) {
   });
   const fail = (error) => settle?.reject(error);
   socket.on('error', fail);
-  socket.on('close', () => fail(new Error('the server closed the connection')));
+  socket.on('close', () => fail(closed()));
   return {
-    get isClosed() {
-      return socket.destroyed || socket.readableEnded;
-    },
     send: (request) =>
       new Promise((resolve, reject) => {
+        // A write to it would fail silently.
+        if (socket.destroyed) return reject(closed());
         settle = { resolve, reject };
         socket.write(request);
       }),
@@ -83,3 +81,5 @@ async function openConnection(host, port) {
     },
   };
 }
+
+const closed = () => new Error('the server closed the connection');

@@ -10,6 +10,14 @@ import { startEmbeddedPostgres } from '../packages/server/dist/embedded/postgres
 
 const program = fileURLToPath(new URL('../packages/server/bin/sluice.js', import.meta.url));
 
+/** Those that run now. */
+const running = new Set();
+
+/** Ends every service at once: what waits for one of them fails, and removes what it has made. */
+export function killServices() {
+  for (const child of running) child.kill('SIGKILL');
+}
+
 /** Runs `use` with a temporary folder, and removes it. */
 export async function withFolder(use) {
   const folder = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
@@ -54,7 +62,8 @@ export async function startProcess(args, ready) {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, DATABASE_URL: '' },
   });
-  const ended = new Promise((resolve) => child.on('close', resolve));
+  running.add(child);
+  const ended = new Promise((resolve) => child.on('close', resolve)).finally(() => running.delete(child));
   const printed = await new Promise((resolve, reject) => {
     let text = '';
     child.stdout.on('data', (chunk) => {
@@ -66,12 +75,9 @@ export async function startProcess(args, ready) {
   return { child, ended, printed };
 }
 
-/** How long a backlog may take. */
-const idleMs = 120_000;
-
-/** Resolves when everything in the log is in PostgreSQL. */
-export async function idle(controlUrl) {
-  const until = performance.now() + idleMs;
+/** Resolves when everything in the log is in PostgreSQL; fails when that takes longer than `withinMs`. */
+export async function idle(controlUrl, withinMs = 120_000) {
+  const until = performance.now() + withinMs;
   for (;;) {
     const { pipelines } = await (await fetch(`${controlUrl}/v1/pipelines`)).json();
     if (pipelines[0].lag.items === 0) return;

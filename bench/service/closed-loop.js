@@ -10,7 +10,7 @@ import { bareRequest, eventsPath, eventsRequest, wrkScript } from './bodies.js';
 /** Whether wrk is there: it costs the shared cores a third of what the client in JavaScript does. */
 export const hasWrk = spawnSync('wrk', ['--version']).error === undefined;
 
-/** Events a second that were answered as asked, and requests that were refused. `newRequest` makes the text of one. */
+/** Events that were answered as asked, and how many a second; requests that were refused. `newRequest` makes the text of one. */
 export async function closedLoop(url, { connections, ms, events, newRequest, asked }) {
   const client = await openClient(url, connections);
   const startedAt = performance.now();
@@ -31,7 +31,7 @@ export async function closedLoop(url, { connections, ms, events, newRequest, ask
   );
   const perSecond = (done / (performance.now() - startedAt)) * 1000;
   client.close();
-  return { perSecond, refused };
+  return { done, perSecond, refused };
 }
 
 /** The same with the service's events at a level. */

@@ -25,13 +25,14 @@ export async function openLoop(url, { perSecond, seconds, newRequest, connection
     const due = Math.min(total, Math.floor(((performance.now() - startedAt) / 1000) * perSecond));
     for (; sent < due; sent++) {
       const dueAt = startedAt + (sent / perSecond) * 1000;
-      const answer = client.request(newRequest()).then(({ status }) => {
+      const answered = ({ status }) => {
         statuses.set(status, (statuses.get(status) ?? 0) + 1);
         if (status !== 200) return;
         taken++;
         if (dueAt - startedAt >= settleSeconds * 1_000) latencies.push(performance.now() - dueAt);
-      });
-      answers.push(answer);
+      };
+      // What fails has no answer, and is counted as that.
+      answers.push(client.request(newRequest()).then(answered, () => {}));
     }
     await new Promise((resolve) => setTimeout(resolve, 1));
   }

@@ -1,12 +1,12 @@
 /** Steady load: 50,000 events a second in requests of 10, open loop, and nothing lost. */
 
-import pg from 'pg';
 import { idle, withService } from '../service-process.js';
 import { heading } from '../support.js';
 import { eventsRequest } from './bodies.js';
 import { atMost, count, load, milliseconds } from './goals.js';
 import { withMemory } from './memory.js';
 import { answersText, openLoop } from './open-loop.js';
+import { rowsIn } from './rows.js';
 
 const mustP99 = { committed: 100, durable: 25 };
 
@@ -28,18 +28,6 @@ export async function benchOpenLoop({ openSeconds }) {
       taken += found.taken * 10;
     }
     await idle(service.controlUrl);
-    atMost('50,000 events/s, events lost', taken - (await rowsOf(service)), 0, count);
+    atMost('50,000 events/s, events lost', taken - (await rowsIn(service.databaseUrl, service.table)), 0, count);
   });
-}
-
-/** Rows in the table of the embedded pipeline. */
-async function rowsOf({ databaseUrl, table }) {
-  const client = new pg.Client({ connectionString: databaseUrl });
-  await client.connect();
-  try {
-    const { rows } = await client.query(`select count(*) as n from ${table}`);
-    return Number(rows[0].n);
-  } finally {
-    await client.end();
-  }
 }
