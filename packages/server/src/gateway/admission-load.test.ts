@@ -13,6 +13,8 @@ interface Sender {
   readonly tenant: string;
   /** What it sends, as a share of what the log can take. */
   readonly load: number;
+  /** When it begins. Default 0. */
+  readonly fromMs?: number;
 }
 
 interface Waiting {
@@ -27,9 +29,12 @@ const noAdmission: Pick<Admission, 'enter'> = {
 };
 
 /** Runs it for so long; counts what was sent after `warmMs`. */
-async function run(senders: readonly Sender[], { ms = 12_000, warmMs = 4_000, admitted = true, seed = 1 } = {}) {
+async function run(
+  senders: readonly Sender[],
+  { ms = 12_000, warmMs = 4_000, admitted = true, maxHeldItems = 100_000, seed = 1 } = {},
+) {
   const { clock, random } = testEnv({ seed });
-  const admission = admitted ? createAdmission({ tenants: {}, maxHeldItems: 100_000, clock }) : noAdmission;
+  const admission = admitted ? createAdmission({ tenants: {}, maxHeldItems, clock }) : noAdmission;
   const latencies = new Map(senders.map(({ tenant }) => [tenant, [] as number[]]));
   const refused = new Map(senders.map(({ tenant }) => [tenant, 0]));
   let waiting: Waiting[] = [];
@@ -58,7 +63,8 @@ async function run(senders: readonly Sender[], { ms = 12_000, warmMs = 4_000, ad
       waiting = [];
       commitEndsAt = now + commitMs + (committing.length * requestItems) / itemsPerMs;
     }
-    for (const { tenant, load } of senders) {
+    for (const { tenant, load, fromMs = 0 } of senders) {
+      if (now < fromMs) continue;
       const mean = (load * itemsPerMs) / requestItems;
       // As many as come by chance: each of a hundred may.
       for (let i = 0; i < 100; i++) if (random.next() < mean / 100) send(tenant, now);
@@ -108,6 +114,22 @@ describe('R-108, R-109: a tenant at 100 times its share', () => {
     expect(beside.refused.get('modest')).toBe(0);
     // Short queues make small commits: that is what the others' latency costs here.
     expect(beside.goodput).toBeGreaterThan(0.3);
+  }, 60_000);
+
+  it('that was alone before leaves another that begins now within twice that after a second; nothing of it is refused', async () => {
+    const late = { ...modest, fromMs: 5_000 };
+    const times = { warmMs: 6_000, ms: 14_000 };
+    const alone = await run([late], times);
+    const beside = await run([greedy, late], times);
+    expect(beside.p99('modest')).toBeLessThanOrEqual(2 * alone.p99('modest'));
+    expect(beside.refused.get('modest')).toBe(0);
+  }, 60_000);
+
+  it('that has a key and is alone has as much taken as one without', async () => {
+    // So few that half of them would make smaller commits.
+    const without = await run([{ tenant: '_', load: 1.2 }], { maxHeldItems: 2_000 });
+    const withKey = await run([{ tenant: 'lone', load: 1.2 }], { maxHeldItems: 2_000 });
+    expect(withKey.goodput).toBeGreaterThanOrEqual(0.98 * without.goodput);
   }, 60_000);
 
   it('many tenants that all send much are no crowd: as much is taken as of one', async () => {

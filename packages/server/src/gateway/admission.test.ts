@@ -46,13 +46,46 @@ describe('a tenant', () => {
     expect(enter('a', 5_000)).toBeTypeOf('object');
   });
 
-  it('that wants everything leaves room for one that has nothing', () => {
+  it('that is alone may hold everything, and one that comes then gets in at once', () => {
     const { admission, enter, isIn } = make();
+    const under: Entry[] = [];
+    let entered = enter('greedy', 10);
+    for (; isIn(entered); entered = enter('greedy', 10)) under.push(entered);
+    expect(entered).toBe('full');
+    expect(admission.heldItems).toBeGreaterThanOrEqual(admission.limit);
+    expect(admission.heldItems).toBeLessThan(admission.limit + 10);
+    for (let i = 0; i < 5; i++) expect(isIn(enter('modest', 10))).toBe(true);
+    expect(admission.heldItems).toBeLessThanOrEqual(1_000);
+    // From now on it is one of two.
+    for (let i = 0; i < 10; i++) under.pop()!.leave();
+    expect(enter('greedy', 10)).toBe('share');
+    expect(isIn(enter('modest', 10))).toBe(true);
+  });
+
+  it('that is one of two leaves half of the room, until it has been alone for a second', async () => {
+    const { env, admission, enter, isIn } = make();
+    enter('modest', 1);
     while (isIn(enter('greedy', 10)));
     expect(admission.heldItems).toBeGreaterThan(admission.limit / 2 - 10);
     expect(admission.heldItems).toBeLessThanOrEqual(admission.limit / 2 + 10);
-    expect(isIn(enter('modest', 10))).toBe(true);
     expect(enter('greedy', 10)).toBe('share');
+    await env.clock.advance(1_000);
+    expect(isIn(enter('greedy', 10))).toBe(true);
+  });
+
+  it('that was refused for the items of a request is refused before them, until something was stored', () => {
+    const { admission, enter, isIn } = make();
+    enter('other', 210);
+    const under: Entry[] = [];
+    let entered = enter('a', 100);
+    for (; isIn(entered); entered = enter('a', 100)) under.push(entered);
+    expect(entered).toBe('share');
+    const before = admission.enter('a');
+    expect(before).toMatchObject({ reason: 'share' });
+    expect(admission.refused).toEqual(new Map([['share', 2]]));
+    expect(isIn(enter('other', 1))).toBe(true);
+    for (const entry of under.slice(1)) entry.stored();
+    expect(isIn(enter('a', 1))).toBe(true);
   });
 
   it('with twice the share may have twice as much', () => {
@@ -91,7 +124,7 @@ describe('a tenant', () => {
 });
 
 describe('what all may have under way', () => {
-  it('shrinks while even the fastest of an interval is late, and grows while it is used and in time', async () => {
+  it('shrinks while the mean of an interval is late, and grows while it is used and in time', async () => {
     const { clock } = testEnv({ seed: 1 });
     const held = createHeldLimit({ maxHeldItems: 10_000, targetMs: 50, clock });
     const start = held.limit;

@@ -4,7 +4,8 @@
  * another one wants everything.
  *
  * The sharing is the dynamic threshold of Choudhury and Hahne (IEEE/ACM Transactions on Networking 6(2), 1998): a tenant may hold at
- * most its share times the room that is free.
+ * most its share times the room that is free. One that is alone may hold everything; above that is a reserve for whoever holds little, so
+ * that a newcomer gets in at once.
  */
 
 import type { Clock } from 'sluice';
@@ -69,11 +70,14 @@ export interface AdmissionOptions {
   readonly clock: Clock;
 }
 
+/** Above the limit, as a part of it: room for tenants that hold less than that. */
+const reserve = 1 / 8;
+
 /** How long the log counts as shared after requests of two tenants, and as crowded after a refusal. */
 const lastingMs = 1_000;
 
-/** The part of all that is held by which one tenant crowds the others, when it wants still more. */
-const crowd = 2 / 3;
+/** So many times its share of what the others hold is a crowd, when it wants still more. */
+const crowd = 2;
 
 const noBounds: TenantConfig = { share: 1, maxRequests: Number.POSITIVE_INFINITY, maxHeldItems: Number.POSITIVE_INFINITY };
 
@@ -81,10 +85,17 @@ const noBounds: TenantConfig = { share: 1, maxRequests: Number.POSITIVE_INFINITY
 export function createAdmission({ tenants: configs, maxHeldItems, targetMs = 50, clock }: AdmissionOptions): Admission {
   let lastSeen: string | undefined;
   let sharedUntil = Number.NEGATIVE_INFINITY;
+  let crowder: Tenant | undefined;
   let crowdedUntil = Number.NEGATIVE_INFINITY;
-  const held = createHeldLimit({ maxHeldItems, targetMs, clock, isCrowded: () => clock.now() < crowdedUntil });
+  const held = createHeldLimit({
+    // With the reserve on top it is what there may be.
+    maxHeldItems: Math.max(1, Math.floor(maxHeldItems / (1 + reserve))),
+    ...{ targetMs, clock, isCrowded: () => clock.now() < crowdedUntil },
+  });
   const known = new Map<string, Tenant>();
   const refused = new Map<Refused['reason'], number>();
+  /** Requests that were stored: until one more is, there is no more room than there was. */
+  let storedRequests = 0;
   let bounds = configs;
   // A tenant may be called constructor.
   const boundsOf = (name: string) => (Object.hasOwn(bounds, name) ? bounds[name]! : (bounds['*'] ?? noBounds));
@@ -107,15 +118,20 @@ export function createAdmission({ tenants: configs, maxHeldItems, targetMs = 50,
   function problem(tenant: Tenant, items: number): Refused | undefined {
     const { maxHeldItems: cap, share } = tenant.bounds;
     if (tenant.heldItems > 0 && tenant.heldItems + items > cap) return refuse(tenant, 'items', held.drainMs(tenant.heldItems));
-    if (held.items >= held.limit) return refuse(tenant, 'full', held.drainMs(held.items - held.limit + items));
-    // Without keys everyone is the same tenant: there is nobody to leave room for.
-    const room = tenant.name === '_' ? Number.POSITIVE_INFINITY : share * (held.limit - held.items);
-    if (tenant.heldItems > 0 && tenant.heldItems + items > room) {
-      const now = clock.now();
-      if (now < sharedUntil && tenant.heldItems > crowd * held.items) crowdedUntil = now + lastingMs;
-      return refuse(tenant, 'share', held.drainMs(tenant.heldItems + items - room));
+    const spare = reserve * held.limit;
+    const most = tenant.heldItems < spare ? held.limit + spare : held.limit;
+    if (held.items >= most) return refuse(tenant, 'full', held.drainMs(held.items - most + items));
+    const now = clock.now();
+    // There is nobody to leave more room for.
+    if (tenant.heldItems === 0 || now >= sharedUntil) return undefined;
+    const isCrowder = tenant === crowder && now < crowdedUntil;
+    const room = share * ((isCrowder ? held.crowdLimit : most) - held.items);
+    if (tenant.heldItems + items <= room) return undefined;
+    if (tenant.heldItems > crowd * share * (held.items - tenant.heldItems)) {
+      crowder = tenant;
+      crowdedUntil = now + lastingMs;
     }
-    return undefined;
+    return refuse(tenant, 'share', held.drainMs(tenant.heldItems + items - room));
   }
 
   return {
@@ -128,7 +144,8 @@ export function createAdmission({ tenants: configs, maxHeldItems, targetMs = 50,
       const wait = tenant.waitMs();
       if (wait > 0) return refuse(tenant, 'rate', wait);
       if (tenant.requests >= tenant.bounds.maxRequests) return refuse(tenant, 'requests', held.drainMs(tenant.heldItems));
-      const early = problem(tenant, 1);
+      // As many as were too many just now: that body need not be read.
+      const early = problem(tenant, tenant.tooManyAt === storedRequests ? tenant.tooMany : 1);
       if (early !== undefined) return early;
       tenant.requests++;
       let taken = 0;
@@ -136,6 +153,7 @@ export function createAdmission({ tenants: configs, maxHeldItems, targetMs = 50,
       let takenAt = 0;
       const stored = () => {
         if (taken === 0) return;
+        storedRequests++;
         tenant.heldItems -= taken;
         held.give(taken, takenAt);
         taken = 0;
@@ -143,7 +161,11 @@ export function createAdmission({ tenants: configs, maxHeldItems, targetMs = 50,
       return {
         take(items) {
           const late = problem(tenant, items);
-          if (late !== undefined) return late;
+          if (late !== undefined) {
+            tenant.tooMany = items;
+            tenant.tooManyAt = storedRequests;
+            return late;
+          }
           tenant.charge(items);
           tenant.heldItems += items;
           tenant.takenItems += items;
@@ -187,6 +209,9 @@ class Tenant {
   heldItems = 0;
   takenItems = 0;
   refused = 0;
+  /** The items of the last request that was read in vain, and how many requests had been stored by then. */
+  tooMany = 1;
+  tooManyAt = -1;
   readonly #clock: Clock;
   #tokens: number;
   #filledAt: number;

@@ -1,7 +1,7 @@
 /**
  * Held limit: how many items may be on their way into the log. It grows while they get there in time and is used, and shrinks while
- * even the fastest of an interval is late, by the target and by what is best with few: a queue that stands, in the sense of CoDel (Nichols
- * and Jacobson, 2012), not a burst.
+ * the mean of an interval is late, by the target and by what is best with few: additive in neither direction, since what the log takes
+ * differs by orders of magnitude from disk to disk.
  */
 
 import type { Clock } from 'sluice';
@@ -10,6 +10,8 @@ import type { Clock } from 'sluice';
 export interface HeldLimit {
   readonly items: number;
   readonly limit: number;
+  /** The bound for one tenant that crowds others. */
+  readonly crowdLimit: number;
   /** Takes items; answers with the time, for `give`. */
   take(items: number): number;
   give(items: number, takenAt: number): void;
@@ -21,13 +23,14 @@ export interface HeldLimit {
 }
 
 const intervalMs = 100;
-/** As many as the command `push` sends at once: below it one sender alone would wait for itself. Half of it while one tenant crowds others. */
+/** As many as the command `push` sends at once: below it one sender alone would wait for itself. Half of it for one that crowds others. */
 const leastLimit = 2_000;
-const shrink = 0.8;
+/** A stall of the disk or of the thread, two or three intervals long, must not halve it: what comes after that is in time again. */
+const shrink = 0.9;
 const growth = 1.1;
 /**
- * The same while one tenant crowds the others, whose delay its queue is. It costs throughput: a commit for few takes nearly as long as one for
- * many. By simulation of a log whose commits take 4 ms and 1 ms for 100 items.
+ * The same for one tenant that crowds the others, whose delay its queue is. It costs throughput: a commit for few takes nearly as long as one
+ * for many. By simulation of a log whose commits take 4 ms and 1 ms for 100 items.
  */
 const lateCrowded = 1.5;
 const crowdedTarget = 0.15;
@@ -50,6 +53,7 @@ export function createHeldLimit(options: {
   const { maxHeldItems, targetMs, clock, isCrowded = () => false } = options;
   const least = Math.min(leastLimit, maxHeldItems);
   let limit = Math.round(Math.sqrt(least * maxHeldItems));
+  let crowdLimit = least / 2;
   let items = 0;
   let intervalEnds = clock.now() + intervalMs;
   let fastestMs = Number.POSITIVE_INFINITY;
@@ -69,20 +73,17 @@ export function createHeldLimit(options: {
   function adjust(now: number): void {
     if (now < intervalEnds) return;
     intervalEnds = now + intervalMs;
-    const crowded = isCrowded();
-    const floor = crowded ? least / 2 : least;
     if (fastestMs !== Number.POSITIVE_INFINITY) {
       // Among many it is the queue that is slow: whoever takes that for the disk lets it grow for ever.
       bestMs = Math.min(mostItems <= least ? bestMs * forgetting : bestMs, fastestMs);
-      // A burst of one tenant is a delay to another: then it is the mean that must be in time.
-      const isLate = crowded
-        ? sumMs / gives > Math.max(targetMs * crowdedTarget, lateCrowded * bestMs)
-        : fastestMs > Math.max(targetMs, late * bestMs);
-      if (isLate) limit = Math.floor(limit * shrink);
-      else if (mostItems > limit / 2) limit = Math.min(maxHeldItems, Math.ceil(limit * (crowded ? crowdedGrowth : growth)));
+      const meanMs = sumMs / gives;
+      if (meanMs > Math.max(targetMs, late * bestMs)) limit = Math.max(least, Math.floor(limit * shrink));
+      else if (mostItems > limit / 2) limit = Math.min(maxHeldItems, Math.ceil(limit * growth));
+      if (meanMs > Math.max(targetMs * crowdedTarget, lateCrowded * bestMs)) crowdLimit = Math.floor(crowdLimit * shrink);
+      else if (isCrowded()) crowdLimit = Math.ceil(crowdLimit * crowdedGrowth);
+      crowdLimit = Math.min(limit, Math.max(least / 2, crowdLimit));
     }
     measure(mostItems > limit / 2);
-    limit = Math.max(floor, limit);
     fastestMs = Number.POSITIVE_INFINITY;
     sumMs = 0;
     gives = 0;
@@ -106,6 +107,9 @@ export function createHeldLimit(options: {
     },
     get limit() {
       return limit;
+    },
+    get crowdLimit() {
+      return crowdLimit;
     },
     take(count) {
       const now = clock.now();
