@@ -5,13 +5,17 @@ import { watchLogBound } from './log-bound.js';
 
 function watched() {
   const env = testEnv();
-  const now = { free: 100, bytes: 0 };
+  const now = { free: 100, bytes: 0, maxBytes: 50, looks: 0 };
   const disk = { path: '', fileBytes: () => 0, freeBytes: () => now.free };
+  const streams = async () => {
+    now.looks++;
+    return [info()];
+  };
   const info = () => ({ stream: 's', partition: 0, firstOffset: 0, nextOffset: 1, bytes: now.bytes, oldestAt: 1 });
-  const log = { ...createMemoryLog({ env }), facets: { disk }, streams: async () => [info()] };
+  const log = { ...createMemoryLog({ env }), facets: { disk }, streams };
   const lines: string[] = [];
   const logger = { warn: (_: object, message: string) => void lines.push(message) };
-  const bound = watchLogBound({ log, bounds: () => ({ maxBytes: 50, reserveBytes: 64 }), logger, clock: env.clock });
+  const bound = watchLogBound({ log, bounds: () => ({ maxBytes: now.maxBytes, reserveBytes: 64 }), logger, clock: env.clock });
   return { env, now, bound, lines };
 }
 
@@ -43,5 +47,21 @@ it('names log.maxBytes that is reached', async () => {
   await env.clock.advance(2_000);
   expect([bound.isFull, bound.problem]).toEqual([true, 'LOG_FULL: the log holds log.maxBytes (50); events are refused']);
   expect(lines).toHaveLength(1);
+  bound.stop();
+});
+
+it('looks once a second, ten times where little is left, and once again when it is full', async () => {
+  const { env, now, bound } = watched();
+  const looksIn = async (bytes: number) => {
+    now.bytes = bytes;
+    await env.clock.advance(1_000);
+    const before = now.looks;
+    await env.clock.advance(10_000);
+    return now.looks - before;
+  };
+  now.maxBytes = 2 ** 30;
+  expect(await looksIn(0)).toBe(10);
+  expect(await looksIn(2 ** 30 - 1)).toBe(100);
+  expect(await looksIn(2 ** 30)).toBe(10);
   bound.stop();
 });

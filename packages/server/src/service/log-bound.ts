@@ -1,4 +1,7 @@
-/** Log bound: whether the log takes events: by the bytes that it holds, and those that its disk has left. Looked at once a second. */
+/**
+ * Log bound: whether the log takes events: by the bytes that it holds, and those that its disk has left. Looked at once a second, and the
+ * more often the nearer the log is to its bound.
+ */
 
 import type { Cancel, Clock } from 'sluice';
 import type { Log } from 'sluice/log';
@@ -24,6 +27,10 @@ export interface LogBoundParts {
 }
 
 const everyMs = 1_000;
+/** A look reads the rows of all partitions. */
+const leastMs = 100;
+/** No log grows faster: with large events it is the disk that ends it. */
+const mostBytesPerMs = 256 * 1024;
 
 /** Watches a log. */
 export function watchLogBound({ log, bounds, logger, clock }: LogBoundParts): LogBound {
@@ -33,12 +40,15 @@ export function watchLogBound({ log, bounds, logger, clock }: LogBoundParts): Lo
   let cancel: Cancel = () => {};
   const look = async () => {
     const { maxBytes, reserveBytes } = bounds();
-    isFull = maxBytes !== undefined && (await storedBytes(log)) >= maxBytes;
+    const leftBytes = maxBytes === undefined ? Number.POSITIVE_INFINITY : maxBytes - (await storedBytes(log));
+    isFull = leftBytes <= 0;
     // As the log looks before it takes something.
     const isDiskLow = (log.facets.disk?.freeBytes() ?? Number.POSITIVE_INFINITY) <= reserveBytes;
     if (stopped) return;
     note(isFull ? `the log holds log.maxBytes (${maxBytes})` : isDiskLow ? diskLow(reserveBytes) : undefined);
-    cancel = clock.after(everyMs, () => void look());
+    // Once it is full it grows no more.
+    const soonMs = isFull ? everyMs : Math.min(everyMs, Math.max(leastMs, leftBytes / mostBytesPerMs));
+    cancel = clock.after(soonMs, () => void look());
   };
   function note(why: string | undefined): void {
     const before = problem;
