@@ -4,11 +4,13 @@ import { requestText } from '../raw-client.js';
 
 const fields = '"path":"/a/b/c","status":200,"bytes":12345,"agent":"Mozilla/5.0 (X11; Linux x86_64)"}';
 
+/** Of this process: others may send to the same service. */
+const run = process.pid.toString(36);
 let nextId = 0;
 
 /** One event of about 110 bytes, as JSON. */
 export function event() {
-  return `{"id":"b${nextId++}",${fields}`;
+  return `{"id":"${run}-${nextId++}",${fields}`;
 }
 
 /** Where events go at a level. */
@@ -36,12 +38,11 @@ function lines(events) {
 
 /** The same for wrk, which runs Lua: a script that makes requests with one event each. */
 export function wrkScript(path) {
-  const run = nextId++;
   return `local n = 0
 local headers = { ["content-type"] = "application/json" }
 function request()
   n = n + 1
-  return wrk.format("POST", "${path}", headers, '{"id":"w${run}-' .. n .. '",${fields}')
+  return wrk.format("POST", "${path}", headers, '{"id":"w${run}-${nextId++}-' .. n .. '",${fields}')
 end
 `;
 }

@@ -8,6 +8,7 @@ import { heading, median } from '../support.js';
 import { eventsRequest } from './bodies.js';
 import { eventsLoop } from './closed-loop.js';
 import { atLeast, atMost, figure, milliseconds, perSecond, times } from './goals.js';
+import { greedyLoop } from './greedy.js';
 import { withMemory } from './memory.js';
 import { answersText, openLoop } from './open-loop.js';
 
@@ -60,19 +61,25 @@ export async function benchFairness({ overloadSeconds }) {
     const keys = [modest, greedy].map(({ id, hash }) => ({ id, hash, tenant: id }));
     await writeFile(config, JSON.stringify({ keys, pipelines: { events: { sink: { type: 'postgres', table: 'events' } } } }));
     await withService(['--config', config], async (service) => {
-      const send = (tenant, events, of, share) =>
+      const sendModest = () =>
         openLoop(service.url, {
-          perSecond: (modestPerSecond * share) / events,
-          seconds: of,
-          newRequest: () => eventsRequest('durable', events, tenant.key),
+          perSecond: modestPerSecond / 10,
+          seconds: overloadSeconds,
+          newRequest: () => eventsRequest('durable', 10, modest.key),
           connections: 256,
           settleSeconds: 1,
         });
-      await send(greedy, 100, 2, 20);
+      const sendGreedy = (seconds, share) =>
+        greedyLoop(service.url, {
+          ...{ perSecond: (modestPerSecond * share) / 100, seconds, connections: 256 },
+          ...{ events: 100, key: greedy.key },
+        });
+      await sendGreedy(2, 20);
       await idle(service.controlUrl);
-      const alone = await send(modest, 10, overloadSeconds, 1);
+      const alone = await sendModest();
       const [beside, other] = await withMemory('fairness', service, () =>
-        Promise.all([send(modest, 10, overloadSeconds, 1), send(greedy, 100, overloadSeconds, 100)]),
+        // The greedy one has begun when the modest one is measured.
+        Promise.all([sendModest(), sendGreedy(overloadSeconds, 100)]),
       );
       console.log(`  the modest one: ${answersText(beside)}; the greedy one: ${answersText(other)}`);
       figure('fairness, p99 of the modest tenant alone', alone.p(0.99), milliseconds);
