@@ -234,7 +234,9 @@ pipelines:
   it('that fails, and cannot be taken back, keeps the pipelines in the list and in /readyz until one succeeds', async () => {
     await world.start(`pipelines: { p: ${pipeline()}, gone: ${pipeline(', group: gone')} }`);
     await post([1]);
-    const settings = vi.spyOn(world.service.log, 'streamSettings').mockRejectedValue(failure('it is down', { code: 'STORE_FAILED' }));
+    const settings = vi
+      .spyOn(world.service.log, 'streamSettings')
+      .mockRejectedValue(failure('it is down', { code: 'STORE_FAILED' }));
     settings.mockRejectedValueOnce(failure('the first of them', { code: 'NO_ROOM', class: 'rejected' }));
     write(`pipelines: { p: ${pipeline(', maxItems: 7')}, gone: ${pipeline(', group: gone')} }`);
     const refused = await control('/v1/config/reload', 'POST');
@@ -282,8 +284,8 @@ pipelines:
 
   it('that changes nothing is not what an undo takes back', async () => {
     const code = "code: { stream: other, map: './map.mjs', sink: { type: file, dir: other } }";
-    writeFileSync(join(folder, 'map.mjs'), 'export default ({ data }) => data;');
-    await start(`pipelines: { p: ${pipeline()}, ${code} }`);
+    world.write('map.mjs', 'export default ({ data }) => data;');
+    await world.start(`pipelines: { p: ${pipeline()}, ${code} }`);
     await control('/v1/config/reload', 'POST');
     expect((await control('/v1/config/undo', 'POST')).status).toBe(409);
     write(`gateway: { maxItems: 1 }\npipelines: { p: ${pipeline()}, ${code} }`);
@@ -421,9 +423,9 @@ describe('the control plane', () => {
   });
 
   it('names the methods of a path that is asked with another one', async () => {
-    await start(`pipelines: { p: ${pipeline()} }`);
+    await world.start(`pipelines: { p: ${pipeline()} }`);
     const asked = async (path: string, method: string) => {
-      const response = await fetch(`${service!.controlUrl}${path}`, { method });
+      const response = await fetch(`${world.service.controlUrl}${path}`, { method });
       return [response.status, response.headers.get('allow'), ((await response.json()) as Answer).error.message];
     };
     expect(await asked('/v1/pipelines/p/pause', 'GET')).toEqual([405, 'POST', 'use POST, not GET']);
@@ -433,15 +435,12 @@ describe('the control plane', () => {
   });
 
   it('measures what is used against the bounds that the log has, not those that need a restart', async () => {
-    writeFileSync(
-      join(folder, 'refuse.mjs'),
-      "export default () => { throw Object.assign(new Error('no'), { class: 'permanent' }); };",
-    );
+    world.write('refuse.mjs', "export default () => { throw Object.assign(new Error('no'), { class: 'permanent' }); };");
     const refusing =
       'pipelines: { p: { stream: events, sink: { type: module, handler: ./refuse.mjs }, window: { maxDelayMs: 5 } } }';
-    await start(`log: { deadLetters: { maxItems: 10 } }\n${refusing}`);
+    await world.start(`log: { deadLetters: { maxItems: 10 } }\n${refusing}`);
     await post([1]);
-    const metrics = async () => (await fetch(`${service!.controlUrl}/metrics`)).text();
+    const metrics = async () => (await fetch(`${world.service.controlUrl}/metrics`)).text();
     await expect.poll(metrics).toContain('\nsluice_dead_letters_used_ratio 0.1\n');
     write(`log: { deadLetters: { maxItems: 1 } }\n${refusing}`);
     expect((await control('/v1/config/reload', 'POST')).status).toBe(200);
