@@ -38,8 +38,14 @@ export function loadSettled<K, V>(
   whenGone?: (leave: () => void) => void,
 ): Promise<Map<K, V | SluiceError>> {
   return new Promise((resolve) => {
-    const leave = ask<K, V>(engine, keys, options, { finds: false }, (entries) => resolve(found(keys, entries)));
-    whenGone?.(() => leave(gone));
+    let isTold = false;
+    const leave = ask<K, V>(engine, keys, options, { finds: false }, (entries) => {
+      isTold = true;
+      resolve(found(keys, entries));
+    });
+    whenGone?.(() => {
+      if (!isTold) leave(gone);
+    });
   });
 }
 
@@ -109,7 +115,6 @@ function ask<K, V>(
     },
   };
   const leave = (reasonOf: () => SluiceError) => {
-    if (left === 0 && !asking) return;
     listener.settled = true;
     left = 0;
     for (let i = 0; i < entries.length; i++) {

@@ -20,7 +20,7 @@ export function readEngine(
   settings: KeyFetcherSettings,
   counts: { lateReplies: number; unrequestedKeys: number },
 ): KeyEngine<string, number> {
-  const { name, env, maxInFlight, maxAttempts, deadlineMs } = settings;
+  const { name, maxInFlight, maxAttempts, deadlineMs } = settings;
   const prefix = pathBeforeKeys(settings.path);
   const maxKeysBytes = settings.maxUrlBytes - prefix.length;
 
@@ -46,15 +46,12 @@ export function readEngine(
     timeout<string, number>({ timeoutMs: settings.timeoutMs, maxAbandoned: Number.POSITIVE_INFINITY }),
   ];
   return new KeyEngine<string, number>({
-    name,
-    env,
+    // Its name, its environment, and the bounds of what is held.
+    ...settings,
     window: { maxDelayMs: settings.windowMs },
     // No size trigger: one window is one call, however many ask.
     maxItems: Number.POSITIVE_INFINITY,
     maxBytes: Number.POSITIVE_INFINITY,
-    maxHeldWaiters: settings.maxHeldWaiters,
-    maxHeldKeys: settings.maxHeldKeys,
-    maxHeldBytes: settings.maxHeldBytes,
     keyBy: undefined,
     bytesOf: (key) => keyBytes(key, maxKeysBytes),
     // One more than fits: the last key has no comma.
