@@ -24,6 +24,7 @@ import { makeStore } from './new-store.js';
 import { createReads, listStreams, offsetAt, rowOf } from './reads.js';
 import { maxRemovedChunks, type Removed, retainPartition } from './retention.js';
 import { openStore, type Trees } from './store.js';
+import { createTurns } from './turns.js';
 import { verifyStore } from './verify.js';
 
 /** Options of {@link openLmdbLog}. */
@@ -78,6 +79,7 @@ export function openLmdbLog(options: LmdbLogOptions): Log {
   const listeners = createListeners(env);
   const letters = createLetters(store, env.clock, guard);
   const reads = createReads(trees);
+  const turns = createTurns();
   const marks = createInFlightMarks(path);
   const groups = createGroups(store, { env, reads, marks, guard, defaults, removed: tellExpired, lettersMoved: letters.changed });
   const timer = createRetentionTimer(env.clock, async () => {
@@ -110,7 +112,12 @@ export function openLmdbLog(options: LmdbLogOptions): Log {
     streams: async () => listStreams(trees),
     offer: appends.offer,
     append: appends.append,
-    read: async (stream, partition, from, bounds) => reads.read(stream, partition, from, bounds),
+    async read(stream, partition, from, bounds) {
+      for (let others = turns.mine(); others !== undefined; others = turns.mine()) await others;
+      const records = reads.read(stream, partition, from, bounds);
+      turns.took(records.length);
+      return records;
+    },
     async offsetAt(stream, partition, time) {
       const row = streamRow(trees, stream);
       return row === undefined ? 0 : offsetAt(trees, row.number, partition, time);

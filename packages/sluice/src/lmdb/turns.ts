@@ -1,0 +1,36 @@
+/**
+ * Turns: a read is synchronous, and what reads a backlog goes on in the same turn of the event loop, page after page, with all that is done
+ * with them. Whoever waits for that loop, such as the requests of a service, waits for tens of milliseconds then.
+ */
+
+import { drainJobs } from '../env/system.js';
+
+/** Counts what is read. */
+export interface Turns {
+  /** Resolves when the next read may go on: at once, or after a turn in which others had theirs. */
+  mine(): Promise<void> | undefined;
+  /** So many records were read. */
+  took(records: number): void;
+}
+
+/** About two milliseconds to decode, and three times that for a pipeline to take them on. */
+const recordsPerTurn = 1_000;
+
+/** Nothing has been read at first. */
+export function createTurns(): Turns {
+  let left = recordsPerTurn;
+  let others: Promise<void> | undefined;
+  return {
+    mine() {
+      if (left > 0) return undefined;
+      others ??= drainJobs().then(() => {
+        left = recordsPerTurn;
+        others = undefined;
+      });
+      return others;
+    },
+    took(records) {
+      left -= records;
+    },
+  };
+}
