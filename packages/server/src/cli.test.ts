@@ -32,6 +32,7 @@ const commands = [
   ],
   ...['ls', 'show', 'pause', 'resume', 'seek', 'skip-damage'].map((name) => `pipelines ${name}`),
   ...['ls', 'groups', 'show', 'redrive', 'purge'].map((name) => `dlq ${name}`),
+  ...['', 'ls', 'letters', 'redrive', 'purge'].map((name) => `outboxes ${name}`),
 ];
 
 test.each(commands.map((command) => [...command.split(' ').filter((word) => word !== ''), '--help']))(

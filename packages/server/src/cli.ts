@@ -7,6 +7,7 @@ import { addDlq } from './commands/dlq/commands.js';
 import { interruptible } from './commands/interrupt.js';
 import { addLoad } from './commands/load/commands.js';
 import { addLog } from './commands/log/commands.js';
+import { addOutboxes } from './commands/outboxes/commands.js';
 import { addService } from './commands/service/commands.js';
 import { keyOption } from './commands/service-flags.js';
 import { addTail } from './commands/tail/commands.js';
@@ -79,6 +80,7 @@ ${exitCodes}`,
   addTail(program, io, done);
   addService(program, io, done);
   addDlq(program, io, done);
+  addOutboxes(program, io, done);
   addLog(program, io, done);
   addLoad(program, io, done);
   addBackend(program, io, done);

@@ -7,7 +7,7 @@ import { configSchema } from '../src/config/config.js';
 import type { Service } from '../src/service/service.js';
 import { debianPostgres15, skipDebianPostgres15, usePostgres } from './support/postgres.js';
 import { query } from './support/query.js';
-import { useRunning } from './support/running.js';
+import { sluice, useRunning } from './support/running.js';
 
 describe.each([
   ['the embedded PostgreSQL', undefined, false],
@@ -99,6 +99,42 @@ describe.each([
       expect(world.service.live.diff({ ...world.service.live.loaded, config: configSchema.parse({}) })).toContainEqual(
         expect.objectContaining({ path: 'outboxes.shop', needsRestart: true }),
       );
+    });
+
+    it('its lag is measured; its dead letters are listed, put back and removed', async () => {
+      const database = await postgres.freshDatabase();
+      await query(database, 'CREATE TABLE orders (id text, n int)');
+      await start(database, { stream: 'orders' });
+      await transaction(database, [
+        { id: 'a', payload: { n: 1 } },
+        { id: 'bad', payload: 'not JSON' },
+        { id: 'worse', payload: '{' },
+      ]);
+      const outboxes = (...args: string[]) => sluice('outboxes', ...args, '--control', service!.controlUrl);
+      const ids = async (...args: string[]) =>
+        (await outboxes('letters', 'shop', '--json', ...args)).out
+          .split('\n')
+          .slice(0, -1)
+          .map((line) => JSON.parse(line).id);
+      await expect.poll(() => ids(), { timeout: 20_000 }).toEqual(['bad', 'worse']);
+      expect(await ids('--limit', '1')).toEqual(['bad']);
+      expect((await outboxes('letters', 'shop')).out).not.toContain('not JSON');
+      expect((await outboxes('letters', 'shop', '--payload')).out).toContain('bad: not JSON');
+      await query(database, "UPDATE shop_outbox_dead SET payload = '{\"n\": 2}' WHERE id = 'bad'");
+      expect(await outboxes('redrive', 'shop', '--id', 'bad')).toMatchObject({
+        code: 0,
+        out: '1 letter put back into the outbox.\n',
+      });
+      await expect.poll(() => orders(database), { timeout: 20_000 }).toHaveLength(2);
+      expect((await outboxes('purge', 'shop', '--all')).code).toBe(2);
+      expect((await outboxes('purge', 'shop', '--yes')).code).toBe(2);
+      expect((await outboxes('purge', 'nope', '--all', '--yes')).err).toContain('there is no outbox of this name; there is shop');
+      expect(await ids()).toEqual(['worse']);
+      expect((await outboxes('purge', 'shop', '--code', 'INVALID_VALUE', '--yes')).out).toBe('1 letter removed.\n');
+      expect(await ids()).toEqual([]);
+      const metrics = async () => (await fetch(`${service!.controlUrl}/metrics`)).text();
+      await expect.poll(metrics, { timeout: 30_000 }).toMatch(/^sluice_outbox_lag_items\{outbox="shop"\} 0$/m);
+      expect((await outboxes('ls')).out).toMatch(/^OUTBOX .*\nshop +0 +- +2 +2\n$/);
     });
 
     it('an event that could not come in by HTTP, for its stream, its text or the length of its key, is a dead letter; those beside it are not', async () => {

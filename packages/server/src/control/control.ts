@@ -12,12 +12,14 @@ import { HttpError, sendError } from '../gateway/http-error.js';
 import { defaultLimits } from '../gateway/limits.js';
 import { listen } from '../gateway/listen.js';
 import { protocolOptions, refuseProtocolErrors, timeouts } from '../gateway/protocol.js';
+import type { RunningOutbox } from '../outboxes/outboxes.js';
 import type { Pipeline } from '../pipelines/pipeline.js';
 import type { Live } from '../service/live.js';
 import { noteRoutes } from './allowed-methods.js';
 import { addConfigRoutes } from './config-routes.js';
 import { refuseForeignPage } from './foreign-page.js';
 import { addLetterRoutes } from './letter-routes.js';
+import { addOutboxRoutes } from './outbox-routes.js';
 import { addPipelineRoutes } from './pipeline-routes.js';
 import { addRedriveRoutes } from './redrive-routes.js';
 import { addStreamRoutes } from './stream-routes.js';
@@ -26,6 +28,7 @@ import { addStreamRoutes } from './stream-routes.js';
 export interface ControlOptions {
   readonly log: Log;
   readonly pipelines: () => readonly Pipeline[];
+  readonly outboxes: () => readonly RunningOutbox[];
   readonly ready: () => Readiness;
   /** Those among whom somebody has the scope `admin`, which is asked for then. Default: none, and whoever can connect may look and act. */
   readonly callers?: () => Callers | undefined;
@@ -76,6 +79,7 @@ export async function createControl(options: ControlOptions): Promise<Control> {
   addStreamRoutes(app, options);
   addPipelineRoutes(app, options);
   addLetterRoutes(app, options);
+  addOutboxRoutes(app, options);
   const redrives = addRedriveRoutes(app, options);
   addConfigRoutes(app, options);
   app.post('/v1/drain', async (_request, reply) => {

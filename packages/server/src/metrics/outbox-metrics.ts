@@ -19,8 +19,25 @@ export function outboxMetrics(registry: Registry): (outboxes: readonly RunningOu
     labelNames: ['outbox'],
     registers,
   });
+  const lagItems = new Gauge({
+    name: 'sluice_outbox_lag_items',
+    help: 'Committed events of an outbox that no relay has delivered, of all services that share it; measured every few seconds.',
+    labelNames: ['outbox'],
+    registers,
+  });
+  const lagSeconds = new Gauge({
+    name: 'sluice_outbox_lag_seconds',
+    help: 'Age of the oldest of them.',
+    labelNames: ['outbox'],
+    registers,
+  });
   return (outboxes) => {
-    for (const { name: outbox, stats, problem } of outboxes) {
+    for (const { name: outbox, stats, problem, lag } of outboxes) {
+      const known = lag();
+      if (known !== undefined) {
+        lagItems.set({ outbox }, known.items);
+        lagSeconds.set({ outbox }, known.oldestMs / 1_000);
+      }
       const { delivered = 0, dead = 0 } = stats() ?? {};
       setCounter(events, { outbox, outcome: 'ok' }, delivered);
       setCounter(events, { outbox, outcome: 'dead' }, dead);

@@ -1,13 +1,22 @@
 /** Outboxes: the tables that a service relays into its log, each by a relay of its own, made once its database answers. */
 
-import pg from 'pg';
 import type { Cancel, Env } from 'sluice';
 import type { Log } from 'sluice/log';
-import { createOutbox, createRelay, type Relay, type RelayStats } from 'sluice/postgres';
+import {
+  createOutbox,
+  createRelay,
+  type OutboxLag,
+  type OutboxLetter,
+  type OutboxLetterFilter,
+  type Relay,
+  type RelayStats,
+} from 'sluice/postgres';
 import type { Config } from '../config/config.js';
 import { plainMessage } from '../pipelines/plain-message.js';
 import { prepareSink } from '../pipelines/preparation.js';
 import { outboxFeed } from './outbox-feed.js';
+import { watchLag } from './outbox-lag.js';
+import { withClient } from './with-client.js';
 
 /** What outboxes are relayed with. */
 export interface OutboxParts {
@@ -26,6 +35,14 @@ export interface RunningOutbox {
   stats(): RelayStats | undefined;
   /** Why its events do not come at this moment; `undefined` while they do. */
   problem(): string | undefined;
+  /** How far all relays of its table are behind, as it was a few seconds ago; `undefined` until its database has answered. */
+  lag(): OutboxLag | undefined;
+  /** Its dead letters, the oldest first. Throws what the database says, as the two below. */
+  letters(filter: OutboxLetterFilter): Promise<readonly OutboxLetter[]>;
+  /** Puts dead letters back into the outbox; how many. */
+  redrive(filter: OutboxLetterFilter): Promise<number>;
+  /** Removes dead letters for good; how many. */
+  purge(filter: OutboxLetterFilter): Promise<number>;
   close(deadlineMs: number): Promise<void>;
 }
 
@@ -61,12 +78,13 @@ async function startOutbox(name: string, config: Config['outboxes'][string], par
   // A service with an outbox has a database.
   const connectionString = config.url ?? parts.databaseUrl!;
   const outbox = createOutbox({ table, shards, partitionMs, keepMs });
+  const connected = <R>(use: Parameters<typeof withClient<R>>[1]): Promise<R> => withClient(connectionString, use);
   let relay: Relay | undefined;
   let closed = false;
   const preparation = prepareSink(
     {
       async prepare() {
-        if (config.createTable) await withClient(connectionString, (client) => outbox.migrate(client));
+        if (config.createTable) await connected((client) => outbox.migrate(client));
         if (closed) return;
         const sink = outboxFeed({ log, stream, isLogFull });
         // Its events are no pipeline's: they would count as the log's.
@@ -81,6 +99,7 @@ async function startOutbox(name: string, config: Config['outboxes'][string], par
   // One with a server of its own can do nothing about it.
   const cancelWatch = config.url === undefined ? watch(env, isUnreachable, parts.revive) : () => {};
   await preparation.firstTry;
+  const lag = watchLag(() => connected((client) => outbox.lag(client)), env);
   return {
     name,
     stats: () => relay?.stats(),
@@ -89,9 +108,14 @@ async function startOutbox(name: string, config: Config['outboxes'][string], par
       const problem = relay?.stats().problem;
       return problem === undefined ? undefined : `${problem.code}: ${plainMessage(problem, 'its message may hold a payload')}`;
     },
+    lag: () => lag.latest,
+    letters: (filter) => connected((client) => outbox.deadLetters(client, filter)),
+    redrive: (filter) => connected((client) => outbox.redrive(client, filter)),
+    purge: (filter) => connected((client) => outbox.purge(client, filter)),
     async close(deadlineMs) {
       closed = true;
       cancelWatch();
+      lag.stop();
       preparation.stop();
       await relay?.close({ deadlineMs });
     },
@@ -106,16 +130,4 @@ function watch({ clock }: Env, isDue: () => boolean, act: () => void): Cancel {
   };
   let cancel = clock.after(reviveMs, look);
   return () => cancel();
-}
-
-async function withClient<R>(connectionString: string, use: (client: pg.Client) => Promise<R>): Promise<R> {
-  const client = new pg.Client({ connectionString, connectionTimeoutMillis: 10_000 });
-  // What breaks while nothing is asked would end the process.
-  client.on('error', () => {});
-  try {
-    await client.connect();
-    return await use(client);
-  } finally {
-    await client.end().catch(() => {});
-  }
 }

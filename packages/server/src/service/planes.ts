@@ -82,7 +82,7 @@ export async function startPlanes(parts: PlaneParts): Promise<Planes> {
   });
   try {
     const control = await createControl({
-      ...{ log, ready, live: () => live, pipelines: all, admission, drain },
+      ...{ log, ready, live: () => live, pipelines: all, outboxes: () => outboxes?.all ?? [], admission, drain },
       callers: () => (config.keys.some(({ scopes }) => scopes.includes('admin')) ? callers : undefined),
       metrics: { contentType: metrics.contentType, text: () => metrics.text(sources()) },
       ...config.control,
