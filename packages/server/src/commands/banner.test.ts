@@ -33,3 +33,13 @@ it('lists outboxes beside the pipelines', async () => {
   expect(text).toContain('\n  outbox          table "outbox" → stream "orders"\n');
   expect(text).toContain('\n  outbox          table "app.events" → the streams that its events name\n');
 });
+
+it('names streams that pipelines read, and tries none that has schemas', async () => {
+  writeFileSync(join(folder, 's.json'), '{}');
+  const pipelines = 'pipelines: { orders: { sink: { type: file, dir: o } }, plain: { sink: { type: file, dir: p } } }';
+  const schemas = (stream: string) => `${stream}: { schemas: [{ version: 1, schema: ./s.json }] }`;
+  const text = await shown(`streams: { ${schemas('orders')} }\n${pipelines}`);
+  expect(text).toContain('POST /v1/streams/orders/events, GET /read');
+  expect(text).toContain("curl -X POST 'http://g/v1/streams/plain/events' ");
+  expect(await shown(`streams: { ${schemas('orders')}, ${schemas('plain')} }\n${pipelines}`)).not.toContain('curl -X POST');
+});

@@ -10,7 +10,10 @@ import type { Service } from '../service/service.js';
 export function banner(service: Service, loaded: Loaded, startedInMs: number): string {
   const { config, file } = loaded;
   const { url, controlUrl, backendUrl, dataDir } = service;
-  const [pipeline] = service.pipelines.all;
+  const streams = Object.entries(config.pipelines).map(([name, { stream = name }]) => stream);
+  const stream = streams[0] ?? 'events';
+  // An event that anybody could send is refused where there are schemas.
+  const free = streams.length === 0 ? stream : streams.find((one) => (config.streams[one]?.schemas ?? []).length === 0);
   const isAdminAsked = config.keys.some(({ scopes }) => scopes.includes('admin'));
   const key = (isAsked: boolean) => (isAsked ? ` -H "authorization: Bearer $SLUICE_KEY"` : '');
   const isKeyAsked = config.keys.length > 0;
@@ -21,7 +24,7 @@ export function banner(service: Service, loaded: Loaded, startedInMs: number): s
   return `
 Sluice is up, after ${(startedInMs / 1000).toFixed(1)} s.
 
-  data plane      ${url}   POST /v1/streams/events/events, GET /read?keys=…
+  data plane      ${url}   POST /v1/streams/${stream}/events, GET /read?keys=…
   control plane   ${controlUrl}   /healthz, /readyz, /metrics, /v1/streams, /v1/pipelines, /v1/dead-letters
   log             ${join(dataDir, 'log')}${file === undefined ? '' : `\n  configuration   ${file}`}
 ${lines.join('\n')}
@@ -29,8 +32,7 @@ ${lines.join('\n')}
   read backend    ${backendUrl}
 
 Try it${isKeyAsked ? ', with a key in SLUICE_KEY (`sluice key` makes one)' : ''}:
-
-  curl -X POST '${url}/v1/streams/${pipeline?.stream ?? 'events'}/events'${key(isKeyAsked)} -H 'content-type: application/json' -d '{"id":"1","hello":"world"}'
+${free === undefined ? '' : `\n  curl -X POST '${url}/v1/streams/${free}/events'${key(isKeyAsked)} -H 'content-type: application/json' -d '{"id":"1","hello":"world"}'`}
   curl '${url}/read?keys=foo,bar'${key(isKeyAsked)}
   curl '${controlUrl}/v1/pipelines'${key(isAdminAsked)}
 
