@@ -34,8 +34,20 @@ export async function startDatabase(
   return {
     url: server.connectionString,
     embedded: true,
-    revive() {
-      server.ensureRunning().then(
+    revive: reviveOnce(() => server.ensureRunning(), logger),
+    stop: (deadlineMs) => server.stop({ deadlineMs }),
+    kill: () => server.kill(),
+  };
+}
+
+/** Starts a database again that has died; whoever asks while that goes on is not answered, nor told in the log, a second time. */
+export function reviveOnce(ensureRunning: () => Promise<string>, logger: AlarmLogger): () => void {
+  let isAsked = false;
+  return () => {
+    if (isAsked) return;
+    isAsked = true;
+    ensureRunning()
+      .then(
         (state) => {
           if (state === 'restarted') logger.warn({}, 'the embedded PostgreSQL had died and was started again.');
         },
@@ -44,10 +56,10 @@ export async function startDatabase(
           const { code, message } = error as { code?: string; message: string };
           if (code !== 'CLOSED') logger.warn({ code }, `the embedded PostgreSQL cannot be started again: ${message}`);
         },
-      );
-    },
-    stop: (deadlineMs) => server.stop({ deadlineMs }),
-    kill: () => server.kill(),
+      )
+      .finally(() => {
+        isAsked = false;
+      });
   };
 }
 
