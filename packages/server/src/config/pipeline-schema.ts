@@ -151,8 +151,8 @@ export const pipelineSchema = z.strictObject({
   maxBytes: bytes().default(mebibytes(4)),
   /** Sink calls that run at once. Default 4. */
   maxInFlight: whole(1, 1_000).default(4),
-  /** How far reading runs ahead of the cursor of a partition, in events. Default 50,000. */
-  maxAhead: whole(1).default(50_000),
+  /** How far reading runs ahead of the cursor of a partition, in events. Default 16,000: twice what may be in flight. */
+  maxAhead: whole(1).default(16_000),
   /** The same in bytes of memory, over all partitions. Default 64 MiB. */
   maxAheadBytes: bytes().default(mebibytes(64)),
   /** Longest time of one sink call, in milliseconds. Default 30,000. */

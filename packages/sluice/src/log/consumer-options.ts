@@ -45,7 +45,10 @@ export interface ConsumerOptions {
    * an equal share. A record that is larger alone is read alone. Default 64 MiB.
    */
   readonly maxAheadBytes?: number;
-  /** How far reading runs ahead of the cursor of one partition, in records. Default 50,000. */
+  /**
+   * How far reading runs ahead of the cursor of one partition, in records. Default 16,000: twice what may be in flight. More than a sink asks for
+   * is memory for nothing.
+   */
   readonly maxAhead?: number;
   /** Lanes over which keys are spread, hence calls that may run at once for records with keys. Default 8. */
   readonly shards?: number;
@@ -111,7 +114,7 @@ export function consumerSettings(options: ConsumerOptions) {
     maxBytes: number('maxBytes', 4 << 20),
     maxInFlight: number('maxInFlight', 4),
     maxAheadBytes: number('maxAheadBytes', 64 << 20, { ...count, infinite: true }),
-    maxAhead: number('maxAhead', 50_000, { ...count, infinite: true }),
+    maxAhead: number('maxAhead', 16_000, { ...count, infinite: true }),
     shards: number('shards', 8),
     timeoutMs: number('timeoutMs', 30_000, { least: 1 }),
     handOverMs: number('handOverMs', 30_000, { least: 0 }),
