@@ -65,6 +65,7 @@ describe('a server of ours', () => {
     const [settings] = await query(
       first.connectionString,
       `SELECT current_user AS who, current_database() AS base, current_setting('server_version_num')::int / 10000 AS major, current_setting('fsync') AS fsync,
+        current_setting('full_page_writes') AS whole, current_setting('synchronous_commit') AS waits, current_setting('max_wal_size') AS wal,
         current_setting('listen_addresses') AS listens, current_setting('unix_socket_directories') AS sockets, current_setting('server_encoding') AS encoding,
         'B' < 'a' AS by_code_point, upper('é') AS upper`,
     );
@@ -73,6 +74,9 @@ describe('a server of ours', () => {
       base: 'sluice',
       major: 18,
       fsync: 'on',
+      whole: 'on',
+      waits: 'on',
+      wal: '3GB',
       listens: '127.0.0.1',
       sockets: '',
       encoding: 'UTF8',

@@ -8,6 +8,7 @@ import type { Programs } from './binaries.js';
 import { publishFolder, removeAbandoned, temporaryName } from './folders.js';
 import type { Place } from './place.js';
 import { run } from './program.js';
+import { initialSettings, refreshSettings } from './settings.js';
 
 /** The superuser and the database that we use. */
 export const userName = 'sluice';
@@ -21,7 +22,12 @@ export const userName = 'sluice';
 export async function ensureCluster(place: Place, programs: Programs, log: (line: string) => void): Promise<void> {
   await removeAbandoned(place.cluster);
   const version = await readFile(join(place.cluster, 'PG_VERSION'), 'utf8').catch(() => undefined);
-  if (version !== undefined) return checkVersion(place, programs, version.trim());
+  if (version !== undefined) {
+    checkVersion(place, programs, version.trim());
+    return refreshSettings(place).catch((thrown: unknown) => {
+      throw unwritable(place, thrown);
+    });
+  }
   log(`creating a PostgreSQL ${programs.major} database in ${place.cluster}`);
   const made = temporaryName(place.cluster);
   const passwordFile = `${made}.password`;
@@ -64,7 +70,8 @@ async function initialise(folder: string, passwordFile: string, place: Place, pr
     { account: place.account, cwd: place.home },
   );
   if (code !== 0) throw initFailure(place.cluster, tail(output));
-  await appendFile(join(folder, 'postgresql.conf'), settings);
+  await appendFile(join(folder, 'postgresql.conf'), initialSettings);
+  await refreshSettings({ cluster: folder, account: place.account });
 }
 
 /**
@@ -75,20 +82,17 @@ function localeArguments(major: number): readonly string[] {
   return major >= 17 ? ['--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'] : ['--locale=C'];
 }
 
-/** The port is given at each start. fsync stays on. */
-const settings = `
-# Sluice
-listen_addresses = '127.0.0.1'
-unix_socket_directories = ''
-max_connections = 50
-shared_buffers = '128MB'
-max_wal_size = '1GB'
-timezone = 'UTC'
-log_timezone = 'UTC'
-# A statement may hold data; it stays out of the log.
-log_min_error_statement = 'panic'
-log_error_verbosity = 'terse'
-`;
+function unwritable({ cluster }: Place, cause: unknown): SluiceError {
+  const reason = (cause as NodeJS.ErrnoException).code ?? String(cause);
+  return new SluiceError(
+    `The settings in ${cluster} cannot be written (${reason}); choose another data folder, or repair that one.`,
+    {
+      code: 'POSTGRES_FILES',
+      class: 'blocked',
+      cause,
+    },
+  );
+}
 
 function initFailure(cluster: string, reason: string, cause?: unknown): SluiceError {
   return new SluiceError(`The database in ${cluster} cannot be created: ${reason}`, {
