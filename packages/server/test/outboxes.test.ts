@@ -110,7 +110,7 @@ describe.each([
         { id: 'bad', payload: 'not JSON' },
         { id: 'worse', payload: '{' },
       ]);
-      const outboxes = (...args: string[]) => sluice('outboxes', ...args, '--control', service!.controlUrl);
+      const outboxes = (...args: string[]) => sluice('outboxes', ...args, '--control', world.service.controlUrl);
       const ids = async (...args: string[]) =>
         (await outboxes('letters', 'shop', '--json', ...args)).out
           .split('\n')
@@ -132,7 +132,7 @@ describe.each([
       expect(await ids()).toEqual(['worse']);
       expect((await outboxes('purge', 'shop', '--code', 'INVALID_VALUE', '--yes')).out).toBe('1 letter removed.\n');
       expect(await ids()).toEqual([]);
-      const metrics = async () => (await fetch(`${service!.controlUrl}/metrics`)).text();
+      const metrics = async () => (await fetch(`${world.service.controlUrl}/metrics`)).text();
       await expect.poll(metrics, { timeout: 30_000 }).toMatch(/^sluice_outbox_lag_items\{outbox="shop"\} 0$/m);
       expect((await outboxes('ls')).out).toMatch(/^OUTBOX .*\nshop +0 +- +2 +2\n$/);
     });
