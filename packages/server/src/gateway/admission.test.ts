@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { testEnv } from 'sluice/testing';
 import { describe, expect, it } from 'vitest';
 import { type AdmissionOptions, createAdmission, type Entry, type Refused } from './admission.js';
@@ -120,6 +121,50 @@ describe('a tenant', () => {
     admission.configure({ a: { ...bounds, maxRequests: 1 } });
     expect(enter('a')).toBe('requests');
     expect(admission.refused).toEqual(new Map([['requests', 1]]));
+  });
+});
+
+describe('whatever tenants do', () => {
+  const step = fc.oneof(
+    fc.record({
+      kind: fc.constant('send' as const),
+      tenant: fc.constantFrom('a', 'b', 'c'),
+      items: fc.integer({ min: 1, max: 200 }),
+    }),
+    fc.record({ kind: fc.constantFrom('store' as const, 'leave' as const), at: fc.nat() }),
+    fc.record({ kind: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 1_500 }) }),
+  );
+
+  it('nothing is held twice or for ever, no more than there may be and one request, and who holds nothing gets in while there is room', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 200 }), fc.constantFrom(0.1, 1, 10), async (steps, share) => {
+        const { env, admission, enter, isIn } = make({ tenants: { a: { ...bounds, share } } });
+        let under: Entry[] = [];
+        for (const one of steps) {
+          if (one.kind === 'wait') await env.clock.advance(one.ms);
+          else if (one.kind === 'send') {
+            const { heldItems: all, limit } = admission;
+            const own = admission.tenants().find(({ tenant }) => tenant === one.tenant)?.heldItems ?? 0;
+            const entered = enter(one.tenant, one.items);
+            if (isIn(entered)) under.push(entered);
+            else expect(own > 0 || all >= limit, `${one.tenant} was refused: ${entered}`).toBe(true);
+          } else if (under.length > 0) {
+            const entry = under[one.at % under.length]!;
+            if (one.kind === 'store') entry.stored();
+            else {
+              entry.leave();
+              under = under.filter((other) => other !== entry);
+            }
+          }
+          const held = admission.tenants().map(({ heldItems }) => heldItems);
+          expect(Math.min(0, ...held)).toBe(0);
+          expect(held.reduce((sum, items) => sum + items, 0)).toBe(admission.heldItems);
+          expect(admission.heldItems).toBeLessThan(1_000 + 200);
+        }
+        for (const entry of under) entry.leave();
+        expect(admission.tenants().every(({ requests, heldItems }) => requests === 0 && heldItems === 0)).toBe(true);
+      }),
+    );
   });
 });
 
