@@ -12,7 +12,7 @@ import { createBodyAllowance } from './body.js';
 import { type Callers, createCallers } from './caller.js';
 import { clientError } from './client-error.js';
 import { type Answer, createEventsRoute, type EventsRouteParts, isEventsRequest, type StreamRules } from './events-route.js';
-import { asHttpError, errorBody, HttpError, overloaded, sendError } from './http-error.js';
+import { HttpError, overloaded, sendError } from './http-error.js';
 import { createIntake } from './intake.js';
 import { defaultLimits, type GatewayLimits } from './limits.js';
 import { listen } from './listen.js';
@@ -23,6 +23,7 @@ import { createReads } from './read-routes.js';
 import { type ReadTarget, readTarget } from './read-target.js';
 import type { Receipt } from './receipt.js';
 import type { Settled } from './receive.js';
+import { errorAnswer, reply } from './reply.js';
 import { addTailRoute } from './tail-route.js';
 
 /** Whether the service can do its work, and if not, why. */
@@ -273,19 +274,13 @@ function eventsHandler(
   counters: GatewayCounters,
   logger: GatewayLogger | undefined,
 ): (request: IncomingMessage, response: ServerResponse) => void {
-  const answer = (response: ServerResponse, { status, headers, body }: Answer): void => {
-    if (status === 503) counters.overloaded++;
-    if (response.destroyed) return;
-    const type = { 'content-type': 'application/json; charset=utf-8', 'content-length': Buffer.byteLength(body) };
-    response.writeHead(status, headers === undefined ? type : { ...type, ...headers });
-    response.end(body);
+  const answer = (response: ServerResponse, its: Answer): void => {
+    if (its.status === 503) counters.overloaded++;
+    reply(response, its);
   };
-  const fail = (response: ServerResponse, thrown: unknown): void => {
-    const { status, headers, code, message } = asHttpError(thrown as HttpError);
-    if (status >= 500 && !(thrown instanceof HttpError))
-      logger?.error({ method: 'POST', route: '/v1/streams/:stream/events', err: thrown }, 'a request failed');
-    answer(response, { status, headers, body: errorBody(code, message) });
-  };
+  const about = { method: 'POST', route: '/v1/streams/:stream/events' };
+  const tellUnknown = (err: unknown): void => logger?.error({ ...about, err }, 'a request failed');
+  const fail = (response: ServerResponse, thrown: unknown): void => answer(response, errorAnswer(thrown, tellUnknown));
   const begin = createEventsRoute(parts, { answer, fail });
   return (request, response) => {
     try {
