@@ -203,6 +203,23 @@ describe('what all may have under way', () => {
     expect(held.limit).toBe(start);
   });
 
+  it('does not take the queue of a start under full load for a slow disk, but learns of one at the least there can be', async () => {
+    const { clock } = testEnv({ seed: 1 });
+    const held = createHeldLimit({ maxHeldItems: 100_000, targetMs: 50, clock });
+    const start = held.limit;
+    const round = async (ms: number) => {
+      const at = held.take(held.limit);
+      await clock.advance(ms);
+      held.give(held.limit, at);
+    };
+    for (let i = 0; i < 5; i++) await round(120);
+    expect(held.limit).toBeLessThan(0.65 * start);
+    for (let i = 0; i < 20; i++) await round(120);
+    expect(held.limit).toBe(2_000);
+    for (let i = 0; i < 60; i++) await round(120);
+    expect(held.limit).toBeGreaterThan(2_000);
+  });
+
   it('does not grow while it is not used', async () => {
     const { clock } = testEnv({ seed: 1 });
     const held = createHeldLimit({ maxHeldItems: 10_000, targetMs: 50, clock });

@@ -59,8 +59,8 @@ export function createHeldLimit(options: {
   let fastestMs = Number.POSITIVE_INFINITY;
   let sumMs = 0;
   let gives = 0;
-  /** The best of the last while: what the disk takes when little is in its way. */
-  let bestMs = Number.POSITIVE_INFINITY;
+  /** The best of the last while: what the disk takes when little is in its way; 0 until that is known. */
+  let bestMs = 0;
   let mostItems = 0;
   let perMs = 0;
   /** Few items go slowly because they are few: only when much was held does a low rate say what the log takes. */
@@ -74,8 +74,10 @@ export function createHeldLimit(options: {
     if (now < intervalEnds) return;
     intervalEnds = now + intervalMs;
     if (fastestMs !== Number.POSITIVE_INFINITY) {
-      // Among many it is the queue that is slow: whoever takes that for the disk lets it grow for ever.
-      bestMs = Math.min(mostItems <= least ? bestMs * forgetting : bestMs, fastestMs);
+      // Among many it is the queue that is slow: whoever takes that for the disk lets it grow for ever. Fewer than the least there cannot be.
+      const isQueue = mostItems > least && limit > least;
+      if (isQueue) bestMs = Math.min(bestMs || targetMs / late, fastestMs);
+      else bestMs = Math.min(bestMs * forgetting || fastestMs, fastestMs);
       const meanMs = sumMs / gives;
       if (meanMs > Math.max(targetMs, late * bestMs)) limit = Math.max(least, Math.floor(limit * shrink));
       else if (mostItems > limit / 2) limit = Math.min(maxHeldItems, Math.ceil(limit * growth));
