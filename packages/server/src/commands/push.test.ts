@@ -191,10 +191,8 @@ describe('push of NDJSON', () => {
   });
 
   test('what was not committed in time, or died, is said and is exit code 1', async () => {
-    const settled = (): Settled => (records, signal) =>
-      new Promise((resolve) =>
-        signal.addEventListener('abort', () => resolve(records.map(({ offset }) => (offset === 0 ? 'dead' : undefined)))),
-      );
+    const settled = (): Settled => (records, givenUp) =>
+      new Promise((resolve) => givenUp(() => resolve(records.map(({ offset }) => (offset === 0 ? 'dead' : undefined)))));
     const { url } = await gateway({ ackTimeoutMs: 5, settled });
     const { code, stdout, stderr } = await pushText('{"id":1}\n{"id":2}', { url, ack: 'committed' });
     expect(code).toBe(1);

@@ -7,10 +7,15 @@ import { type Reading, readSome, startReading } from './reading.js';
 import type { AckLevel, ItemError, Receipt } from './receipt.js';
 
 /**
- * Waits until records are settled by the pipelines that read their stream, and tells of each how; of those that are not settled when
- * `signal` is aborted, `undefined`. Records settled long ago are answered too, so that a duplicate learns what became of its original.
+ * Waits until records are settled by the pipelines that read their stream, and tells of each how; of those that are not settled when the wait
+ * is given up, `undefined`. Records settled long ago are answered too, so that a duplicate learns what became of its original.
+ *
+ * @param givenUp is called with what is to be called when the request waits no more.
  */
-export type Settled = (records: readonly Position[], signal: AbortSignal) => Promise<readonly (SettledHow | undefined)[]>;
+export type Settled = (
+  records: readonly Position[],
+  givenUp: (giveUp: () => void) => void,
+) => Promise<readonly (SettledHow | undefined)[]>;
 
 /** Where and how the items of a request are stored. */
 export interface StoreOptions {
@@ -60,22 +65,24 @@ export interface CommitOptions {
 export async function whenCommitted({ receipt, appended, indexes }: Stored, options: CommitOptions): Promise<Receipt> {
   if (appended.length === 0) return { ...receipt, ack: 'committed' };
   const hows = await settledInTime(appended, options);
+  const ack = hows.length > 0 && !hows.includes(undefined) ? 'committed' : 'durable';
+  if (!hows.includes('dead')) return { ...receipt, ack };
   const dead = appended.flatMap((one, at) => (hows[at] === 'dead' ? [deadLettered(indexes?.[at] ?? at, one)] : []));
-  const reached = hows.length > 0 && !hows.includes(undefined);
-  const errors = dead.length === 0 ? receipt.errors : [...receipt.errors, ...dead].sort((a, b) => a.index - b.index);
-  return { ...receipt, ack: reached ? 'committed' : 'durable', errors };
+  return { ...receipt, ack, errors: [...receipt.errors, ...dead].sort((a, b) => a.index - b.index) };
 }
 
 async function settledInTime(appended: readonly Appended[], { settled, ackTimeoutMs, onGone }: CommitOptions) {
-  const waits = new AbortController();
+  const givingUp: (() => void)[] = [];
   let over = false;
-  const stop = (): void => {
-    if (!over) waits.abort();
+  const giveUp = (): void => {
+    if (over) return;
+    over = true;
+    for (const each of givingUp) each();
   };
-  const timer = setTimeout(stop, ackTimeoutMs);
-  onGone(stop);
+  const timer = setTimeout(giveUp, ackTimeoutMs);
+  onGone(giveUp);
   try {
-    return await settled(appended, waits.signal);
+    return await settled(appended, (each) => (over ? each() : givingUp.push(each)));
   } catch {
     return [];
   } finally {

@@ -197,9 +197,9 @@ function staysAsItIs(
 
 function settledByAll(readers: readonly Pipeline[]): Settled | undefined {
   if (readers.length === 0) return undefined;
-  if (readers.length === 1) return (records, signal) => readers[0]!.consumer.settledAll(records, signal);
-  return async (records, signal) => {
-    const byReader = await Promise.all(readers.map(({ consumer }) => consumer.settledAll(records, signal)));
+  if (readers.length === 1) return (records, givenUp) => readers[0]!.consumer.settledAll(records, givenUp);
+  return async (records, givenUp) => {
+    const byReader = await Promise.all(readers.map(({ consumer }) => consumer.settledAll(records, givenUp)));
     return records.map((_, at) =>
       byReader.some((hows) => hows[at] === 'dead') ? 'dead' : byReader.every((hows) => hows[at] === 'ok') ? 'ok' : undefined,
     );

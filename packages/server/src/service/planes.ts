@@ -54,14 +54,26 @@ export async function startPlanes(parts: PlaneParts): Promise<Planes> {
   let live: Live | undefined;
   const settledBy =
     (stream: string): Settled =>
-    async (records, signal) => {
-      for (;;) {
-        const settled = pipelines?.settled(stream);
-        if (settled !== undefined) return settled(records, signal);
-        // Its pipeline starts, or is being changed; whoever waits gives up by its own time-out.
-        await pause(env, signal);
-      }
-    };
+    (records, givenUp) =>
+      pipelines?.settled(stream)?.(records, givenUp) ?? settledLater(stream, records, givenUp);
+  /** Its pipeline starts, or is being changed. */
+  const settledLater = async (stream: string, ...[records, givenUp]: Parameters<Settled>): ReturnType<Settled> => {
+    let isGivenUp = false;
+    let lookAgain = () => {};
+    givenUp(() => {
+      isGivenUp = true;
+      lookAgain();
+    });
+    while (!isGivenUp) {
+      await new Promise<void>((resolve) => {
+        lookAgain = resolve;
+        env.clock.after(pauseMs, resolve);
+      });
+      const settled = pipelines?.settled(stream);
+      if (settled !== undefined) return settled(records, givenUp);
+    }
+    return records.map(() => undefined);
+  };
   // One wait a stream, made once: each request asks for it.
   let waits = settledWaits(config, settledBy);
   const ready = () => readiness(bound.problem, pipelines, outboxes);
@@ -120,22 +132,8 @@ function gatewaySettings({ gateway }: Config) {
   return { host, port, ackTimeoutMs, maxConnections, limits };
 }
 
-/** How soon to look again. */
+/** How soon to look again for a pipeline, in milliseconds. */
 const pauseMs = 50;
-
-function pause({ clock }: Env, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const cancel = clock.after(pauseMs, () => {
-      signal.removeEventListener('abort', onAbort);
-      resolve();
-    });
-    const onAbort = () => {
-      cancel();
-      reject(signal.reason);
-    };
-    signal.addEventListener('abort', onAbort, { once: true });
-  });
-}
 
 function readiness(full: string | undefined, pipelines: Pipelines | undefined, outboxes: Outboxes | undefined): Readiness {
   const problems = pipelines === undefined ? ['the pipelines have not started yet'] : pipelines.problems();

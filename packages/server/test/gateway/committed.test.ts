@@ -33,9 +33,9 @@ describe('ack=committed', () => {
     let left = 0;
     const { post } = await start({
       ackTimeoutMs: 10,
-      settled: () => (records, signal) =>
+      settled: () => (records, givenUp) =>
         new Promise((resolve) =>
-          signal.addEventListener('abort', () => {
+          givenUp(() => {
             left++;
             resolve(records.map(({ offset }) => (offset === 0 ? 'dead' : undefined)));
           }),
@@ -50,10 +50,10 @@ describe('ack=committed', () => {
     const left = signal();
     const waiting = signal();
     const { origin, stored } = await start({
-      settled: () => (_records, signal) =>
+      settled: () => (_records, givenUp) =>
         new Promise((_resolve, reject) => {
           waiting.give();
-          signal.addEventListener('abort', () => {
+          givenUp(() => {
             left.give();
             reject(new Error('left'));
           });

@@ -5,7 +5,7 @@ import type { Tally } from '../core/tally.js';
 import type { ConsumerProblem, PartitionStatus } from './partition-contract.js';
 import type { Lag, StartAt } from './position.js';
 import type { Position } from './record.js';
-import type { SettledHow } from './settled-waiters.js';
+import type { GivenUp, SettledHow } from './settled-waiters.js';
 
 /** What a drain reports. */
 export interface ConsumerReport {
@@ -55,10 +55,12 @@ export interface Consumer {
    */
   settled(partition: number, offset: number, signal: AbortSignal): Promise<SettledHow>;
   /**
-   * The same for all of some records, in their order, at the cost of one wait: what a request with many events waits for. Where `signal` is
-   * aborted first, `undefined` stands for those that are not settled by then.
+   * The same for all of some records, in their order, at the cost of one wait: what a request with many events waits for. Where it is given up
+   * first, `undefined` stands for those that are not settled by then.
+   *
+   * @param givenUp a signal, or a function that is called once with what gives the wait up; that may be called at any time, also when it is over.
    */
-  settledAll(records: readonly Position[], signal: AbortSignal): Promise<readonly (SettledHow | undefined)[]>;
+  settledAll(records: readonly Position[], givenUp: GivenUp): Promise<readonly (SettledHow | undefined)[]>;
   status(): ConsumerStatus;
   /** How far the group is behind, in all partitions. */
   lag(): Promise<GroupLag>;

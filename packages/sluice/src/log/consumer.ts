@@ -19,7 +19,7 @@ import type { GroupPosition, Lag, StartAt } from './position.js';
 import { holds } from './ranges.js';
 import type { Position } from './record.js';
 import { sendAwaited } from './send-awaited.js';
-import type { SettledHow } from './settled-waiters.js';
+import type { GivenUp, SettledHow } from './settled-waiters.js';
 
 /**
  * Starts a consumer: it delivers each record of its partitions at least once, and settles it in the log. A record that the sink refuses
@@ -164,9 +164,9 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
     throw failure('nobody waits for this record any more.', { code: 'CANCELLED', class: 'rejected', cause: signal.reason });
   }
 
-  function settledAll(records: readonly Position[], signal: AbortSignal): Promise<readonly (SettledHow | undefined)[]> {
+  function settledAll(records: readonly Position[], givenUp: GivenUp): Promise<readonly (SettledHow | undefined)[]> {
     // First in line, then look: whatever happens in between is heard.
-    const wait = members.waiters.wait(records, signal);
+    const wait = members.waiters.wait(records, givenUp);
     const inLog = new Map<number, Promise<GroupPosition | undefined>>();
     for (let index = 0; index < records.length; index++) {
       const { partition, offset } = records[index]!;

@@ -17,6 +17,6 @@ export * from './position.js';
 export * from './ranges.js';
 export * from './record.js';
 export { type RedriveJob, type RedriveLettersOptions, type RedriveProgress, redriveLetters } from './redrive.js';
-export type { SettledHow } from './settled-waiters.js';
+export type { GivenUp, SettledHow } from './settled-waiters.js';
 export * from './stream-options.js';
 export * from './watermark.js';

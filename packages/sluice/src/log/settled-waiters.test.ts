@@ -41,6 +41,17 @@ test('who is aborted learns what is known by then, and leaves the others in line
   expect([waiters.count, waiters.offsets(0)]).toEqual([0, []]);
 });
 
+test('who is given a function gives up by what it is called with, also too late', async () => {
+  const waiters = createSettledWaiters();
+  const leaves: (() => void)[] = [];
+  const leaving = waiters.wait(at(1, 2), (giveUp) => leaves.push(giveUp));
+  const staying = waiters.wait(at(1), (giveUp) => leaves.push(giveUp));
+  waiters.tell(0, 1, 'ok');
+  for (const leave of leaves) leave();
+  expect([await leaving.told, await staying.told]).toEqual([['ok', undefined], ['ok']]);
+  expect([waiters.count, waiters.offsets(0)]).toEqual([0, []]);
+});
+
 test('what is told from elsewhere counts once, and a failure ends the wait', async () => {
   const waiters = createSettledWaiters();
   const wait = waiters.wait(at(1, 2), never);

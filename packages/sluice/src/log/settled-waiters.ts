@@ -8,9 +8,15 @@ import type { Position } from './record.js';
 /** How a record ended: taken by the sink, or parked as a dead letter. */
 export type SettledHow = 'ok' | 'dead';
 
+/**
+ * When a wait is given up: at the abort of a signal, or by what this function is given. Where thousands wait, a signal for each would be most of
+ * what a wait costs.
+ */
+export type GivenUp = AbortSignal | ((giveUp: () => void) => void);
+
 /** One who waits, for all of some records. */
 export interface SettledWait {
-  /** How each of them ended, in their order; `undefined` for what was not settled when the signal was aborted. Rejects with what it fails with. */
+  /** How each of them ended, in their order; `undefined` for what was not settled when the wait was given up. Rejects with what it fails with. */
   readonly told: Promise<readonly (SettledHow | undefined)[]>;
   /** Tells it of the record at an index from elsewhere; what it knows already stays. */
   tell(index: number, how: SettledHow): void;
@@ -22,8 +28,8 @@ export interface SettledWait {
 export interface SettledWaiters {
   /** Waits for records: so many times as there is somebody who waits for one. */
   readonly count: number;
-  /** Stands in line until each of the records is settled, or `signal` is aborted. */
-  wait(positions: readonly Position[], signal: AbortSignal): SettledWait;
+  /** Stands in line until each of the records is settled, or the wait is given up. */
+  wait(positions: readonly Position[], givenUp: GivenUp): SettledWait;
   tell(partition: number, offset: number, how: SettledHow): void;
   /** The offsets of a partition that somebody waits for. */
   offsets(partition: number): readonly number[];
@@ -81,19 +87,20 @@ export function createSettledWaiters(): SettledWaiters {
     get count() {
       return count;
     },
-    wait(positions, signal) {
+    wait(positions, givenUp) {
       const wait = new Wait(positions.length);
       const told = promiseSettledBy<Hows>(wait);
       for (let index = 0; index < positions.length; index++) {
         const { partition, offset } = positions[index]!;
         stand(lineOf(partition), offset, wait, index);
       }
-      const onAborted = () => {
+      const onGivenUp = () => {
         if (giveUp(wait)) wait.resolve!(wait.hows);
       };
       if (wait.left === 0) wait.resolve!(wait.hows);
-      else if (signal.aborted) onAborted();
-      else wait.stopListening = onAbort(signal, onAborted);
+      else if (typeof givenUp === 'function') givenUp(onGivenUp);
+      else if (givenUp.aborted) onGivenUp();
+      else wait.stopListening = onAbort(givenUp, onGivenUp);
       return {
         told,
         tell(index, how) {
