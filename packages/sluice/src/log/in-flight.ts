@@ -1,6 +1,6 @@
 /** In flight: the marks by which the next start knows what the sink held when the process vanished. */
 
-import type { Clock } from '../env/env.js';
+import type { Cancel, Clock } from '../env/env.js';
 import type { Log } from './log.js';
 import { maxInFlightRanges, type OffsetRange, type Ownership } from './position.js';
 import { mergeRanges, rangesOf } from './ranges.js';
@@ -14,23 +14,32 @@ export interface InFlight {
    * @throws SluiceError what {@link Log.inFlight} throws: the call must not begin.
    */
   begins(offsets: readonly number[]): Promise<() => void>;
+  /** Writes no more: the owner has let go. */
+  end(): void;
 }
+
+/**
+ * How long the marks of a call that has ended may stay, in milliseconds: the next call writes them anew anyhow. One that stays harms nobody, since
+ * what is settled is no suspect.
+ */
+const lingerMs = 100;
 
 /** The marks of an owner: none at first. */
 export function createInFlight(log: Log, owner: Ownership, clock: Clock, onRefused: (thrown: unknown) => void): InFlight {
   const calls = new Set<readonly OffsetRange[]>();
-  let willWrite = false;
+  let isLater = false;
+  let cancelLater: Cancel = () => {};
 
-  const write = () => log.inFlight(owner, capped(mergeRanges([...calls].flat()), maxInFlightRanges));
+  const write = () => {
+    cancelLater();
+    isLater = false;
+    return log.inFlight(owner, capped(mergeRanges([...calls].flat()), maxInFlightRanges));
+  };
 
   const writeLater = () => {
-    if (willWrite) return;
-    willWrite = true;
-    // A mark that stays a moment too long harms nobody, and calls end in crowds.
-    clock.afterTurn(() => {
-      willWrite = false;
-      write().catch(onRefused);
-    });
+    if (isLater) return;
+    isLater = true;
+    cancelLater = clock.after(lingerMs, () => write().catch(onRefused));
   };
 
   return {
@@ -47,6 +56,10 @@ export function createInFlight(log: Log, owner: Ownership, clock: Clock, onRefus
       return () => {
         if (calls.delete(ranges)) writeLater();
       };
+    },
+    end() {
+      isLater = true;
+      cancelLater();
     },
   };
 }

@@ -318,6 +318,7 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
     // A claim that is under way must be released too.
     await reader.done;
     await settler?.idle();
+    inFlight?.end();
     if (claim !== undefined) await log.release(claim).catch(() => {});
     if (state === 'stopping') state = 'stopped';
   }
