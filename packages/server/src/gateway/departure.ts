@@ -26,7 +26,7 @@ export function signalOf(response: ServerResponse): AbortSignal {
 
 /** The responses of a connection that are not complete, in the order of their requests. */
 export function responsesOn(socket: Socket): readonly ServerResponse[] {
-  return (socket as Tracked)[tracked]?.open.map(({ response }) => response) ?? [];
+  return Array.from((socket as Tracked)[tracked]?.open ?? [], ({ response }) => response);
 }
 
 /** The response to the newest request of a connection, complete or not. */
@@ -48,7 +48,8 @@ interface Waiting {
 
 /** One listener a connection and one a response, however many wait: most requests of a service are so small that listeners weigh. */
 interface Connection {
-  readonly open: Open[];
+  /** In the order of their requests. */
+  readonly open: Set<Open>;
   last: ServerResponse | undefined;
 }
 
@@ -59,31 +60,33 @@ interface Tracked extends Socket {
   [tracked]?: Connection;
 }
 
+/** A property of the response: to look for it among the others would let a client that sends thousands ahead take the thread for itself. */
+const own = Symbol('who waits for the response');
+
+interface Awaited extends ServerResponse {
+  [own]?: Open;
+}
+
 function connectionOf(socket: Tracked): Connection {
   const known = socket[tracked];
   if (known !== undefined) return known;
-  const connection: Connection = { open: [], last: undefined };
+  const connection: Connection = { open: new Set(), last: undefined };
   socket[tracked] = connection;
   socket.once('close', () => {
-    for (const one of connection.open.slice()) end(connection, one);
+    for (const one of [...connection.open]) end(connection, one);
   });
   return connection;
 }
 
-function openOn(connection: Connection, response: ServerResponse): Open {
-  const known = find(connection, response);
+function openOn(connection: Connection, response: Awaited): Open {
+  const known = response[own];
   if (known !== undefined) return known;
   const one: Open = { response, first: undefined, last: undefined };
-  connection.open.push(one);
+  response[own] = one;
+  connection.open.add(one);
   connection.last = response;
   response.on('close', onClose);
   return one;
-}
-
-function find({ open }: Connection, response: ServerResponse): Open | undefined {
-  // The newest request is nearly always the one that is asked about.
-  for (let at = open.length - 1; at >= 0; at--) if (open[at]!.response === response) return open[at];
-  return undefined;
 }
 
 function wait(one: Open, fn: () => void): void {
@@ -94,17 +97,13 @@ function wait(one: Open, fn: () => void): void {
 }
 
 /** One for all responses: a closure for each would live as long as the request. */
-function onClose(this: ServerResponse): void {
-  const connection = connectionOf(this.req.socket);
-  const one = find(connection, this);
-  if (one !== undefined) end(connection, one);
+function onClose(this: Awaited): void {
+  const one = this[own];
+  if (one !== undefined) end(connectionOf(this.req.socket), one);
 }
 
 /** Does nothing the second time: a response and its connection both end. */
 function end({ open }: Connection, one: Open): void {
-  const at = open.lastIndexOf(one);
-  if (at < 0) return;
-  if (at === open.length - 1) open.pop();
-  else open.splice(at, 1);
+  if (!open.delete(one)) return;
   for (let waiting = one.first; waiting !== undefined; waiting = waiting.next) waiting.fn();
 }
