@@ -123,6 +123,20 @@ describe('pipelined requests', () => {
     expect(payloads(await world.stored())).toEqual(['{"id":"a"}', '{"id":"b"}']);
   });
 
+  it('R-220: a connection with a thousand requests that wait is cut, and they are let go; one with fewer is served', async () => {
+    const settled = (left: (fn: () => void) => void) => new Promise<undefined[]>((resolve) => left(() => resolve([undefined])));
+    const world = await watched({ settled: () => (_records, left) => settled(left) });
+    const waiting = event('a').replace('events HTTP', 'events?ack=committed HTTP');
+    const { socket: few } = await dial(world.gateway.port);
+    few.write(waiting.repeat(1_000));
+    await expect.poll(() => world.held().requests).toBe(1_000);
+    expect(await exchange(world, waiting.repeat(1_001))).toBe('');
+    await expect.poll(() => world.held().requests).toBe(1_000);
+    expect(few.closed).toBe(false);
+    few.destroy();
+    await expect.poll(world.held).toEqual(nothing);
+  });
+
   it('what breaks behind an endless answer puts nothing into the middle of it', async () => {
     const world = await watched();
     await world.post('{"id":"a"}');

@@ -29,6 +29,11 @@ export function responsesOn(socket: Socket): readonly ServerResponse[] {
   return Array.from((socket as Tracked)[tracked]?.open ?? [], ({ response }) => response);
 }
 
+/** How many responses of a connection are not complete. */
+export function unansweredOn(socket: Socket): number {
+  return (socket as Tracked)[tracked]?.open.size ?? 0;
+}
+
 /** The response to the newest request of a connection, complete or not. */
 export function lastResponseOn(socket: Socket): ServerResponse | undefined {
   return (socket as Tracked)[tracked]?.last;

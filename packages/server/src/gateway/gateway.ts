@@ -11,6 +11,7 @@ import { type Admission, createAdmission } from './admission.js';
 import { createBodyAllowance } from './body.js';
 import { type Callers, createCallers } from './caller.js';
 import { clientError } from './client-error.js';
+import { unansweredOn } from './departure.js';
 import { type Answer, createEventsRoute, type EventsRouteParts, isEventsRequest, type StreamRules } from './events-route.js';
 import { HttpError, overloaded, sendError } from './http-error.js';
 import { createIntake } from './intake.js';
@@ -156,6 +157,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const guard = (request: IncomingMessage, response: ServerResponse) => {
     counters.requests++;
     intake.begin(response);
+    cutIfFarAhead(request);
     if (intake.stopped)
       throw overloaded('SHUTTING_DOWN', 'the service is shutting down; send the request again later', 5_000, {
         connection: 'close',
@@ -261,6 +263,16 @@ const defaultMaxConnections = 10_000;
 const defaultAckTimeoutMs = 10_000;
 
 type Guard = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** Requests that a client may send on a connection ahead of their answers. Each costs a few kilobytes until it has its answer, and a client needs no window. */
+const maxAhead = 1_000;
+
+/** There is nobody to tell: the answer would stand behind a thousand others. What was stored stays. */
+function cutIfFarAhead({ socket }: IncomingMessage): void {
+  if (unansweredOn(socket) <= maxAhead) return;
+  socket.destroy();
+  throw overloaded('OVERLOADED', `expected at most ${maxAhead} requests of a connection without their answers`);
+}
 
 function checkUrl(url: string, { maxUrlBytes }: GatewayLimits): void {
   if (url.length <= maxUrlBytes && Buffer.byteLength(url) <= maxUrlBytes) return;
