@@ -1,6 +1,6 @@
 /** settings: what a server of ours is told beyond PostgreSQL's defaults; durability is at those. */
 
-import { chown, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { temporaryName } from './folders.js';
 import type { Place } from './place.js';
@@ -53,8 +53,15 @@ export async function refreshSettings({ cluster, account }: Pick<Place, 'cluster
   const replace = async (name: string, text: string) => {
     const made = temporaryName(join(cluster, name));
     try {
-      await writeFile(made, text, { mode: 0o600, flush: true });
-      if (account !== undefined) await chown(made, account.uid, account.gid);
+      // By its handle: the folder is that account's, which could put something else in its place meanwhile.
+      const file = await open(made, 'wx', 0o600);
+      try {
+        await file.writeFile(text);
+        if (account !== undefined) await file.chown(account.uid, account.gid);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
       await rename(made, join(cluster, name));
     } finally {
       await rm(made, { force: true });

@@ -10,7 +10,7 @@ function make(options: Partial<AdmissionOptions> = {}) {
   const env = testEnv({ seed: 1 });
   const admission = createAdmission({ tenants: {}, maxHeldItems: 1_000, clock: env.clock, ...options });
   const enter = (tenant: string, items = 1): Entry | Refused['reason'] => {
-    const entry = admission.enter(tenant);
+    const entry = admission.enter(tenant, items * 10);
     if ('reason' in entry) return entry.reason;
     const late = entry.take(items);
     if (late === undefined) return entry;
@@ -74,19 +74,30 @@ describe('a tenant', () => {
     expect(isIn(enter('greedy', 10))).toBe(true);
   });
 
-  it('that was refused for the items of a request is refused before them, until something was stored', () => {
+  it('that was refused for the items of a request is refused before them when it sends as much again, until something was stored', () => {
     const { admission, enter, isIn } = make();
     enter('other', 210);
     const under: Entry[] = [];
     let entered = enter('a', 100);
     for (; isIn(entered); entered = enter('a', 100)) under.push(entered);
     expect(entered).toBe('share');
-    const before = admission.enter('a');
+    const before = admission.enter('a', 1_000);
     expect(before).toMatchObject({ reason: 'share' });
     expect(admission.refused).toEqual(new Map([['share', 2]]));
+    expect(isIn(enter('a', 1))).toBe(true);
     expect(isIn(enter('other', 1))).toBe(true);
     for (const entry of under.slice(1)) entry.stored();
     expect(isIn(enter('a', 1))).toBe(true);
+  });
+
+  it('without bounds of its own may have 20,000 requests under way', () => {
+    const { enter, isIn } = make();
+    for (let i = 0; i < 20_000; i++) {
+      const entry = enter('_', 1);
+      (entry as Entry).stored();
+      if (!isIn(entry)) throw new Error(`refused at ${i}`);
+    }
+    expect(enter('_', 1)).toBe('requests');
   });
 
   it('with twice the share may have twice as much', () => {

@@ -48,7 +48,8 @@ export interface TenantUse {
 
 /** Decides who gets in. */
 export interface Admission {
-  enter(tenant: string): Entry | Refused;
+  /** `bytes`: of its body, where they are announced. */
+  enter(tenant: string, bytes?: number): Entry | Refused;
   /** Items under way of all tenants, and how many there may be now. */
   readonly heldItems: number;
   readonly limit: number;
@@ -79,7 +80,7 @@ const lastingMs = 1_000;
 /** So many times its share of what the others hold is a crowd, when it wants still more. */
 const crowd = 2;
 
-const noBounds: TenantConfig = { share: 1, maxRequests: Number.POSITIVE_INFINITY, maxHeldItems: Number.POSITIVE_INFINITY };
+const noBounds: TenantConfig = { share: 1, maxRequests: 20_000, maxHeldItems: Number.POSITIVE_INFINITY };
 
 /** Makes the admission of a gateway. */
 export function createAdmission({ tenants: configs, maxHeldItems, targetMs = 50, clock }: AdmissionOptions): Admission {
@@ -135,7 +136,7 @@ export function createAdmission({ tenants: configs, maxHeldItems, targetMs = 50,
   }
 
   return {
-    enter(name) {
+    enter(name, bytes = 0) {
       if (name !== lastSeen) {
         if (lastSeen !== undefined) sharedUntil = clock.now() + lastingMs;
         lastSeen = name;
@@ -144,8 +145,9 @@ export function createAdmission({ tenants: configs, maxHeldItems, targetMs = 50,
       const wait = tenant.waitMs();
       if (wait > 0) return refuse(tenant, 'rate', wait);
       if (tenant.requests >= tenant.bounds.maxRequests) return refuse(tenant, 'requests', held.drainMs(tenant.heldItems));
-      // As many as were too many just now: that body need not be read.
-      const early = problem(tenant, tenant.tooManyAt === storedRequests ? tenant.tooMany : 1);
+      // As large as what was too much just now: that body need not be read.
+      const isTooMuch = tenant.tooMuchAt === storedRequests && bytes >= tenant.tooMuch;
+      const early = problem(tenant, isTooMuch ? tenant.tooMany : 1);
       if (early !== undefined) return early;
       tenant.requests++;
       let taken = 0;
@@ -163,7 +165,8 @@ export function createAdmission({ tenants: configs, maxHeldItems, targetMs = 50,
           const late = problem(tenant, items);
           if (late !== undefined) {
             tenant.tooMany = items;
-            tenant.tooManyAt = storedRequests;
+            tenant.tooMuch = bytes > 0 ? bytes : Number.POSITIVE_INFINITY;
+            tenant.tooMuchAt = storedRequests;
             return late;
           }
           tenant.charge(items);
@@ -209,9 +212,10 @@ class Tenant {
   heldItems = 0;
   takenItems = 0;
   refused = 0;
-  /** The items of the last request that was read in vain, and how many requests had been stored by then. */
+  /** The items and the bytes of the last request that was read in vain, and how many requests had been stored by then. */
   tooMany = 1;
-  tooManyAt = -1;
+  tooMuch = Number.POSITIVE_INFINITY;
+  tooMuchAt = -1;
   readonly #clock: Clock;
   #tokens: number;
   #filledAt: number;

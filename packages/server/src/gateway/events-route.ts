@@ -118,7 +118,7 @@ class Exchange implements BodyListener, StoreListener {
     this.#format = this.#binary ? 'cloudevent' : bodyFormat(headers['content-type']);
     const gzip = isGzip(headers['content-encoding']);
     if (isLogFull?.() === true) throw logFull();
-    this.#entry = letIn(admission, tenant);
+    this.#entry = letIn(admission, tenant, Number(headers['content-length'] ?? 0));
     whenGone(this.#response, this.#entry.leave);
     const about = streams?.(stream);
     this.#event = {
@@ -213,8 +213,8 @@ function logFull(): HttpError {
   return overloaded('LOG_FULL', message, 10_000);
 }
 
-function letIn(admission: Admission, tenant: string): Entry {
-  const entry = admission.enter(tenant);
+function letIn(admission: Admission, tenant: string, bytes: number): Entry {
+  const entry = admission.enter(tenant, bytes);
   if ('reason' in entry) refuseIf(entry, tenant);
   return entry as Entry;
 }

@@ -16,11 +16,11 @@ export function createTurns(perTurn: number): (fn: () => void) => void {
     done = 0;
     while (done < perTurn) {
       if (next === waiting.length) {
-        if (late.length === 0) break;
         // A list that is never empty would grow for ever: what is done is let go a list at a time.
         waiting = late;
         late = [];
         next = 0;
+        if (waiting.length === 0) break;
       }
       done++;
       waiting[next++]!();

@@ -123,7 +123,8 @@ export async function startPipelines(
   async function goBack(before: Before): Promise<void> {
     streams = before.streams;
     for (const pipeline of all().filter((one) => before.running.get(one.name) !== one)) {
-      await stop(pipeline);
+      // One that cannot be closed is not to keep the others from coming back.
+      await stop(pipeline).catch(() => {});
       if (isEnding) return;
       replaced.delete(pipeline.name);
     }

@@ -2,7 +2,7 @@
 
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { invalidOption, shorten } from '../core/errors.js';
+import { invalidOption, SluiceError, shorten } from '../core/errors.js';
 import { checkNames } from '../core/options.js';
 import type { Env } from '../env/env.js';
 import { systemEnv } from '../env/system.js';
@@ -114,6 +114,7 @@ export function openLmdbLog(options: LmdbLogOptions): Log {
     append: appends.append,
     async read(stream, partition, from, bounds) {
       for (let others = turns.mine(); others !== undefined; others = turns.mine()) await others;
+      if (closed !== undefined) throw new SluiceError('the log is closed', { code: 'CLOSED', class: 'rejected' });
       const records = reads.read(stream, partition, from, bounds);
       turns.took(records.length);
       return records;

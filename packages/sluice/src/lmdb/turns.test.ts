@@ -46,3 +46,22 @@ it('a backlog that is read page by page does not keep the event loop to itself',
     await rm(path, { recursive: true, force: true });
   }
 });
+
+it('a read that waits for its turn when the log is closed says so', async () => {
+  const path = await mkdtemp(join(tmpdir(), 'sluice-turns-'));
+  const log = openLmdbLog({ path });
+  try {
+    const event = { tenant: '_', key: null, time: null, receivedAt: 1, payload: Buffer.from('1') };
+    await log.append(
+      's',
+      Array.from({ length: 4_000 }, (_, i) => ({ ...event, id: `i${i}` })),
+    );
+    await log.read('s', 0, 0, { maxItems: 4_000, maxBytes: 1 << 20 });
+    const waiting = log.read('s', 0, 0, { maxItems: 1, maxBytes: 1 << 20 });
+    const refused = expect(waiting).rejects.toMatchObject({ code: 'CLOSED', class: 'rejected' });
+    await log.close();
+    await refused;
+  } finally {
+    await rm(path, { recursive: true, force: true });
+  }
+});

@@ -109,6 +109,7 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
       if (isNews) observe({ type: 'assigned', name, partitions: its, consumers });
     },
     between: (partition, act) => slots.get(partition)?.between(act) ?? act(),
+    awaited: sendWhatIsAwaited,
   });
   const stopListening = log.onAppended(stream, wakeAll);
 
@@ -180,7 +181,7 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
       };
       look().catch((thrown: unknown) => wait.fail(thrown));
     }
-    sendWhatIsAwaited();
+    members.awaited();
     return wait.told;
   }
 

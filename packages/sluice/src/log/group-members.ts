@@ -14,12 +14,16 @@ export interface Member {
   assigned(partitions: readonly number[], consumers: number): void;
   /** Does something while nobody reads the partition, and reads on behind it. */
   between<T>(partition: number, act: () => Promise<T>): Promise<T>;
+  /** Somebody waits for a record of the group. */
+  awaited(): void;
 }
 
 /** The consumers of a group in this process. */
 export interface GroupMembers {
   /** Shared by all of them: whoever waits for a record does not know who reads it. */
   readonly waiters: SettledWaiters;
+  /** Tells all of them that somebody waits. */
+  awaited(): void;
   /** Takes one more in. Partitions move to it until nobody has two more than another: drained first, then claimed anew. */
   join(member: Member): Membership;
 }
@@ -100,6 +104,9 @@ function createMembers(partitions: number): GroupMembers {
 
   return {
     waiters,
+    awaited() {
+      for (const member of members) member.awaited();
+    },
     join(member) {
       members.push(member);
       rebalance();

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { CutReason } from '../core/batch.js';
 import type { Window } from '../core/window.js';
-import { consumerWorld } from '../testing/consumer-world.js';
+import { consumerWorld, eventsOf } from '../testing/consumer-world.js';
 import type { Consumer } from './consumer-contract.js';
 
 const never = new AbortController().signal;
@@ -54,6 +54,29 @@ describe('sendAwaited', () => {
     await env.clock.advance(1);
     expect(calls()).toEqual([['e0']]);
     await drained(consumer);
+  });
+
+  it('sends it whichever consumer of the group reads it, and whichever was asked', async () => {
+    const { env, log, start, calls, drained } = await consumerWorld({ window: { maxDelayMs: 10_000 }, partitions: 2 });
+    const consumers = [await start(), await start()];
+    await env.clock.advance(1);
+    const appended = [];
+    for (const key of ['a', 'b', 'c', 'd', 'e'])
+      appended.push(
+        ...(
+          await log.append(
+            'events',
+            eventsOf(appended.length, 1, () => ({ key })),
+          )
+        ).appended,
+      );
+    expect(new Set(appended.map(({ partition }) => partition))).toEqual(new Set([0, 1]));
+    await env.clock.advance(1);
+    expect(calls()).toEqual([]);
+    void consumers[0]!.settledAll(appended, never);
+    await env.clock.advance(1);
+    expect(calls().flat().sort()).toEqual(['e0', 'e1', 'e2', 'e3', 'e4']);
+    for (const consumer of consumers) await drained(consumer);
   });
 
   it('leaves what nobody waits for to its window, also after those who waited have got their answer or given up', async () => {
