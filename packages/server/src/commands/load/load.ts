@@ -11,7 +11,7 @@ import { pace } from './pace.js';
 import { type LoadFlags, type Plan, planLoad } from './plan.js';
 import { createRecorder, type Intent, type Recorder } from './record.js';
 import { isClean, printResult, type Spans } from './result.js';
-import { turns } from './senders.js';
+import { readTurns, turns } from './senders.js';
 
 /** Options of {@link load}. */
 export interface LoadOptions extends LoadFlags {
@@ -107,7 +107,7 @@ function createFlight(pool: Pool, plan: Plan, recorder: Recorder, now: () => num
   const eventHeaders = plan.senders.map(({ headers }) => ({ 'content-type': type, ...headers }));
   const nextSender = turns(plan.senders);
   const under = new Map<Exchange, { readonly intent: Intent; readonly body: Buffer | undefined }>();
-  let readCredit = 0;
+  const isRead = readTurns(plan.reads, plan.senders.length);
   let readKey = 0;
   let lastAnswerAt = 0;
   let onEmpty = (): void => {};
@@ -133,13 +133,6 @@ function createFlight(pool: Pool, plan: Plan, recorder: Recorder, now: () => num
       if (its !== undefined) recorder.lost(its.intent, (error as { code?: string }).code ?? error.name);
     },
   };
-  const isRead = (): boolean => {
-    readCredit += plan.reads;
-    if (readCredit < 1) return false;
-    readCredit -= 1;
-    return true;
-  };
-
   return {
     get underWay() {
       return under.size;
@@ -148,7 +141,8 @@ function createFlight(pool: Pool, plan: Plan, recorder: Recorder, now: () => num
       return lastAnswerAt;
     },
     send(dueAt, measured) {
-      const intent: Intent = { kind: isRead() ? 'read' : 'events', dueAt, sender: nextSender(), measured };
+      const sender = nextSender();
+      const intent: Intent = { kind: isRead(sender) ? 'read' : 'events', dueAt, sender, measured };
       if (under.size >= plan.maxOutstanding) return recorder.notSent(intent);
       recorder.due(intent, now());
       const exchange = new Exchange(end);

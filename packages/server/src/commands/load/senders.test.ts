@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { readSenders, turns } from './senders.js';
+import { readSenders, readTurns, turns } from './senders.js';
 
 let folder: string;
 beforeEach(() => {
@@ -42,4 +42,19 @@ test.each([
 test('turns are in proportion to the weights, and evenly spread', () => {
   const next = turns([5, 1, 1].map((weight) => ({ name: 'x', headers: {}, weight })));
   expect(Array.from({ length: 14 }, next)).toEqual([0, 0, 1, 0, 2, 0, 0, 0, 0, 1, 0, 2, 0, 0]);
+});
+
+test.each([[0.5], [0.25], [1]])('each sender has the share %s of reads, also where the turns fit it', (share) => {
+  const senders = [3, 1].map((weight) => ({ name: 'x', headers: {}, weight }));
+  const [next, isRead] = [turns(senders), readTurns(share, senders.length)];
+  const [reads, all] = [
+    [0, 0],
+    [0, 0],
+  ];
+  for (let i = 0; i < 400; i++) {
+    const sender = next();
+    all[sender]! += 1;
+    if (isRead(sender)) reads[sender]! += 1;
+  }
+  expect(reads).toEqual(all.map((items) => items * share));
 });

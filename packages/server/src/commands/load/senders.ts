@@ -70,6 +70,21 @@ export function turns(senders: readonly Sender[]): () => number {
   };
 }
 
+/**
+ * Whether the next request of a sender is a read: of those of each sender, this share. With one count for all of them, two turns that fit
+ * each other would give one sender all the reads, and another none.
+ */
+export function readTurns(share: number, senders: number): (sender: number) => boolean {
+  // They begin apart, so that the reads of many senders do not come all at once.
+  const credit = Array.from({ length: senders }, (_, i) => i / senders);
+  return (sender) => {
+    credit[sender]! += share;
+    if (credit[sender]! < 1) return false;
+    credit[sender]! -= 1;
+    return true;
+  };
+}
+
 /** What is wrong is told by its place: a key is never printed. */
 function senderOf(line: string, where: string): Sender {
   const [key = '', weight = '1', ...more] = line.split(/\s+/);
