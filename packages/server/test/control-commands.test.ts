@@ -43,6 +43,16 @@ describe('streams and lag', () => {
     expect(await world.control('lag', '--stream', 'events', '--group', 'nope')).toMatchObject({ code: 0, err: '' });
   });
 
+  it('a check of a group that is not there fails, for it would never find anything', async () => {
+    await world.start(`${kept}\npipelines: { p: ${pipeline} }`);
+    const none = 'No group of this name reads the stream events.\n';
+    const err = `sluice lag: there is nothing to hold against --most. ${none}`;
+    const call = ['lag', '--stream', 'events', '--group', 'nope', '--most', '9'];
+    expect(await world.control(...call)).toEqual({ code: 1, out: none, err });
+    expect(await world.control(...call, '--json')).toEqual({ code: 1, out: '{"groups":[]}\n', err });
+    expect((await world.control('lag', '--group', 'p', '--most', '9')).code).toBe(0);
+  });
+
   it('the lag of a paused pipeline is told, and is a failure above --most', async () => {
     await world.start(`pipelines: { p: ${pipeline} }`);
     await world.control('pipelines', 'pause', 'p');

@@ -52,7 +52,11 @@ function addLag(program: Command, io: CommandIo, done: (code: number) => void): 
   )
     .option('--stream <name>', 'of this stream alone')
     .option('--group <name>', 'of this group alone')
-    .option('--most <n>', 'exit code 1 when a group is behind by more records', whole('records', 0, Number.MAX_SAFE_INTEGER))
+    .option(
+      '--most <n>',
+      'exit code 1 when a group is behind by more records, or there is none',
+      whole('records', 0, Number.MAX_SAFE_INTEGER),
+    )
     .action(async (flags: LagFlags) => {
       const { lag } = await import('./lag.js');
       done(await lag({ ...flags, io }));

@@ -22,19 +22,30 @@ export interface LagOptions extends ControlFlags {
 /** A group in one partition, with its lag. */
 type Behind = GroupInfo & { readonly lag?: Lag };
 
-/** Prints the lag; resolves with the exit code: 1 when a group is behind by more than `most`, or there is no such stream. */
+/** Prints the lag; resolves with the exit code: 1 when a group is behind by more than `most`, or there is nothing to hold against it. */
 export function lag({ io, stream, group, most, ...flags }: LagOptions): Promise<number> {
   return withControl(flags, async (control) => {
     const answer = await control.ask<{ readonly groups: readonly Behind[] }>('GET', '/v1/groups', 'groups', { stream, group });
     if (stream !== undefined && answer.groups.length === 0) await checkStream(control, stream);
     if (flags.json) io.stdout.write(`${JSON.stringify(answer)}\n`);
-    else if (answer.groups.length === 0) io.stdout.write('No group reads a stream here.\n');
+    else if (answer.groups.length === 0) io.stdout.write(`${nobody(group, stream)}.\n`);
     else io.stdout.write(lagTable(answer.groups, io));
+    // A check of nothing would be right for ever: a name that is misspelt, or a pipeline that is gone.
+    if (most !== undefined && answer.groups.length === 0) {
+      io.stderr.write(`sluice lag: there is nothing to hold against --most. ${nobody(group, stream)}.\n`);
+      return 1;
+    }
     const late = most === undefined ? [] : [...sums(answer.groups)].filter(([, items]) => items > most);
     for (const [name, items] of late)
       io.stderr.write(`sluice lag: the group ${name} is ${counted(items, 'record')} behind, more than ${most}.\n`);
     return late.length === 0 ? 0 : 1;
   });
+}
+
+/** Whom nobody is: without its full stop. */
+function nobody(group: string | undefined, stream: string | undefined): string {
+  const where = stream === undefined ? 'a stream here' : `the stream ${plain(stream)}`;
+  return group === undefined ? `No group reads ${where}` : `No group of this name reads ${where}`;
 }
 
 /** A name that is misspelt is not a stream that nobody reads. */
