@@ -98,6 +98,19 @@ describe('dlq redrive', () => {
     expect(existsSync(join(world.folder, 'mended'))).toBe(true);
   });
 
+  it('is told by the groups, which count what was sent again until it is purged', async () => {
+    await parked(3);
+    world.write('mended', '');
+    expect((await world.control('dlq', 'groups')).err).toBe('');
+    await world.control('dlq', 'redrive', '--limit', '2', '--per-second', '1000');
+    const { out, err } = await world.control('dlq', 'groups');
+    expect(out.split('\n')[1]).toMatch(/^ +3 /);
+    expect(err).toBe('sluice dlq: sent again already: 2 letters of these; --state parked leaves them out.\n');
+    const left = await world.control('dlq', 'groups', '--state', 'parked');
+    expect([left.out.split('\n')[1], left.err]).toEqual([expect.stringMatching(/^ +1 /), '']);
+    expect((await world.control('dlq', 'groups', '--json')).err).toBe('');
+  });
+
   it('into another stream leaves the first alone', async () => {
     await parked(2);
     expect(await world.control('dlq', 'redrive', '--target', 'agian')).toMatchObject({
