@@ -63,7 +63,7 @@ test('an unknown stream, a wrong key, another server and none at all are a sente
     return [code, err.trimEnd()];
   };
   const { url } = world.service;
-  expect(await failing('events', '--url', url)).toEqual([1, expect.stringContaining('send an API key that is known')]);
+  expect(await failing('events', '--url', url)).toEqual([1, expect.stringContaining('give it with --key, or in SLUICE_KEY')]);
   expect(await failing('other', '--url', url, '--key', key)).toEqual([1, expect.stringContaining('there is no such stream')]);
   expect(await failing('events', '--url', controlUrl, '--key', key)).toEqual([
     1,

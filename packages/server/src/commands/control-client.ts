@@ -4,7 +4,7 @@ import { failure } from 'sluice';
 import { Client } from 'undici';
 import { connectionFailure } from './connection.js';
 import { errorIn, jsonObject } from './json-object.js';
-import { type ControlFlags, keyHeaders, prefixOf } from './service-flags.js';
+import { type ControlFlags, keyHeaders, prefixOf, wantsKey } from './service-flags.js';
 
 /** Query parameters; a list is a parameter given several times. */
 export type Query = Readonly<Record<string, string | number | readonly string[] | undefined>>;
@@ -74,8 +74,7 @@ function refusal(address: string, status: number, body: object | undefined): Err
     );
   }
   const { code, message } = error;
-  if (status === 401)
-    return failure('the service wants an API key that it knows; give it with --key, or in SLUICE_KEY', { code });
+  if (status === 401) return failure(wantsKey, { code });
   return failure(message, { code, class: status === 503 ? 'transient' : status >= 500 ? 'unknown' : 'permanent' });
 }
 

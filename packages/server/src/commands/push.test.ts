@@ -311,6 +311,16 @@ describe('push against trouble', () => {
     expect(stdout).toMatch(/^1 line read: 0 accepted, 0 duplicates, 0 rejected, 1 not delivered in 0\.\d\d s\n$/);
   });
 
+  test('a key that is missing or unknown is told by the option that gives one', async () => {
+    const error = { code: 'UNAUTHENTICATED', message: 'send an API key, as authorization: Bearer KEY' };
+    const url = await servers.start((_request, response) => response.writeHead(401).end(JSON.stringify({ error })));
+    const { code, stderr } = await pushText('{"id":1}', { url });
+    expect([code, stderr]).toEqual([
+      1,
+      'sluice push: the service wants an API key that it knows; give it with --key, or in SLUICE_KEY. No line is acknowledged.\n',
+    ]);
+  });
+
   test('an interrupt ends it after what is in flight, though the input goes on', async () => {
     const { url, log } = await gateway();
     const input = new PassThrough();

@@ -36,6 +36,9 @@ export function jsonOption(): Option {
   return new Option('--json', 'print JSON');
 }
 
+/** What a refusal for want of a key (401) is told as: its own text speaks of headers, which nobody sets here. */
+export const wantsKey = 'the service wants an API key that it knows; give it with --key, or in SLUICE_KEY';
+
 /** The headers that say who asks. */
 export function keyHeaders(key: string | undefined): Readonly<Record<string, string>> {
   return key === undefined || key === '' ? {} : { authorization: `Bearer ${key}` };

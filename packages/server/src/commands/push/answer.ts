@@ -3,6 +3,7 @@
 import { failure, type SluiceError } from 'sluice';
 import { connectionFailure } from '../connection.js';
 import { errorIn, jsonObject } from '../json-object.js';
+import { wantsKey } from '../service-flags.js';
 import type { PartReceipt } from './ledger.js';
 
 /** What became of one request. */
@@ -51,7 +52,7 @@ export function readReply({ status, headers, text }: Reply, address: string): An
       class: 'permanent',
     });
   }
-  return failed(said, { code, class: 'permanent' });
+  return failed(status === 401 ? wantsKey : said, { code, class: 'permanent' });
 }
 
 /** Reads why a request to `address` has no reply. */

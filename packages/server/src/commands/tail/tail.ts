@@ -9,7 +9,7 @@ import { interruptible } from '../interrupt.js';
 import { errorIn, jsonObject } from '../json-object.js';
 import { plain } from '../log/print.js';
 import { createRetryNotes } from '../push/retry-notes.js';
-import { type GatewayFlags, keyHeaders, prefixOf } from '../service-flags.js';
+import { type GatewayFlags, keyHeaders, prefixOf, wantsKey } from '../service-flags.js';
 import { createEventStream, type ServerEvent } from './event-stream.js';
 
 /** Options of {@link tail}. */
@@ -128,6 +128,7 @@ function refusal(
   const error = errorIn(jsonObject(text));
   if (error === undefined || error.code === 'NOT_FOUND') return notAGateway(address, status);
   const { code, message } = error;
+  if (status === 401) return failure(wantsKey, { code });
   const retryAfterMs = Math.min(Number(headers['retry-after'] ?? 0) || 0, 60) * 1_000;
   const passing = status === 429 || status >= 500;
   return failure(sentence(message).slice(0, -1), { code, class: passing ? 'transient' : 'permanent', retryAfterMs });
