@@ -113,6 +113,14 @@ describe('pipelines', () => {
     expect((await world.control('pipelines', 'skip-damage', 'p')).out).toBe('No partition is damaged; nothing was skipped.\n');
   });
 
+  it('a partition whose place is not read yet has no cursor, rather than 0', async () => {
+    await world.start(`${kept}\npipelines: { p: ${pipeline} }`);
+    await world.post([1, 2]);
+    await delivered();
+    const { out } = await world.control('pipelines', 'seek', 'p', '--to', 'end');
+    expect(out).toMatch(/^ +0 +(starting +-|reading +2) +0$/m);
+  });
+
   it('an unknown one is a failure with what there is; a place that is none is a wrong call', async () => {
     await world.start(`pipelines: { p: ${pipeline} }`);
     expect(await world.control('pipelines', 'pause', 'x/../y')).toEqual({

@@ -115,7 +115,8 @@ function pipelineText(pipeline: PipelineAnswer, ink: Ink): string {
     [
       { title: 'PARTITION', cell: (row) => row.partition },
       { title: 'STATE', cell: (row) => row.state },
-      { title: 'CURSOR', cell: (row) => row.cursor },
+      // Not read yet: 0 would say that all is delivered again.
+      { title: 'CURSOR', cell: (row) => (row.state === 'starting' ? '-' : row.cursor) },
       { title: 'IN MEMORY', cell: (row) => row.items },
     ],
     partitions,
