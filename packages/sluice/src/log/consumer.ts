@@ -2,6 +2,7 @@
 
 import { failure, type SluiceError } from '../core/errors.js';
 import type { SluiceEvent } from '../core/event.js';
+import { tell } from '../core/tell.js';
 import { resumeLanes } from '../engine/halts.js';
 import { systemEnv } from '../env/system.js';
 import { createAlone } from './alone.js';
@@ -79,7 +80,7 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
       wakeAll();
     },
     alarm: (partition, { code, class: failureClass, message }) =>
-      observe({ type: 'alarm', name, partition, code, failureClass, message }),
+      tell(env, { type: 'alarm', name, partition, code, failureClass, message }),
     broken: breakDown,
     reopen: (reader, afterMs) =>
       void clock.after(afterMs, () => {
@@ -106,7 +107,7 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
     assigned(its, consumers) {
       const isNews = assigned === undefined || its.length > 0 || assigned.length > 0;
       assigned = its;
-      if (isNews) observe({ type: 'assigned', name, partitions: its, consumers });
+      if (isNews) tell(env, { type: 'assigned', name, partitions: its, consumers });
     },
     between: (partition, act) => slots.get(partition)?.between(act) ?? act(),
     awaited: sendWhatIsAwaited,
@@ -123,21 +124,13 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
     for (const slot of slots.values()) slot.reader?.wake();
   }
 
-  function observe(event: SluiceEvent): void {
-    try {
-      env.observe(event);
-    } catch {
-      // An observer must not throw; one that does must not stop a pipeline either.
-    }
-  }
-
   /** Says what the sink fails with while it fails, and raises the alarm once when it is blocked: somebody must do something about that. */
   function watchSink(event: SluiceEvent): void {
     if (event.type === 'called' && event.ok) sinkProblem = undefined;
     if (event.type !== 'retry') return;
     const { code, failureClass, message } = event;
     if (failureClass === 'blocked' && sinkProblem?.class !== 'blocked') {
-      observe({ type: 'alarm', name, partition: undefined, code, failureClass, message });
+      tell(env, { type: 'alarm', name, partition: undefined, code, failureClass, message });
     }
     sinkProblem = { code, class: failureClass, message, since: sinkProblem?.since ?? clock.wall() };
   }
