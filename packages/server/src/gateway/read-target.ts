@@ -1,6 +1,7 @@
 /** Read target: which of the read routes a request is for. */
 
 import type { IncomingMessage } from 'node:http';
+
 /** A route; and the key that stands in the path, `undefined` where it is not valid percent-encoded UTF-8. */
 export type ReadTarget =
   | { readonly route: '/read'; readonly by: 'query' | 'body' }

@@ -27,19 +27,17 @@ const lingerMs = 100;
 /** The marks of an owner: none at first. */
 export function createInFlight(log: Log, owner: Ownership, clock: Clock, onRefused: (thrown: unknown) => void): InFlight {
   const calls = new Set<readonly OffsetRange[]>();
-  let isLater = false;
-  let cancelLater: Cancel = () => {};
+  /** Ends the wait for the write that takes the marks of ended calls away; there while it is due, and once the owner has let go. */
+  let cancelLater: Cancel | undefined;
 
   const write = () => {
-    cancelLater();
-    isLater = false;
+    cancelLater?.();
+    cancelLater = undefined;
     return log.inFlight(owner, capped(mergeRanges([...calls].flat()), maxInFlightRanges));
   };
 
   const writeLater = () => {
-    if (isLater) return;
-    isLater = true;
-    cancelLater = clock.after(lingerMs, () => write().catch(onRefused));
+    cancelLater ??= clock.after(lingerMs, () => write().catch(onRefused));
   };
 
   return {
@@ -58,8 +56,8 @@ export function createInFlight(log: Log, owner: Ownership, clock: Clock, onRefus
       };
     },
     end() {
-      isLater = true;
-      cancelLater();
+      cancelLater?.();
+      cancelLater = () => {};
     },
   };
 }

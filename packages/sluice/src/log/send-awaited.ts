@@ -5,9 +5,9 @@ import type { ConsumerEngine } from './consumer-engine.js';
 import type { SettledWaiters } from './settled-waiters.js';
 
 /**
- * Makes a function for whenever records are held or awaited. It sends what is held, once all that was sent so before is settled: whoever waits gets its answer after one call or two, and a call has all that
- * came during the one before (as Nagle's algorithm, RFC 896, fills its segments). `maxDelayMs` is the longest that a record waits, so it may
- * wait less; the other windows promise the sink a rhythm, and are kept.
+ * Makes a function for whenever records are held or awaited. It sends what is held, once all that was sent so before is settled: whoever waits
+ * gets its answer after one call or two, and a call has all that came during the one before (as Nagle's algorithm, RFC 896, fills its segments).
+ * `maxDelayMs` is the longest that a record waits, so it may wait less; the other windows promise the sink a rhythm, and are kept.
  */
 export function sendAwaited(
   engine: Pick<ConsumerEngine, 'flush' | 'tally'>,
