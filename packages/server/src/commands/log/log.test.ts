@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openLmdbLog } from 'sluice/lmdb';
-import type { NewEvent } from 'sluice/log';
+import type { Log, NewEvent } from 'sluice/log';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { terminal } from '../../../test/support/printed.js';
 import { run } from '../../cli.js';
@@ -47,6 +47,15 @@ async function furnish() {
   const letter = { ...failure, ...counts, record: record!, tries: [{ ...failure, at: 1 }] };
   await log.settle(owner, { position: { cursor: 1, settledAbove: [{ first: 3, last: 3 }] }, dead: [letter] });
   return log;
+}
+
+/** So many events more that the trees have several levels. */
+async function deepen(log: Log): Promise<void> {
+  for (let n = 0; n < 60; n++)
+    await log.append(
+      'events',
+      Array.from({ length: 50 }, (_, i) => event(`x${n}-${i}`, 'y'.repeat(100))),
+    );
 }
 
 function event(id: string, payload: string | Uint8Array): NewEvent {
@@ -213,12 +222,7 @@ describe('verify', () => {
 
   test('survives damaged pages, whatever they do to the process that reads them', { timeout: 120_000 }, async () => {
     const log = await furnish();
-    // Enough that the trees have several levels.
-    for (let n = 0; n < 60; n++)
-      await log.append(
-        'events',
-        Array.from({ length: 50 }, (_, i) => event(`x${n}-${i}`, 'y'.repeat(100))),
-      );
+    await deepen(log);
     await log.close();
     const pristine = join(data, 'pristine');
     cpSync(store, pristine, { recursive: true });
@@ -242,11 +246,7 @@ describe('verify', () => {
 
   test('says of a damaged page in JSON, too, that the store is damaged', { timeout: 120_000 }, async () => {
     const log = await furnish();
-    for (let n = 0; n < 60; n++)
-      await log.append(
-        'events',
-        Array.from({ length: 50 }, (_, i) => event(`x${n}-${i}`, 'y'.repeat(100))),
-      );
+    await deepen(log);
     await log.close();
     const pristine = readFileSync(join(store, 'data.mdb'));
     const pages = pristine.length / 4_096;
