@@ -62,32 +62,55 @@ export interface CommitOptions {
 }
 
 /** Waits until all that was stored is settled, the time is up, the client is gone or the pipeline stops; tells of the dead, where known. */
-export async function whenCommitted({ receipt, appended, indexes }: Stored, options: CommitOptions): Promise<Receipt> {
-  if (appended.length === 0) return { ...receipt, ack: 'committed' };
-  const hows = await settledInTime(appended, options);
+export function whenCommitted(stored: Stored, { settled, ackTimeoutMs, onGone }: CommitOptions): Promise<Receipt> {
+  const { receipt, appended } = stored;
+  if (appended.length === 0) return Promise.resolve({ ...receipt, ack: 'committed' });
+  const patience = new Patience(ackTimeoutMs, onGone);
+  return settled(appended, patience.whenOver).then(
+    (hows) => {
+      patience.end();
+      return committed(stored, hows);
+    },
+    () => {
+      patience.end();
+      return committed(stored, []);
+    },
+  );
+}
+
+function committed({ receipt, appended, indexes }: Stored, hows: readonly (SettledHow | undefined)[]): Receipt {
   const ack = hows.length > 0 && !hows.includes(undefined) ? 'committed' : 'durable';
   if (!hows.includes('dead')) return { ...receipt, ack };
   const dead = appended.flatMap((one, at) => (hows[at] === 'dead' ? [deadLettered(indexes?.[at] ?? at, one)] : []));
   return { ...receipt, ack, errors: [...receipt.errors, ...dead].sort((a, b) => a.index - b.index) };
 }
 
-async function settledInTime(appended: readonly Appended[], { settled, ackTimeoutMs, onGone }: CommitOptions) {
-  const givingUp: (() => void)[] = [];
-  let over = false;
-  const giveUp = (): void => {
-    if (over) return;
-    over = true;
-    for (const each of givingUp) each();
+/** How long a request waits. A class, and no async function around it: what there is for each request lives until its answer. */
+class Patience {
+  readonly #timer: NodeJS.Timeout;
+  #isOver = false;
+  readonly #givingUp: (() => void)[] = [];
+
+  constructor(ms: number, onGone: (fn: () => void) => void) {
+    const giveUp = () => this.#giveUp();
+    this.#timer = setTimeout(giveUp, ms);
+    onGone(giveUp);
+  }
+
+  readonly whenOver = (giveUp: () => void): void => {
+    if (this.#isOver) giveUp();
+    else this.#givingUp.push(giveUp);
   };
-  const timer = setTimeout(giveUp, ackTimeoutMs);
-  onGone(giveUp);
-  try {
-    return await settled(appended, (each) => (over ? each() : givingUp.push(each)));
-  } catch {
-    return [];
-  } finally {
-    over = true;
-    clearTimeout(timer);
+
+  end(): void {
+    this.#isOver = true;
+    clearTimeout(this.#timer);
+  }
+
+  #giveUp(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    for (const giveUp of this.#givingUp) giveUp();
   }
 }
 

@@ -35,6 +35,8 @@ export interface Pipeline {
   readonly code: PipelineCode;
   readonly consumer: Consumer;
   readonly state: PipelineState;
+  /** A reload takes it out of service, or has done so. */
+  readonly isLeaving: boolean;
   /** Takes it out of service: what its sink has not taken stays in the log. Resolves with what it did since its start. */
   leave(): Promise<{ readonly ok: number; readonly dead: number }>;
   /** Says that it has been closed, and could not be started again. */
@@ -101,6 +103,9 @@ export async function startPipeline(
   let stranded: string | undefined;
   return {
     ...{ name, stream, group, config, code, consumer, close },
+    get isLeaving() {
+      return isLeaving;
+    },
     get state() {
       return isLeaving && stranded === undefined ? 'changing' : consumer.status().state;
     },

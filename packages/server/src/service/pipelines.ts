@@ -154,9 +154,16 @@ export async function startPipelines(
     get all() {
       return shown();
     },
+    // Asked for each request: it makes no list of all, and looks at no more of them than it must.
     settled(stream) {
-      const readers = shown().filter((pipeline) => pipeline.stream === stream);
-      return readers.some(({ name, state }) => state === 'changing' || replaced.has(name)) ? undefined : settledByAll(readers);
+      for (const { stream: its } of replaced.values()) if (its === stream) return undefined;
+      const readers: Pipeline[] = [];
+      for (const pipeline of running.values()) {
+        if (pipeline.stream !== stream) continue;
+        if (pipeline.isLeaving) return undefined;
+        readers.push(pipeline);
+      }
+      return settledByAll(readers);
     },
     problems: () =>
       shown().flatMap((pipeline) => {

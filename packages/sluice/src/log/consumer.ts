@@ -20,7 +20,7 @@ import type { GroupPosition, Lag, StartAt } from './position.js';
 import { holds } from './ranges.js';
 import type { Position } from './record.js';
 import { sendAwaited } from './send-awaited.js';
-import type { GivenUp, SettledHow } from './settled-waiters.js';
+import type { GivenUp, SettledHow, SettledWait } from './settled-waiters.js';
 
 /**
  * Starts a consumer: it delivers each record of its partitions at least once, and settles it in the log. A record that the sink refuses
@@ -161,21 +161,35 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
   function settledAll(records: readonly Position[], givenUp: GivenUp): Promise<readonly (SettledHow | undefined)[]> {
     // First in line, then look: whatever happens in between is heard.
     const wait = members.waiters.wait(records, givenUp);
-    const inLog = new Map<number, Promise<GroupPosition | undefined>>();
+    let look: ReturnType<typeof looks> | undefined;
+    let partition = Number.NaN;
+    let reader: PartitionReader | undefined;
     for (let index = 0; index < records.length; index++) {
-      const { partition, offset } = records[index]!;
-      const reader = slots.get(partition)?.reader;
-      if (reader?.state === 'reading' && !reader.isSettled(offset)) continue;
-      if (reader?.state !== 'reading' && !inLog.has(partition)) inLog.set(partition, log.position(group, stream, partition));
-      const look = async () => {
-        const position = await inLog.get(partition);
-        const isSettled = !inLog.has(partition) || isBehind(position, offset);
-        if (isSettled) wait.tell(index, await howSettled(partition, offset));
-      };
-      look().catch((thrown: unknown) => wait.fail(thrown));
+      const record = records[index]!;
+      if (record.partition !== partition) {
+        partition = record.partition;
+        reader = slots.get(partition)?.reader;
+      }
+      if (reader?.state === 'reading' && !reader.isSettled(record.offset)) continue;
+      look ??= looks(wait);
+      look(index, record, reader);
     }
     members.awaited();
     return wait.told;
+  }
+
+  /** A function that tells the wait of a record that may have been settled before, as its reader knows, or else the log. */
+  function looks(wait: SettledWait): (index: number, record: Position, reader: PartitionReader | undefined) => void {
+    const positions = new Map<number, Promise<GroupPosition | undefined>>();
+    const look = async (index: number, { partition, offset }: Position, reader: PartitionReader | undefined) => {
+      if (reader?.state !== 'reading') {
+        const position = positions.get(partition) ?? log.position(group, stream, partition);
+        positions.set(partition, position);
+        if (!isBehind(await position, offset)) return;
+      }
+      wait.tell(index, await howSettled(partition, offset));
+    };
+    return (index, record, reader) => void look(index, record, reader).catch((thrown: unknown) => wait.fail(thrown));
   }
 
   async function lag(): Promise<GroupLag> {

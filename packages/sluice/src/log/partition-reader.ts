@@ -7,6 +7,7 @@ import { createBell } from './bell.js';
 import { DamagedRecords } from './damage.js';
 import { createInFlight, type InFlight } from './in-flight.js';
 import type { ReadBounds } from './log.js';
+import { createLine } from './offset-line.js';
 import type { ConsumerProblem, PartitionReader, PartitionStatus, ReaderState, Readers } from './partition-contract.js';
 import { crashesOf, poisonFailure, restMs } from './poison.js';
 import type { Claim, OffsetRange } from './position.js';
@@ -26,7 +27,7 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
   const { log, env, group, stream, waiters } = readers;
   const { clock } = env;
   const bell = createBell();
-  const items = new Set<RecordItem>();
+  const items = createLine<RecordItem>();
   const ahead = createReadAhead();
   let state: ReaderState = 'starting';
   let problem: ConsumerProblem | undefined;
@@ -186,8 +187,8 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
 
   function offer(record: LogRecord, crashes: number): void {
     const item = new RecordItem(record, reader, claim!.epoch, crashes);
-    items.add(item);
-    if (!readers.offer(item)) items.delete(item);
+    items.add(record.offset, item);
+    if (!readers.offer(item)) items.remove(record.offset, item);
   }
 
   /** A record that was in flight at several crashes: one more chance, alone; then it is parked. */
@@ -223,8 +224,8 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
   }
 
   function ended(item: RecordItem, outcome: Outcome<unknown>): void {
-    items.delete(item);
     const { offset } = item.value;
+    items.remove(offset, item);
     if (outcome.kind === 'ok') settler!.ok(offset);
     else failedForGood(item, outcome.failure);
     if (lookout?.offset === offset) lookout.over();
@@ -336,17 +337,17 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
   /** Takes back what has not left. */
   function giveBack(): void {
     const reason = failure('not sent: it goes back to the log.', { code: 'CANCELLED', class: 'rejected' });
-    for (const item of items) if (item.phase === 'held') takeBack(item, reason);
+    for (const item of items.all()) if (item.phase === 'held') takeBack(item, reason);
   }
 
   function abandonAll(reason: SluiceError): void {
-    for (const item of items) takeBack(item, reason);
+    for (const item of items.all()) takeBack(item, reason);
     lookout?.over();
   }
 
   /** Settles what the sink has taken of batches that would be tried again, and leaves the rest: all at once, or a later one of a key came first. */
   function letGoOfWaiting(): void {
-    for (const item of items) {
+    for (const item of items.all()) {
       if (item.isInCall) continue;
       if (item.isTaken) settler!.ok(item.value.offset);
       takeBack(item, handedOver());
@@ -354,9 +355,10 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
   }
 
   function takeBack(item: RecordItem, reason: SluiceError): void {
-    items.delete(item);
+    const { offset } = item.value;
+    items.remove(offset, item);
     readers.cancel(item, reason);
-    if (lookout?.offset === item.value.offset) lookout.over();
+    if (lookout?.offset === offset) lookout.over();
   }
 
   /** Somebody may wait for what the owner before has settled. */

@@ -13,9 +13,19 @@ export function mergeRanges(ranges: readonly OffsetRange[]): OffsetRange[] {
   return merged;
 }
 
-/** Offsets as ranges. */
+/** Offsets in any order as ranges. */
 export function rangesOf(offsets: Iterable<number>): OffsetRange[] {
-  return mergeRanges([...offsets].sort((a, b) => a - b).map((offset) => ({ first: offset, last: offset })));
+  const ranges: { first: number; last: number }[] = [];
+  let last: { first: number; last: number } | undefined;
+  for (const offset of ascending([...offsets])) {
+    if (last !== undefined && offset <= last.last + 1) {
+      last.last = offset;
+      continue;
+    }
+    last = { first: offset, last: offset };
+    ranges.push(last);
+  }
+  return ranges;
 }
 
 /** How many offsets the ranges hold. */
@@ -64,6 +74,12 @@ export function settledPosition(cursor: number, settledAbove: readonly OffsetRan
     else above.push({ first, last });
   }
   return { cursor, settledAbove: above };
+}
+
+/** To sort what is sorted takes its time too, and a batch mostly is. */
+function ascending(offsets: number[]): number[] {
+  for (let i = 1; i < offsets.length; i++) if (offsets[i]! < offsets[i - 1]!) return offsets.sort((a, b) => a - b);
+  return offsets;
 }
 
 function isAscending(ranges: readonly OffsetRange[]): boolean {

@@ -3,6 +3,8 @@
 import { type Settler as Deferred, promiseSettledBy } from '../core/deferred.js';
 import { onAbort } from '../engine/signals.js';
 import type { Cancel } from '../env/env.js';
+import { createLine, type Line } from './offset-line.js';
+import type { OffsetRange } from './position.js';
 import type { Position } from './record.js';
 
 /** How a record ended: taken by the sink, or parked as a dead letter. */
@@ -31,56 +33,74 @@ export interface SettledWaiters {
   /** Stands in line until each of the records is settled, or the wait is given up. */
   wait(positions: readonly Position[], givenUp: GivenUp): SettledWait;
   tell(partition: number, offset: number, how: SettledHow): void;
+  /** The same for all that are waited for in a range. */
+  tellRange(partition: number, range: OffsetRange, how: SettledHow): void;
   /** The offsets of a partition that somebody waits for. */
   offsets(partition: number): readonly number[];
 }
 
 /** Nobody waits at first. */
 export function createSettledWaiters(): SettledWaiters {
-  const lines = new Map<number, Line>();
+  const lines = new Map<number, Line<Run>>();
   let count = 0;
 
-  function lineOf(partition: number): Line {
-    const known = lines.get(partition) ?? new Map<number, Place>();
+  function lineOf(partition: number): Line<Run> {
+    const known = lines.get(partition) ?? createLine<Run>();
     lines.set(partition, known);
     return known;
   }
 
-  function stand(line: Line, offset: number, wait: Wait, index: number): void {
-    const before = line.get(offset);
-    const place: Place = { line, offset, wait, index, next: before, previous: undefined };
-    if (before !== undefined) before.previous = place;
-    line.set(offset, place);
-    wait.places[index] = place;
-    count++;
+  /** Records side by side, as those of one request mostly are, share a run. */
+  function stand(wait: Wait, positions: readonly Position[]): void {
+    let run: Run | undefined;
+    let line: Line<Run> | undefined;
+    for (let index = 0; index < positions.length; index++) {
+      const { partition, offset } = positions[index]!;
+      if (run === undefined || run.partition !== partition || offset - run.first !== index - run.index) {
+        if (run?.partition !== partition) line = lineOf(partition);
+        run = { wait, partition, first: offset, index };
+        wait.runs.push(run);
+      }
+      line!.add(offset, run);
+    }
+    count += positions.length;
   }
 
-  function leave(place: Place): void {
-    const { line, offset, previous, next } = place;
-    place.wait.places[place.index] = undefined;
+  function told(run: Run, offset: number, how: SettledHow): void {
+    const { wait } = run;
     count--;
-    if (next !== undefined) next.previous = previous;
-    if (previous !== undefined) previous.next = next;
-    else if (next !== undefined) line.set(offset, next);
-    else line.delete(offset);
-  }
-
-  function tellPlace(place: Place, how: SettledHow): void {
-    const { wait, index } = place;
-    leave(place);
-    wait.hows[index] = how;
+    wait.hows[run.index + offset - run.first] = how;
     if (--wait.left > 0) return;
     wait.stopListening();
     wait.resolve!(wait.hows);
   }
+
+  const toldOk = (run: Run, offset: number) => told(run, offset, 'ok');
+  const toldDead = (run: Run, offset: number) => told(run, offset, 'dead');
 
   /** Whether there was anything to give up. */
   function giveUp(wait: Wait): boolean {
     if (wait.left === 0) return false;
     wait.left = 0;
     wait.stopListening();
-    for (const place of wait.places) if (place !== undefined) leave(place);
+    for (let at = 0; at < wait.runs.length; at++) {
+      const run = wait.runs[at]!;
+      const end = wait.runs[at + 1]?.index ?? wait.hows.length;
+      for (let index = run.index; index < end; index++) {
+        if (wait.hows[index] !== undefined) continue;
+        lines.get(run.partition)!.remove(run.first + index - run.index, run);
+        count--;
+      }
+    }
     return true;
+  }
+
+  function tellOne(wait: Wait, index: number, how: SettledHow): void {
+    if (wait.left === 0 || wait.hows[index] !== undefined) return;
+    const run = runAt(wait.runs, index);
+    const offset = run.first + index - run.index;
+    lines.get(run.partition)!.remove(offset, run);
+    told(run, offset, how);
   }
 
   return {
@@ -89,11 +109,8 @@ export function createSettledWaiters(): SettledWaiters {
     },
     wait(positions, givenUp) {
       const wait = new Wait(positions.length);
-      const told = promiseSettledBy<Hows>(wait);
-      for (let index = 0; index < positions.length; index++) {
-        const { partition, offset } = positions[index]!;
-        stand(lineOf(partition), offset, wait, index);
-      }
+      const hows = promiseSettledBy<Hows>(wait);
+      stand(wait, positions);
       const onGivenUp = () => {
         if (giveUp(wait)) wait.resolve!(wait.hows);
       };
@@ -102,41 +119,43 @@ export function createSettledWaiters(): SettledWaiters {
       else if (givenUp.aborted) onGivenUp();
       else wait.stopListening = onAbort(givenUp, onGivenUp);
       return {
-        told,
-        tell(index, how) {
-          const place = wait.places[index];
-          if (place !== undefined) tellPlace(place, how);
-        },
+        told: hows,
+        tell: (index, how) => tellOne(wait, index, how),
         fail(reason) {
           if (giveUp(wait)) wait.reject!(reason);
         },
       };
     },
     tell(partition, offset, how) {
-      let place = lines.get(partition)?.get(offset);
-      while (place !== undefined) {
-        const { next } = place;
-        tellPlace(place, how);
-        place = next;
-      }
+      lines.get(partition)?.take(offset, offset, how === 'ok' ? toldOk : toldDead);
     },
-    offsets: (partition) => [...(lines.get(partition)?.keys() ?? [])],
+    tellRange(partition, { first, last }, how) {
+      lines.get(partition)?.take(first, last, how === 'ok' ? toldOk : toldDead);
+    },
+    offsets: (partition) => lines.get(partition)?.offsets() ?? [],
   };
 }
 
 type Hows = readonly (SettledHow | undefined)[];
 
-/** The first of those who wait for each offset of a partition. */
-type Line = Map<number, Place>;
-
-/** One wait for one record, among the others for it: linked, so that who leaves need not look for itself. */
-interface Place {
-  readonly line: Line;
-  readonly offset: number;
+/** Records side by side that one waits for: up to the next run of its wait. */
+interface Run {
   readonly wait: Wait;
+  readonly partition: number;
+  readonly first: number;
+  /** Of its first record, among those of the wait. */
   readonly index: number;
-  previous: Place | undefined;
-  next: Place | undefined;
+}
+
+function runAt(runs: readonly Run[], index: number): Run {
+  let low = 0;
+  let high = runs.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >>> 1;
+    if (runs[middle]!.index <= index) low = middle;
+    else high = middle - 1;
+  }
+  return runs[low]!;
 }
 
 /** A class for its speed: there is one for each request that waits. */
@@ -145,12 +164,11 @@ class Wait implements Deferred<Hows> {
   reject: Deferred<Hows>['reject'] = undefined;
   left: number;
   readonly hows: (SettledHow | undefined)[];
-  readonly places: (Place | undefined)[];
+  readonly runs: Run[] = [];
   stopListening: Cancel = () => {};
 
   constructor(records: number) {
     this.left = records;
     this.hows = new Array<SettledHow | undefined>(records).fill(undefined);
-    this.places = new Array<Place | undefined>(records).fill(undefined);
   }
 }

@@ -5,7 +5,7 @@ import type { Cancel, Clock } from '../env/env.js';
 import type { NewDeadLetter } from './dead-letter.js';
 import type { Log } from './log.js';
 import { type Claim, type GroupPosition, maxSettledRanges, type OffsetRange } from './position.js';
-import { countOf, holds, mergeRanges, rangesOf, settledPosition } from './ranges.js';
+import { countOf, mergeRanges, rangesOf, settledPosition } from './ranges.js';
 import type { SettledWaiters } from './settled-waiters.js';
 import { createWatermark, type Watermark } from './watermark.js';
 
@@ -92,9 +92,7 @@ export function createSettler(log: Log, claim: Claim, clock: Clock, waiters: Set
       waiters.tell(partition, offset, 'dead');
     }
     // Who came after the sink had taken it, and asked the log while this was on its way, has not been told.
-    for (const offset of waiters.count === 0 ? [] : waiters.offsets(partition)) {
-      if (holds(ranges, offset)) waiters.tell(partition, offset, 'ok');
-    }
+    if (waiters.count > 0) for (const range of ranges) waiters.tellRange(partition, range, 'ok');
     if (full !== undefined && (letters.size > 0 || full.code === 'LOG_FULL')) {
       full = undefined;
       events.roomChanged();
@@ -186,13 +184,7 @@ export function createSettler(log: Log, claim: Claim, clock: Clock, waiters: Set
     pass(range) {
       watermark.settleRange(range);
       moved = true;
-      // Of one record, as of each that is another group's redrive, not all who wait need be looked at.
-      if (range.first === range.last) waiters.tell(partition, range.first, 'ok');
-      else {
-        for (const offset of waiters.count === 0 ? [] : waiters.offsets(partition)) {
-          if (offset >= range.first && offset <= range.last) waiters.tell(partition, offset, 'ok');
-        }
-      }
+      if (waiters.count > 0) waiters.tellRange(partition, range, 'ok');
       gather();
     },
     isDying: (offset) => dying.has(offset) || writing?.dying.has(offset) === true,
