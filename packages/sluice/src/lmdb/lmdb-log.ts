@@ -116,7 +116,7 @@ export function openLmdbLog(options: LmdbLogOptions): Log {
       for (let others = turns.mine(); others !== undefined; others = turns.mine()) await others;
       if (closed !== undefined) throw new SluiceError('the log is closed', { code: 'CLOSED', class: 'rejected' });
       const records = reads.read(stream, partition, from, bounds);
-      turns.took(records.length);
+      turns.took(records.length, bounds.isBackground);
       return records;
     },
     async offsetAt(stream, partition, time) {

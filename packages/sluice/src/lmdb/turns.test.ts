@@ -17,6 +17,14 @@ it('leaves others a turn of the event loop after four thousand records, and none
   expect(turns.mine()).toBeUndefined();
 });
 
+it('what nobody waits for leaves others four times as many turns', () => {
+  const turns = createTurns();
+  turns.took(999, true);
+  expect(turns.mine()).toBeUndefined();
+  turns.took(1, true);
+  expect(turns.mine()).toBeDefined();
+});
+
 it('a backlog that is read page by page does not keep the event loop to itself', async () => {
   const path = await mkdtemp(join(tmpdir(), 'sluice-turns-'));
   const log = openLmdbLog({ path });

@@ -75,6 +75,31 @@ describe('consumer', () => {
     expect(await second.lag()).toMatchObject({ items: 0 });
   });
 
+  it('reads what nobody waits for as background, and all of it in the foreground while somebody waits or it drains', async () => {
+    const env = testEnv();
+    const memory = createMemoryLog({ env });
+    const reads: (boolean | undefined)[] = [];
+    const log: Log = Object.assign(Object.create(memory), {
+      read: (...args: Parameters<Log['read']>) => {
+        reads.push(args[3].isBackground);
+        return memory.read(...args);
+      },
+    });
+    const { start, append, drained } = await consumerWorld({ log, testEnv: env, answer: () => undefined });
+    const consumer = await start();
+    await append(0, 1);
+    await env.clock.advance(1);
+    expect(new Set(reads.splice(0))).toEqual(new Set([true]));
+    const settled = consumer.settled(0, 1, never);
+    await append(1, 1);
+    await env.clock.advance(100);
+    expect(await settled).toBe('ok');
+    expect(reads.splice(0)[0]).toBe(false);
+    await append(2, 3_000);
+    expect(await drained(consumer)).toMatchObject({ leftInLog: 0 });
+    expect(reads.at(-1)).toBe(false);
+  });
+
   it('begins where it is told when the group is new, and where it stood when it is not', async () => {
     const { env, log, start, append, calls, drained } = await consumerWorld({ answer: () => undefined });
     await log.createGroup('keeper', 'events');

@@ -27,6 +27,8 @@ export interface ReadBounds {
   readonly maxItems: number;
   /** Bytes of records as stored; at least one record is read whatever its size. */
   readonly maxBytes: number;
+  /** Nobody waits for what is read: a log that shares its thread may let other work go first more often. Default false. */
+  readonly isBackground?: boolean;
 }
 
 /** What a run of retention removed. */
