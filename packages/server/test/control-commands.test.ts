@@ -121,6 +121,54 @@ describe('pipelines', () => {
     expect(out).toMatch(/^ +0 +(starting +-|reading +2) +0$/m);
   });
 
+  it('a seek says where each partition stands now, and when it is not where it was sent', async () => {
+    const two = 'other: { partitions: 2, key: n, retention: { maxAgeMs: 3600000 } }';
+    const other = pipeline.replace('events', 'other');
+    await world.start(`streams: { ${two} }\npipelines: { p: ${pipeline}, q: ${other} }`);
+    await world.post([1, 2]);
+    await world.post(
+      Array.from({ length: 40 }, (_, id) => id),
+      'other',
+    );
+    await delivered();
+    const removed = await world.control('pipelines', 'seek', 'p', '--to', 'start');
+    expect([removed.code, lines(removed.out)[0]]).toEqual([
+      0,
+      'Partition 0 stands at offset 2, the end; offset 0 is no longer stored (the retention of the stream says what is): what comes is delivered, and nothing again.',
+    ]);
+    const byTime = await world.control('pipelines', 'seek', 'p', '--to', '2020-01-01T00:00:00Z');
+    expect(lines(byTime.out)[0]).toMatch(/^Partition 0 stands at offset 2, the end; what came before it is no longer stored/);
+    const stored = await world.control('pipelines', 'seek', 'q', '--to', '1');
+    expect(lines(stored.out).slice(0, 2)).toEqual([
+      expect.stringMatching(/^Partition 0 stands at offset 1: \d+ records to deliver\.$/),
+      expect.stringMatching(/^Partition 1 stands at offset 1: \d+ records to deliver\.$/),
+    ]);
+    const answer = JSON.parse((await world.control('pipelines', 'seek', 'q', '--to', 'start', '--partition', '1', '--json')).out);
+    expect(answer.sought).toEqual([{ partition: 1, offset: 0, firstOffset: 0, nextOffset: expect.any(Number) }]);
+  });
+
+  it('a seek past the end of a partition is refused, and moves nothing', async () => {
+    const two = 'other: { partitions: 2, retention: { maxAgeMs: 3600000 } }';
+    const kept = `streams: { events: { retention: { maxAgeMs: 3600000 } }, ${two} }`;
+    await world.start(`${kept}\npipelines: { p: ${pipeline}, q: ${pipeline.replace('events', 'other')} }`);
+    await world.post([1, 2]);
+    await delivered();
+    expect(await world.control('pipelines', 'seek', 'p', '--to', '3')).toEqual({
+      code: 1,
+      out: '',
+      err: 'sluice pipelines: partition 0 ends before offset 3: its next record gets 2; nothing was moved; give an offset up to that, or end.\n',
+    });
+    expect((await world.control('pipelines', 'seek', 'q', '--to', '7')).err).toMatch(
+      /its next record gets 0; nothing was moved; give an offset up to that, or end, or name one partition alone\.\n$/,
+    );
+    expect(JSON.parse((await world.control('pipelines', 'show', 'p', '--json')).out).partitions[0].cursor).toBe(2);
+    const end = await world.control('pipelines', 'seek', 'p', '--to', '2');
+    expect([end.code, lines(end.out)[0]]).toEqual([
+      0,
+      'Partition 0 stands at offset 2, the end: what comes is delivered, and nothing again.',
+    ]);
+  });
+
   it('an unknown one is a failure with what there is; a place that is none is a wrong call', async () => {
     await world.start(`pipelines: { p: ${pipeline} }`);
     expect(await world.control('pipelines', 'pause', 'x/../y')).toEqual({

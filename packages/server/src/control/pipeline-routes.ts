@@ -1,17 +1,21 @@
 /** Pipeline routes: how pipelines are doing; pause, resume, replay, and give up what cannot be read. */
 
 import type { FastifyInstance } from 'fastify';
-import type { StartAt } from 'sluice/log';
+import type { Log, StartAt } from 'sluice/log';
 import { HttpError } from '../gateway/http-error.js';
 import { checkParameters, isSet } from '../gateway/parameters.js';
 import type { Pipeline } from '../pipelines/pipeline.js';
+import { seekPipeline } from './seek.js';
 
 interface Named {
   readonly Params: { readonly name: string };
 }
 
 /** Adds the routes. */
-export function addPipelineRoutes(app: FastifyInstance, { pipelines }: { readonly pipelines: () => readonly Pipeline[] }): void {
+export function addPipelineRoutes(
+  app: FastifyInstance,
+  { pipelines, log }: { readonly pipelines: () => readonly Pipeline[]; readonly log: Log },
+): void {
   const find = (name: string): Pipeline => {
     const all = pipelines();
     const found = all.find((pipeline) => pipeline.name === name);
@@ -57,8 +61,8 @@ export function addPipelineRoutes(app: FastifyInstance, { pipelines }: { readonl
     async ({ params, query }) => {
       checkParameters(query, ['to', 'partition']);
       const pipeline = actOn(params.name);
-      await pipeline.consumer.seek(startAt(query.to), partitionOf(query.partition));
-      return pipelineJson(pipeline);
+      const sought = await seekPipeline(pipeline, log, startAt(query.to), partitionOf(query.partition));
+      return { ...(await pipelineJson(pipeline)), sought };
     },
   );
   app.post<Named>('/v1/pipelines/:name/skip-damage', async ({ params }) => ({

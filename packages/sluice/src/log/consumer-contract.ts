@@ -74,8 +74,10 @@ export interface Consumer {
   /**
    * Puts the group elsewhere in every partition, or in one: to an offset, or a time. What is on its way is drained first. `'start'` delivers all
    * that is stored again.
+   *
+   * @returns where the group stands now in each partition that it was to move in: not where it was sent when that is no longer stored, or behind the end.
    */
-  seek(to: StartAt, partition?: number): Promise<void>;
+  seek(to: StartAt, partition?: number): Promise<readonly Position[]>;
   /**
    * Gives up what cannot be read in the partitions whose state is `damaged`; it is counted as skipped.
    *

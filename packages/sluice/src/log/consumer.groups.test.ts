@@ -5,7 +5,7 @@ import { type FailureClass, failure } from '../core/errors.js';
 import { consumerWorld, eventsOf } from '../testing/consumer-world.js';
 import { scriptedSink } from '../testing/scripted-sink.js';
 import type { Consumer } from './consumer-contract.js';
-import type { LogRecord } from './record.js';
+import type { LogRecord, Position } from './record.js';
 
 const keyed = (n: number) => ({ key: `k${n % 40}` });
 const partitionsOf = (consumer: Consumer) => consumer.status().partitions.map(({ partition }) => partition);
@@ -327,16 +327,17 @@ describe('moving a consumer', () => {
     await world.append(10, 10);
     const consumer = await world.start();
     await world.env.clock.advance(200);
-    const after = async (seek: Promise<void>) => {
+    const after = async (seek: Promise<readonly Position[]>, offset: number) => {
       const before = world.calls().flat().length;
       await world.env.clock.advance(100);
-      await seek;
+      expect(await seek).toEqual([{ partition: 0, offset }]);
       await world.env.clock.advance(200);
       return world.calls().flat().slice(before);
     };
-    expect(await after(consumer.seek({ offset: 17 }, 0))).toEqual(ids(17, 3));
-    expect(await after(consumer.seek({ time }))).toEqual(ids(10, 10));
-    expect(await after(consumer.seek('end'))).toEqual([]);
+    expect(await after(consumer.seek({ offset: 17 }, 0), 17)).toEqual(ids(17, 3));
+    expect(await after(consumer.seek({ time }), 10)).toEqual(ids(10, 10));
+    expect(await after(consumer.seek('end'), 20)).toEqual([]);
+    expect(await after(consumer.seek({ offset: 99 }), 20)).toEqual([]);
     expect(world.env.eventsOf('alarm')).toEqual([]);
     await world.drained(consumer);
   });

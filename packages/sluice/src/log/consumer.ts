@@ -218,9 +218,14 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
     await Promise.all(all.map((slot) => slot.resume()));
   }
 
-  async function seek(to: StartAt, partition?: number): Promise<void> {
+  async function seek(to: StartAt, partition?: number): Promise<readonly Position[]> {
     const those = partition === undefined ? Array.from({ length: partitions }, (_, i) => i) : [partition];
-    await Promise.all(those.map((one) => membership.between(one, () => log.seek(group, stream, one, to))));
+    return Promise.all(
+      those.map(async (one) => {
+        const { cursor } = await membership.between(one, () => log.seek(group, stream, one, to));
+        return { partition: one, offset: cursor };
+      }),
+    );
   }
 
   async function skipDamage(): Promise<number> {

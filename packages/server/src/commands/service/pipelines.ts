@@ -1,6 +1,7 @@
 /** `sluice pipelines`: how pipelines are doing, and what an operator does to them. */
 
 import type { ConsumerProblem, ConsumerStatus, GroupLag } from 'sluice/log';
+import type { Sought } from '../../control/seek.js';
 import type { PipelineState } from '../../pipelines/pipeline.js';
 import type { CommandIo } from '../command-io.js';
 import { sentence } from '../command-io.js';
@@ -34,6 +35,8 @@ interface PipelineAnswer extends Pick<ConsumerStatus, 'partitions' | 'tally' | '
   /** Why it does not deliver, in a sentence. */
   readonly problem?: string;
   readonly failure?: ConsumerProblem;
+  /** Of a seek: where it stands now. */
+  readonly sought?: readonly Sought[];
 }
 
 /** Prints the pipelines; resolves with the exit code. */
@@ -60,7 +63,12 @@ export function pipelineAction({ io, ...options }: PipelineActionOptions): Promi
       return 0;
     }
     const answer = await actOn(control, options);
-    io.stdout.write(options.json ? `${JSON.stringify(answer)}\n` : pipelineText(answer, inkFor(io.stdout)));
+    const { sought = [] } = answer;
+    const places = sought.map((one) => `${soughtText(one, options.to!)}\n`).join('');
+    const ink = inkFor(io.stdout);
+    io.stdout.write(
+      options.json ? `${JSON.stringify(answer)}\n` : `${places}${places === '' ? '' : '\n'}${pipelineText(answer, ink)}`,
+    );
     return 0;
   });
 }
@@ -73,6 +81,26 @@ function actOn(control: ControlClient, options: Omit<PipelineActionOptions, 'io'
 function pathOf({ action, pipeline }: Omit<PipelineActionOptions, 'io'>): string {
   const path = `/v1/pipelines/${encodeURIComponent(pipeline)}`;
   return action === 'show' ? path : `${path}/${action}`;
+}
+
+/** Where a seek has gone, and why there when that may not be what was asked for. */
+function soughtText(sought: Sought, to: string): string {
+  const { partition, offset, firstOffset, nextOffset } = sought;
+  const at = `Partition ${partition} stands at offset ${offset}`;
+  const isFirst = offset === firstOffset && offset < nextOffset ? ', the first that is stored' : '';
+  const place = offset === nextOffset ? ', the end' : isFirst;
+  const does =
+    offset === nextOffset ? 'what comes is delivered, and nothing again' : `${counted(nextOffset - offset, 'record')} to deliver`;
+  return `${at}${place}${removedText(sought, to)}: ${does}.`;
+}
+
+/** What was asked for may be gone: of a time, nobody knows. */
+function removedText({ offset, firstOffset }: Sought, to: string): string {
+  if (to === 'end' || offset !== firstOffset || offset === 0) return '';
+  const asked = to === 'start' ? 0 : /^\d+$/.test(to) ? Number(to) : undefined;
+  if (asked === offset) return '';
+  const what = asked === undefined ? 'what came before it' : `offset ${asked}`;
+  return `; ${what} is no longer stored (the retention of the stream says what is)`;
 }
 
 function pipelineTable(pipelines: readonly PipelineAnswer[], ink: Ink): string {
