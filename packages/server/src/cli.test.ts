@@ -84,8 +84,8 @@ test.each(['mysql://me:s3cret@db/app', 'me:s3cret@db/app', 'postgres:me:s3cret',
 );
 
 test.each([
-  ['there is no such file', 'none.yaml'],
-  ['expected a file that ends in .ts, .js, .yaml or .json', 'settings.toml'],
+  ['this file does not exist', 'none.yaml'],
+  ['expected a file that ends in .ts, .js, .yaml or .json', 'README.md'],
 ])('up and check of a configuration that cannot be read are wrong calls: %s', async (sentence, file) => {
   for (const args of [
     ['up', '--config', file],

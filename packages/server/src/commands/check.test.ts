@@ -14,6 +14,10 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 async function check(text: string, ...flags: string[]) {
   const file = join(folder, 'sluice.config.yaml');
   writeFileSync(file, text);
+  return checkFile(file, ...flags);
+}
+
+async function checkFile(file: string, ...flags: string[]) {
   let [out, err] = ['', ''];
   const code = await run(['check', file, ...flags], {
     stdin: Readable.from([]),
@@ -67,10 +71,19 @@ it.each(['', '# nothing yet\n', '{}'])('a file with nothing in it is right, with
   });
 });
 
-it('a file that is not there is a wrong call, and exits 2', async () => {
-  let err = '';
-  const none = { write: () => {} };
-  const stderr = { write: (text: string) => (err += text) };
-  const code = await run(['check', join(folder, 'none.yaml')], { stdin: Readable.from([]), stdout: none, stderr });
-  expect([code, err]).toEqual([2, expect.stringContaining('none.yaml: there is no such file')]);
+it.each(['none.yaml', 'none', 'sluice.config.yaml/none.ts'])(
+  'a file that is not there, %s, is a wrong call, which names it by its whole path',
+  async (name) => {
+    writeFileSync(join(folder, 'sluice.config.yaml'), right);
+    const file = join(folder, name);
+    expect(await checkFile(file)).toEqual({
+      code: 2,
+      out: '',
+      err: `${file}: this file does not exist; correct the path, or create it\n`,
+    });
+  },
+);
+
+it('a folder is a wrong call', async () => {
+  expect(await checkFile(folder)).toEqual({ code: 2, out: '', err: `${folder}: it is a folder; give the path of a file\n` });
 });

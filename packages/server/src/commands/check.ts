@@ -1,7 +1,7 @@
 /** `sluice check`: says whether a configuration is right, and what in it is likely to be regretted. Starts nothing. */
 
 import { existsSync } from 'node:fs';
-import { relative, resolve } from 'node:path';
+import { isAbsolute, relative, resolve } from 'node:path';
 import type { Config } from '../config/config.js';
 import { loadConfig } from '../config/load.js';
 import { ConfigError, type Problem, problemText } from '../config/problem.js';
@@ -36,7 +36,7 @@ export async function check({ config: file, json = false, strict = false, io }: 
     if (!(error instanceof ConfigError)) throw error;
     const { file: at, problems } = error;
     if (json) io.stdout.write(`${JSON.stringify({ ok: false, file: at, problems, advice: [] })}\n`);
-    else io.stderr.write(`${problems.map((problem) => problemText(relative(process.cwd(), at) || at, problem)).join('\n')}\n`);
+    else io.stderr.write(`${problems.map((problem) => problemText(fileText(at), problem)).join('\n')}\n`);
     return error instanceof UnreadableFile ? 2 : 1;
   }
 }
@@ -56,11 +56,14 @@ function missingModules({ pipelines }: Config, folder: string): Problem[] {
 }
 
 function adviceText(file: string | undefined, advice: readonly Advice[]): string {
-  const name =
-    file === undefined
-      ? 'There is no sluice.config here: everything has its default, which'
-      : relative(process.cwd(), file) || file;
+  const name = file === undefined ? 'There is no sluice.config here: everything has its default, which' : fileText(file);
   if (advice.length === 0) return `${name} is right.\n`;
   const lines = advice.map(({ rule, path, message }) => `  ${path === '' ? '' : `${path}: `}${message} [${rule}]\n`);
   return `${name} is right. Worth a look:\n\n${lines.join('')}`;
+}
+
+/** A path from here, or from the root where it would lead out of here. */
+function fileText(file: string): string {
+  const fromHere = relative(process.cwd(), file);
+  return fromHere === '' || fromHere.startsWith('..') || isAbsolute(fromHere) ? file : fromHere;
 }

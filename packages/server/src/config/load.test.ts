@@ -137,8 +137,9 @@ keys:
     await expect(load({}, 'broken.ts')).rejects.toThrow(/broken.ts: it cannot be run: /);
     write('throws.mjs', 'throw new Error("no such secret")');
     await expect(load({}, 'throws.mjs')).rejects.toThrow(/throws.mjs: it cannot be run: no such secret/);
-    await expect(load({}, 'none.yaml')).rejects.toThrow(/none.yaml: there is no such file/);
-    await expect(load({}, 'none.ts')).rejects.toThrow(/none.ts: there is no such file/);
+    await expect(load({}, 'none.yaml')).rejects.toThrow(/none.yaml: this file does not exist/);
+    await expect(load({}, 'none.ts')).rejects.toThrow(/none.ts: this file does not exist/);
+    write('a.toml', '');
     await expect(load({}, 'a.toml')).rejects.toThrow(/expected a file that ends in/);
   });
 

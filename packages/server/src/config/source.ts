@@ -1,6 +1,6 @@
 /** Source: reads a configuration file of any form, and knows in which line each of its values stands. */
 
-import { access, readFile } from 'node:fs/promises';
+import { access, readFile, stat } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isMap, isScalar, LineCounter, parseDocument } from 'yaml';
@@ -30,6 +30,11 @@ export interface Source {
  * @throws ConfigError when it is not of its form; UnreadableFile when it cannot be read, or its ending is not known.
  */
 export async function readSource(file: string): Promise<Source> {
+  // Before its ending: of a file that is not there, nothing else is wrong.
+  const found = await stat(file).catch((error: NodeJS.ErrnoException) => {
+    throw unreadable(file, error);
+  });
+  if (found.isDirectory()) throw unreadable(file, { code: 'EISDIR' });
   const ending = extname(file).slice(1);
   if (['yaml', 'yml', 'json'].includes(ending)) return readText(file);
   if (['ts', 'mts', 'cts', 'js', 'mjs', 'cjs'].includes(ending)) return readProgram(file);
@@ -101,14 +106,13 @@ async function readProgram(file: string): Promise<Source> {
   }
 }
 
-function unreadable(file: string, { code, message }: NodeJS.ErrnoException): UnreadableFile {
-  const why =
-    code === 'ENOENT'
-      ? 'there is no such file'
-      : code === 'EACCES'
-        ? 'this user may not read it'
-        : code === 'EISDIR'
-          ? 'it is a folder'
-          : message;
-  return new UnreadableFile(file, [{ message: why }]);
+function unreadable(file: string, { code = '', message = '' }: Partial<NodeJS.ErrnoException>): UnreadableFile {
+  const missing = 'this file does not exist; correct the path, or create it';
+  const sentences: Readonly<Record<string, string>> = {
+    ENOENT: missing,
+    ENOTDIR: missing,
+    EACCES: 'this user may not read it; give the right to, or run as another user',
+    EISDIR: 'it is a folder; give the path of a file',
+  };
+  return new UnreadableFile(file, [{ message: sentences[code] ?? message }]);
 }
