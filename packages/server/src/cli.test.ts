@@ -32,6 +32,7 @@ const commands = [
   ],
   ...['ls', 'show', 'pause', 'resume', 'seek', 'skip-damage'].map((name) => `pipelines ${name}`),
   ...['ls', 'groups', 'show', 'redrive', 'purge'].map((name) => `dlq ${name}`),
+  ...['', 'ls', 'show', 'cancel'].map((name) => `dlq jobs ${name}`),
   ...['', 'ls', 'letters', 'redrive', 'purge'].map((name) => `outboxes ${name}`),
 ];
 
@@ -51,6 +52,23 @@ test('the version is that of the package', async () => {
 test('an unknown command is a wrong call, with a suggestion', async () => {
   const { code, text } = await sluice('pusch');
   expect([code, text]).toEqual([2, expect.stringContaining("unknown command 'pusch'.\n(Did you mean push?)\n")]);
+});
+
+test.each([
+  ['outboxes', 'frob', 'ls, letters, redrive, purge'],
+  ['dlq jobs', 'frob', 'ls, show, cancel'],
+  ['pipelines', 'stop', 'ls, show, pause, resume, seek, skip-damage'],
+  ['dlq', 'frob --json', 'ls, groups, show, redrive, jobs, purge'],
+  ['log', 'frob', 'verify, ls, show, tail'],
+])('an unknown command of %s is a wrong call, with those that there are', async (group, words, known) => {
+  const { code, text } = await sluice(...group.split(' '), ...words.split(' '));
+  const first = `error: unknown command '${words.split(' ')[0]}'; there are ${known}.`;
+  expect([code, text.split('\n')[0]]).toEqual([2, first]);
+});
+
+test('an unknown command of a group comes with a suggestion; an argument too many of a known one stays one', async () => {
+  expect((await sluice('outboxes', 'leters')).text).toContain('\n(Did you mean letters?)\n');
+  expect((await sluice('dlq', 'jobs', 'ls', 'frob')).text).toMatch(/^error: too many arguments for 'ls'/);
 });
 
 test.each([

@@ -1,7 +1,8 @@
 /** `sluice dlq`: dead letters looked at, sent again, and removed; and the jobs that send them. */
 
 import type { Command } from 'commander';
-import { exitCodes, whole } from '../arguments.js';
+import { whole } from '../arguments.js';
+import { commandGroup } from '../command-group.js';
 import type { CommandIo } from '../command-io.js';
 import { controlCommand } from '../service/commands.js';
 import type { ControlFlags } from '../service-flags.js';
@@ -9,19 +10,12 @@ import { type FilterFlags, withFilter } from './filter-flags.js';
 
 /** Adds `dlq` and its commands. */
 export function addDlq(program: Command, io: CommandIo, done: (code: number) => void): void {
-  const dlq = program
-    .command('dlq')
-    .description('dead letters: list, group, show, send again, remove')
-    .addHelpText(
-      'after',
-      `
-Examples:
-  sluice dlq groups
-  sluice dlq ls --code PG_23514 --limit 20
-  sluice dlq redrive --code PG_23514 --limit 10
-  sluice dlq purge --state redriven --yes
-${exitCodes}`,
-    );
+  const dlq = commandGroup(
+    program,
+    'dlq',
+    'dead letters: list, group, show, send again, remove',
+    'sluice dlq groups\nsluice dlq ls --code PG_23514 --limit 20\nsluice dlq redrive --code PG_23514 --limit 10\nsluice dlq purge --state redriven --yes',
+  );
   addLs(dlq, io, done);
   addGroups(dlq, io, done);
   addShow(dlq, io, done);
@@ -85,18 +79,12 @@ interface RedriveFlags {
 }
 
 function addJobs(dlq: Command, io: CommandIo, done: (code: number) => void): void {
-  const jobs = dlq
-    .command('jobs')
-    .description('redrives, those that run and those that have ended: list, show, cancel')
-    .addHelpText(
-      'after',
-      `
-Examples:
-  sluice dlq jobs
-  sluice dlq jobs show 3
-  sluice dlq jobs cancel 3
-${exitCodes}`,
-    );
+  const jobs = commandGroup(
+    dlq,
+    'jobs',
+    'redrives, those that run and those that have ended: list, show, cancel',
+    'sluice dlq jobs\nsluice dlq jobs show 3\nsluice dlq jobs cancel 3',
+  );
   controlCommand(
     jobs,
     'ls',

@@ -2,6 +2,7 @@
 
 import { type Command, InvalidArgumentError } from 'commander';
 import { exitCodes, whole } from '../arguments.js';
+import { commandGroup } from '../command-group.js';
 import type { CommandIo } from '../command-io.js';
 
 const dataOption = ['--data <dir>', 'data folder of the service; the store is its folder log', './data'] as const;
@@ -19,19 +20,12 @@ export interface StoreFlags {
 
 /** Adds `log` and its commands. */
 export function addLog(program: Command, io: CommandIo, done: (code: number) => void): void {
-  const log = program
-    .command('log')
-    .description('look into the durable log and check it; the service may be running')
-    .addHelpText(
-      'after',
-      `
-Examples:
-  sluice log ls
-  sluice log verify --data /srv/sluice
-  sluice log show events 1200 --count 3 --payload
-  sluice log tail events --from start --json
-${exitCodes}`,
-    );
+  const log = commandGroup(
+    program,
+    'log',
+    'look into the durable log and check it; the service may be running',
+    'sluice log ls\nsluice log verify --data /srv/sluice\nsluice log show events 1200 --count 3 --payload\nsluice log tail events --from start --json',
+  );
   addVerify(log, io, done);
   addLs(log, io, done);
   addShow(log, io, done);

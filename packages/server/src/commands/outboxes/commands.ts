@@ -1,25 +1,20 @@
 /** `sluice outboxes`: the outboxes that a service relays, and their dead letters. */
 
 import type { Command } from 'commander';
-import { exitCodes, whole } from '../arguments.js';
+import { whole } from '../arguments.js';
+import { commandGroup } from '../command-group.js';
 import type { CommandIo } from '../command-io.js';
 import { controlCommand } from '../service/commands.js';
 import type { ControlFlags } from '../service-flags.js';
 
 /** Adds `outboxes` and its commands. */
 export function addOutboxes(program: Command, io: CommandIo, done: (code: number) => void): void {
-  const outboxes = program
-    .command('outboxes')
-    .description('look at the outboxes that the service relays, and at their dead letters')
-    .addHelpText(
-      'after',
-      `
-Examples:
-  sluice outboxes ls
-  sluice outboxes letters shop --code INVALID_VALUE
-  sluice outboxes redrive shop --id 4711
-${exitCodes}`,
-    );
+  const outboxes = commandGroup(
+    program,
+    'outboxes',
+    'look at the outboxes that the service relays, and at their dead letters',
+    'sluice outboxes ls\nsluice outboxes letters shop --code INVALID_VALUE\nsluice outboxes redrive shop --id 4711',
+  );
   controlCommand(
     outboxes,
     'ls',

@@ -2,6 +2,7 @@
 
 import { type Command, InvalidArgumentError } from 'commander';
 import { exitCodes, whole } from '../arguments.js';
+import { commandGroup } from '../command-group.js';
 import type { CommandIo } from '../command-io.js';
 import { type ControlFlags, controlOption, jsonOption, keyOption } from '../service-flags.js';
 import type { PipelineAction } from './pipelines.js';
@@ -82,18 +83,12 @@ function addTenants(program: Command, io: CommandIo, done: (code: number) => voi
 }
 
 function addPipelines(program: Command, io: CommandIo, done: (code: number) => void): void {
-  const pipelines = program
-    .command('pipelines')
-    .description('look at pipelines; pause, resume and replay them')
-    .addHelpText(
-      'after',
-      `
-Examples:
-  sluice pipelines ls
-  sluice pipelines pause orders
-  sluice pipelines seek orders --to 2026-01-31T12:00:00Z
-${exitCodes}`,
-    );
+  const pipelines = commandGroup(
+    program,
+    'pipelines',
+    'look at pipelines; pause, resume and replay them',
+    'sluice pipelines ls\nsluice pipelines pause orders\nsluice pipelines seek orders --to 2026-01-31T12:00:00Z',
+  );
   controlCommand(
     pipelines,
     'ls',
