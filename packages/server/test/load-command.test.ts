@@ -1,7 +1,7 @@
 /** `sluice load` against a service in this process, and against servers that are slow, refuse, or vanish. */
 
 import type { RequestListener, ServerResponse } from 'node:http';
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { useServers } from '../../../test/servers.js';
 import { load } from '../src/commands/load/load.js';
 import { makeKey } from '../src/gateway/caller.js';
@@ -16,6 +16,10 @@ const plan = {
   signal: new AbortController().signal,
 };
 const short = ['--duration', '0.3', '--json'];
+
+afterEach(() => {
+  vi.unstubAllEnvs();
+});
 
 describe('sluice load', () => {
   test.each([
@@ -100,6 +104,22 @@ describe('sluice load', () => {
     const text = (await world.gateway('load', '--rate', '100', '--keys', `${world.folder}/keys.txt`, '--duration', '0.1')).out;
     expect(text).toMatch(/^events +10 events sent/);
     expect(text).toMatch(/^KEY +REQUESTS +TAKEN/m);
+  });
+
+  test('--keys goes before SLUICE_KEY, and cannot be used with --key', async () => {
+    const { key, hash } = makeKey('a');
+    await world.start(`keys: [{ id: a, tenant: a, scopes: [write], hash: "${hash}" }]\n${pipeline}`);
+    world.write('keys.txt', key);
+    vi.stubEnv('SLUICE_KEY', makeKey('b').key);
+    const call = ['load', '--rate', '100', '--keys', `${world.folder}/keys.txt`, ...short];
+    const { code, out } = await world.gateway(...call);
+    const { senders, requests } = JSON.parse(out);
+    expect([code, senders]).toEqual([0, [expect.objectContaining({ name: 'a', taken: requests.taken })]]);
+    expect(await world.gateway(...call, '--key', key)).toEqual({
+      code: 2,
+      out: '',
+      err: 'sluice load: --keys cannot be used with --key; leave one of them away.\n',
+    });
   });
 
   test('a service that stands still is in the latencies of all that were due meanwhile', async () => {

@@ -49,8 +49,14 @@ Examples:
   sluice load --rate 1000 --keys keys.txt --json
 ${exitCodes}`,
     )
-    .action(async (stream: string, flags: LoadFlags) => {
+    .action(async (stream: string, flags: LoadFlags, command: Command) => {
       const { load } = await import('./load.js');
-      done(await interruptible((signal) => load({ ...flags, stream, signal, io })));
+      const meant = flags.keys !== undefined && command.getOptionValueSource('key') === 'env' ? withoutKey(flags) : flags;
+      done(await interruptible((signal) => load({ ...meant, stream, signal, io })));
     });
+}
+
+/** What stands on the command line goes before the environment. */
+function withoutKey({ key: _ofEnvironment, ...flags }: LoadFlags): LoadFlags {
+  return flags;
 }

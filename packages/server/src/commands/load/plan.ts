@@ -72,7 +72,7 @@ export async function planLoad({ format, keys, ...flags }: LoadFlags, stream: st
   if (flags.tenants !== undefined && keys === undefined)
     throw new UsageError('--tenants needs their API keys: a tenant is known by its key; give a file of them with --keys');
   if (keys !== undefined && flags.key !== undefined && flags.key !== '')
-    throw new UsageError('--keys cannot be used with --key or SLUICE_KEY; leave one of them away');
+    throw new UsageError('--keys cannot be used with --key; leave one of them away');
   const url = new URL(flags.url);
   const prefix = prefixOf(url);
   const intervalMs = (1_000 * flags.batch) / flags.rate;
