@@ -4,7 +4,7 @@
  */
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Log } from 'sluice/log';
+import type { Log, Position } from 'sluice/log';
 import type { Admission, Entry, Refused } from './admission.js';
 import { type BodyAllowance, type BodyListener, type HeldBody, readBody } from './body.js';
 import type { Callers } from './caller.js';
@@ -13,6 +13,7 @@ import { whenGone } from './departure.js';
 import type { EventOptions } from './event.js';
 import { createTargets, isEventsUrl, type Target, type Targets } from './events-target.js';
 import { HttpError, overloaded, tooMany } from './http-error.js';
+import { letterNames } from './letter-names.js';
 import type { GatewayLimits } from './limits.js';
 import { type BodyFormat, bodyFormat, isGzip } from './media-type.js';
 import { type Receipt, receiptStatus } from './receipt.js';
@@ -25,6 +26,8 @@ import { traceparent } from './trace.js';
 export interface EventsRouteParts {
   readonly log: Log;
   readonly settled: ((stream: string) => Settled | undefined) | undefined;
+  /** The groups that read a stream: dead letters are named by them. Default: none is known. */
+  readonly groups?: ((stream: string) => readonly string[]) | undefined;
   /** What is known of a stream. Default: nothing. */
   readonly streams?: ((stream: string) => StreamRules | undefined) | undefined;
   readonly limits: GatewayLimits;
@@ -166,9 +169,12 @@ class Exchange implements BodyListener, StoreListener {
   }
 
   #commit(stored: Stored): void {
+    const { log, groups, ackTimeoutMs } = this.#route;
+    const { stream } = this.#target;
     const options = {
       settled: this.#wait!,
-      ackTimeoutMs: this.#route.ackTimeoutMs(),
+      lettersOf: (record: Position) => letterNames(log, stream, groups?.(stream) ?? [], record),
+      ackTimeoutMs: ackTimeoutMs(),
       onGone: (fn: () => void) => whenGone(this.#response, fn),
     };
     whenCommitted(stored, options).then(

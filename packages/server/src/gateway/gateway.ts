@@ -46,6 +46,8 @@ export interface GatewayOptions {
    * Default: no stream has one.
    */
   readonly settled?: (stream: string) => Settled | undefined;
+  /** The groups that read a stream: a receipt names dead letters by them. Default: none is known, and it tells their places in the log. */
+  readonly groups?: (stream: string) => readonly string[];
   /** The log holds as much as it may: events are answered with 503. Default: never. */
   readonly isLogFull?: () => boolean;
   /** Order keys and schemas of streams. Default: none. */
@@ -169,7 +171,16 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   direct.events = eventsHandler(
     {
       isLogFull: options.isLogFull,
-      ...{ log: options.log, settled: options.settled, streams: options.streams, limits, allowance, callers, admission },
+      ...{
+        log: options.log,
+        settled: options.settled,
+        groups: options.groups,
+        streams: options.streams,
+        limits,
+        allowance,
+        callers,
+        admission,
+      },
       ackTimeoutMs: () => ackTimeoutMs,
       onReceipt: (receipt) => count(counters, receipt),
     },

@@ -117,7 +117,12 @@ const receiptSchema = {
       items: {
         type: 'object',
         required: ['index', 'code', 'message'],
-        properties: { index: { type: 'integer' }, code: { type: 'string' }, message: { type: 'string' } },
+        properties: {
+          index: { type: 'integer' },
+          code: { type: 'string' },
+          message: { type: 'string' },
+          letters: { type: 'array', items: { type: 'string' }, description: 'Of DEAD_LETTERED: ids of the dead letters.' },
+        },
       },
     },
   },

@@ -12,6 +12,8 @@ export interface ItemError {
   readonly index: number;
   readonly code: string;
   readonly message: string;
+  /** Of `DEAD_LETTERED`, where they are known: the ids of the dead letters, which `sluice dlq show` and the control plane take. */
+  readonly letters?: readonly string[];
 }
 
 /** The answer to `POST /v1/streams/:stream/events`. `accepted + duplicates + rejected` is the number of items. */

@@ -56,33 +56,37 @@ export function store(items: readonly Buffer[], body: Buffer, options: StoreOpti
 /** How long a request waits for its pipelines. */
 export interface CommitOptions {
   readonly settled: Settled;
+  /** What the dead letters of a record are called; none where that is not known. */
+  readonly lettersOf: (record: Position) => Promise<readonly string[]>;
   readonly ackTimeoutMs: number;
   /** Calls that when the client leaves. What was appended stays; nobody waits for the pipeline any more. */
   readonly onGone: (fn: () => void) => void;
 }
 
 /** Waits until all that was stored is settled, the time is up, the client is gone or the pipeline stops; tells of the dead, where known. */
-export function whenCommitted(stored: Stored, { settled, ackTimeoutMs, onGone }: CommitOptions): Promise<Receipt> {
+export function whenCommitted(stored: Stored, { settled, lettersOf, ackTimeoutMs, onGone }: CommitOptions): Promise<Receipt> {
   const { receipt, appended } = stored;
   if (appended.length === 0) return Promise.resolve({ ...receipt, ack: 'committed' });
   const patience = new Patience(ackTimeoutMs, onGone);
-  return settled(appended, patience.whenOver).then(
-    (hows) => {
-      patience.end();
-      return committed(stored, hows);
-    },
-    () => {
-      patience.end();
-      return committed(stored, []);
-    },
-  );
+  const answer = (hows: readonly (SettledHow | undefined)[]): Receipt | Promise<Receipt> => {
+    patience.end();
+    const ack = hows.length > 0 && !hows.includes(undefined) ? 'committed' : 'durable';
+    const reached = { ...receipt, ack } as const;
+    return hows.includes('dead') ? withDead(reached, stored, hows, lettersOf) : reached;
+  };
+  return settled(appended, patience.whenOver).then(answer, () => answer([]));
 }
 
-function committed({ receipt, appended, indexes }: Stored, hows: readonly (SettledHow | undefined)[]): Receipt {
-  const ack = hows.length > 0 && !hows.includes(undefined) ? 'committed' : 'durable';
-  if (!hows.includes('dead')) return { ...receipt, ack };
-  const dead = appended.flatMap((one, at) => (hows[at] === 'dead' ? [deadLettered(indexes?.[at] ?? at, one)] : []));
-  return { ...receipt, ack, errors: [...receipt.errors, ...dead].sort((a, b) => a.index - b.index) };
+async function withDead(
+  receipt: Receipt,
+  { appended, indexes }: Stored,
+  hows: readonly (SettledHow | undefined)[],
+  lettersOf: CommitOptions['lettersOf'],
+): Promise<Receipt> {
+  const dead = appended.flatMap((one, at) =>
+    hows[at] === 'dead' ? [lettersOf(one).then((letters) => deadLettered(indexes?.[at] ?? at, one, letters))] : [],
+  );
+  return { ...receipt, errors: [...receipt.errors, ...(await Promise.all(dead))].sort((a, b) => a.index - b.index) };
 }
 
 /** How long a request waits. A class, and no async function around it: what there is for each request lives until its answer. */
@@ -191,12 +195,17 @@ function asHttpError(error: unknown): unknown {
   return error;
 }
 
-function deadLettered(index: number, appended: Appended): ItemError {
-  const which = appended.duplicate ? 'its original' : 'it';
+function deadLettered(index: number, { duplicate, partition, offset }: Appended, letters: readonly string[]): ItemError {
+  const which = duplicate ? 'its original' : 'it';
+  const where =
+    letters.length === 0
+      ? `at partition ${partition}, offset ${offset}`
+      : `as the dead letter${letters.length === 1 ? '' : 's'} ${letters.join(' and ')}`;
   return {
     index,
     code: 'DEAD_LETTERED',
-    message: `the event is in the log, but the pipeline could not write it: ${which} is parked at partition ${appended.partition}, offset ${appended.offset}`,
+    message: `the event is in the log, but the pipeline could not write it: ${which} is parked ${where}`,
+    ...(letters.length === 0 ? {} : { letters }),
   };
 }
 

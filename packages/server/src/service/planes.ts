@@ -86,6 +86,7 @@ export async function startPlanes(parts: PlaneParts): Promise<Planes> {
     ...gatewaySettings(config),
     streams: (stream) => streams.get(stream),
     settled: (stream) => waits.get(stream),
+    groups: (stream) => all().flatMap((pipeline) => (pipeline.stream === stream ? [pipeline.group] : [])),
   });
   const sources = () => ({
     ...{ log, pipelines: all(), outboxes: outboxes?.all ?? [], gateway, admission, ready: ready().ok },

@@ -1,6 +1,6 @@
 /** Ledger: what became of the lines that were sent, and up to which line nothing is open. */
 
-import type { AckLevel } from '../../gateway/receipt.js';
+import type { AckLevel, ItemError } from '../../gateway/receipt.js';
 
 /** A line on its way. */
 export interface PushItem {
@@ -16,6 +16,8 @@ export interface LineError {
   readonly line: number;
   readonly code: string;
   readonly message: string;
+  /** Ids of the dead letters of one that was parked. */
+  readonly letters?: readonly string[];
 }
 
 /** What a push has done. */
@@ -47,7 +49,7 @@ export interface PartReceipt {
   readonly rejected: number;
   /** Only there when the gateway made at least one; `null` where an item was refused. */
   readonly ids?: readonly (string | null)[];
-  readonly errors: readonly { readonly index: number; readonly code: string; readonly message: string }[];
+  readonly errors: readonly ItemError[];
 }
 
 /** Counts what was read, and settles it. */
@@ -95,9 +97,9 @@ export function createLedger(after: number, asked: AckLevel): Ledger {
       counts.duplicates += receipt.duplicates;
       counts.rejected += receipt.rejected;
       if (receipt.ack !== asked) counts.belowAck += receipt.accepted + receipt.duplicates;
-      for (const { index, code, message } of receipt.errors) {
-        if (code === 'DEAD_LETTERED') counts.dead++;
-        addError({ line: items[index]?.line ?? 0, code, message });
+      for (const { index, ...error } of receipt.errors) {
+        if (error.code === 'DEAD_LETTERED') counts.dead++;
+        addError({ line: items[index]?.line ?? 0, ...error });
       }
       settle(items[0]!.after, items[items.length - 1]!.line);
     },

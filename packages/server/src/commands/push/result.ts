@@ -28,7 +28,9 @@ export function printResult(io: CommandIo, result: PushResult): number {
   const { items, rejected, dead, belowAck, withoutId, undelivered, errors } = summary;
   for (const { line, code, message } of errors) io.stderr.write(`line ${line}: ${code}: ${message}\n`);
   const more = rejected + dead - errors.length;
+  const letter = errors.find(({ letters }) => letters !== undefined)?.letters?.[0];
   if (more > 0) io.stderr.write(`and ${counted(more, 'more line')} with errors\n`);
+  if (letter !== undefined) io.stderr.write(`sluice push: \`sluice dlq show ${letter}\` says why it was parked.\n`);
   if (problem !== undefined) io.stderr.write(`sluice push: ${sentence(problem.message)} ${howToGoOn(result)}\n`);
   if (json) {
     const { settledLine, ...counts } = summary;
