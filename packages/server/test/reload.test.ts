@@ -422,6 +422,21 @@ describe('the control plane', () => {
     expect((await control('/readyz')).status).toBe(200);
   });
 
+  it('refuses a body that no route takes without naming those of events', async () => {
+    await world.start(`pipelines: { p: ${pipeline()} }`);
+    const headers = { 'content-type': 'application/xml' };
+    const response = await fetch(`${world.service.controlUrl}/v1/pipelines/p/pause`, { method: 'POST', headers, body: '<a/>' });
+    expect([response.status, await response.json()]).toEqual([
+      415,
+      {
+        error: {
+          code: 'UNSUPPORTED_TYPE',
+          message: 'no body of this content-type is taken here; send the request without one',
+        },
+      },
+    ]);
+  });
+
   it('names the methods of a path that is asked with another one', async () => {
     await world.start(`pipelines: { p: ${pipeline()} }`);
     const asked = async (path: string, method: string) => {

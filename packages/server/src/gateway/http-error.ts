@@ -62,17 +62,9 @@ export function asHttpError(error: FastifyError | HttpError): HttpError {
 function fromFramework(error: FastifyError): HttpError {
   if (error.code === 'FST_ERR_BAD_URL')
     return new HttpError(400, 'INVALID_URL', 'the path of the URL is not valid percent-encoded UTF-8');
-  if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return unsupportedType('a content-type that cannot be read');
+  if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')
+    return new HttpError(415, 'UNSUPPORTED_TYPE', 'no body of this content-type is taken here; send the request without one');
   const status = error.statusCode ?? 500;
   if (status >= 400 && status < 500) return new HttpError(status, 'BAD_REQUEST', error.message);
   return new HttpError(500, 'INTERNAL', 'the gateway failed to answer this request; its log says why');
-}
-
-/** 415: what was sent, and what is taken. */
-export function unsupportedType(got: string): HttpError {
-  return new HttpError(
-    415,
-    'UNSUPPORTED_TYPE',
-    `expected application/json (an object or an array), application/x-ndjson (one object a line), application/cloudevents+json or application/cloudevents-batch+json, in UTF-8; got ${got}`,
-  );
 }

@@ -10,7 +10,7 @@ import { whenGone } from './departure.js';
 import type { Answer } from './events-route.js';
 import { HttpError } from './http-error.js';
 import type { GatewayLimits } from './limits.js';
-import { bodyFormat, isGzip } from './media-type.js';
+import { bodyFormat, isGzip, keyBodies } from './media-type.js';
 import { checkParameters } from './parameters.js';
 import { protocolProblem } from './protocol.js';
 import { answerRead, type Found, type ReadKeys, readError } from './read.js';
@@ -97,8 +97,7 @@ function createFinder({ read, callers, limits, allowance, maxKeys, counters }: R
     callers.of(headers, 'read');
     const queryText = queryOf(request.url!);
     if (target.by !== 'body') return find(askedBy(target, queryText), response);
-    if (bodyFormat(headers['content-type']) !== 'json')
-      throw new HttpError(415, 'UNSUPPORTED_TYPE', 'expected application/json: an array of keys');
+    bodyFormat(headers['content-type'], keyBodies);
     const gzip = isGzip(headers['content-encoding']);
     const partial = isPartial(queryText, []);
     return withBody(request, gzip, limits, allowance, async (body) =>

@@ -118,6 +118,25 @@ describe('reads', () => {
     for (const bad of [[1], 'k1', {}, [], ['']]) expect((await post(bad))[0]).toBe(400);
   });
 
+  test.each([
+    ['text/plain', 'got "text/plain"'],
+    ['application/x-ndjson', 'got "application/x-ndjson"'],
+    ['application/json; charset=latin1', 'got charset "latin1"'],
+    ['', 'got no content-type'],
+  ])('POST with the content-type %j is told what a list of keys is, not what events are', async (type, got) => {
+    const { origin } = await start({ read });
+    const body = Buffer.from('["k1"]');
+    const response = await fetch(`${origin}/read`, {
+      method: 'POST',
+      body,
+      headers: type === '' ? {} : { 'content-type': type },
+    });
+    expect([response.status, await response.json()]).toEqual([
+      415,
+      { error: { code: 'UNSUPPORTED_TYPE', message: `expected application/json (an array of keys), in UTF-8; ${got}` } },
+    ]);
+  });
+
   test('GET /key/:key answers one key, or 404', async () => {
     const { origin } = await start({ read });
     expect(await (await fetch(`${origin}/key/a%2Cb`)).text()).toBe('{"a,b":2}');
