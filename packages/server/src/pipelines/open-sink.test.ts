@@ -14,7 +14,17 @@ import { userFunction } from './user-function.js';
 const servers = useServers();
 const env = testEnv({ seed: 1 });
 const log = createMemoryLog({ env });
-const parts = { log, databaseUrl: '', folder: '/', name: 'p', group: 'p', maxInFlight: 1, halts: false, env };
+const parts = {
+  log,
+  databaseUrl: '',
+  folder: '/',
+  name: 'p',
+  path: 'pipelines.p.sink',
+  group: 'p',
+  maxInFlight: 1,
+  halts: false,
+  env,
+};
 const context = { batchId: 'b', attempt: 1, signal: new AbortController().signal } as SinkContext;
 
 const event = (id: string, data: unknown, time: string | null = null) =>

@@ -22,6 +22,8 @@ export interface SinkParts {
   readonly folder: string;
   /** Names the sink: its pipeline, and its branch if it is one. */
   readonly name: string;
+  /** Where its configuration stands, as in `pipelines.orders.sink`. */
+  readonly path: string;
   readonly maxInFlight: number;
   /** Of its pipeline: strict order stops in front of a bad event. */
   readonly halts: boolean;

@@ -132,9 +132,12 @@ async function openSinks(
   const opened = new Map<string, PipelineSink>();
   const own = { group, maxInFlight, halts: strict === 'halt' };
   try {
-    opened.set('', await openSink(sink, { ...parts, ...own, name, handler: handlers.get('') }));
-    for (const [branch, config] of Object.entries(branches))
-      opened.set(branch, await openSink(config, { ...parts, ...own, name: `${name}-${branch}`, handler: handlers.get(branch) }));
+    const path = `pipelines.${name}`;
+    opened.set('', await openSink(sink, { ...parts, ...own, name, path: `${path}.sink`, handler: handlers.get('') }));
+    for (const [branch, config] of Object.entries(branches)) {
+      const its = { name: `${name}-${branch}`, path: `${path}.branches.${branch}`, handler: handlers.get(branch) };
+      opened.set(branch, await openSink(config, { ...parts, ...own, ...its }));
+    }
     return opened;
   } catch (error) {
     await Promise.all([...opened.values()].map((one) => one.close()));

@@ -24,7 +24,7 @@ export function createAlarms(logger: AlarmLogger, clock: () => Clock): (pipeline
       const { code, failureClass, items, delayMs, batchId } = event;
       logger.warn(
         { pipeline, code, class: failureClass, items, batchId, retryInMs: Math.round(delayMs) },
-        `the sink of the pipeline ${pipeline} does not take events: ${plainMessage(event)}. They are kept in the log and tried again.`,
+        `the sink of the pipeline ${pipeline} does not take events: ${plainMessage(event).replace(/\.$/, '')}. They are kept in the log and tried again.`,
       );
     }
     if (event.type === 'alarm' && isNews(`${event.code} ${pipeline}`)) {

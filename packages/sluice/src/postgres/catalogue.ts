@@ -95,7 +95,7 @@ export async function readTable(client: PoolClient, target: string): Promise<Tab
   const { rows } = await client.query<TableRow>(tableQuery, [target]);
   const row = rows[0];
   if (row === undefined) {
-    throw failure(`the table ${target} does not exist; create it, or give postgresSink createTable.`, {
+    throw failure(`the table ${target} does not exist; create it, or give postgresSink.createTable.`, {
       code: 'PG_42P01',
       class: 'blocked',
     });

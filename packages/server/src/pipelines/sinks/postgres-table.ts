@@ -7,11 +7,14 @@ import { ledgerSink, postgresSink } from 'sluice/postgres';
 import type { SinkConfig } from '../../config/config.js';
 import type { Outgoing } from '../outgoing.js';
 import type { PipelineSink } from '../pipeline-sink.js';
+import { withOptionNames } from './option-names.js';
 
 /** What the sink knows of its pipeline. */
 export interface TableParts {
   readonly log: Log;
   readonly group: string;
+  /** Where its configuration stands, as in `pipelines.orders.sink`. */
+  readonly path: string;
   readonly maxInFlight: number;
   /** Nothing behind a bad row is written: strict order halts in front of it. */
   readonly halts: boolean;
@@ -47,11 +50,28 @@ export function createTableText(table: string): string {
 }
 
 /**
- * A sink that writes events into a table; with `effectivelyOnce`, by a ledger of offsets in the transaction of the rows.
+ * A sink that writes events into a table; with `effectivelyOnce`, by a ledger of offsets in the transaction of the rows. Its failures name the options
+ * of the configuration.
  *
  * @throws SluiceError `INVALID_OPTION`
  */
-export function postgresTable(
+export function postgresTable(config: TableConfig, connectionString: string, parts: TableParts): PipelineSink {
+  return withOptionNames(
+    (message) =>
+      message
+        .replace('give postgresSink.createTable', tableHint(config, `${parts.path}.createTable`))
+        .replaceAll('postgresSink.', `${parts.path}.`),
+    () => openTable(config, connectionString, parts),
+  );
+}
+
+/** How a table that does not exist may be made. */
+function tableHint({ columns, createTable }: TableConfig, option: string): string {
+  if (typeof createTable === 'string') return `mend the statement in ${option}, which does not`;
+  return columns === undefined ? `set ${option} to true` : `give ${option} the statement that does`;
+}
+
+function openTable(
   config: TableConfig,
   connectionString: string,
   { log, group, maxInFlight, halts, env }: TableParts,
