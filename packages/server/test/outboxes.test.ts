@@ -170,6 +170,13 @@ describe.each([
       await expect
         .poll(async () => (await ready()).reasons, { timeout: 20_000 })
         .toEqual([expect.stringMatching(/^the outbox shop is not relayed: .*; its events are kept in their table$/)]);
+      expect(await sluice('outboxes', 'letters', 'shop', '--control', world.service.controlUrl)).toEqual({
+        code: 1,
+        out: '',
+        err: expect.stringMatching(
+          /^sluice outboxes: the database of the outbox refuses this: .*"shop_outbox_dead" does not exist \(PG_42P01\); make its tables/,
+        ),
+      });
       const client = new pg.Client({ connectionString: database });
       await client.connect();
       await outbox.migrate(client);

@@ -2,10 +2,11 @@
 
 import type { FastifyInstance } from 'fastify';
 import type { OutboxLetter, OutboxLetterFilter } from 'sluice/postgres';
-import { HttpError, overloaded } from '../gateway/http-error.js';
+import { HttpError } from '../gateway/http-error.js';
 import { checkParameters, isSet } from '../gateway/parameters.js';
 import type { RunningOutbox } from '../outboxes/outboxes.js';
 import { numberOf } from './letter-filter.js';
+import { outboxAnswer } from './outbox-answer.js';
 
 interface Named {
   readonly Params: { readonly name: string };
@@ -28,17 +29,18 @@ export function addOutboxRoutes(app: FastifyInstance, { outboxes }: { readonly o
     const filter = letterFilter(query, []);
     if (filter.limit !== undefined && filter.limit > 9_999)
       throw new HttpError(400, 'INVALID_LIMIT', 'expected limit to be a number from 1 to 9999');
-    return { deadLetters: (await answered(outbox.letters(filter))).map(letterJson) };
+    return { deadLetters: (await outboxAnswer(outbox.name, outbox.letters(filter))).map(letterJson) };
   });
-  app.post<Named>('/v1/outboxes/:name/redrive', async ({ params, query }) => ({
-    redriven: await answered(find(params.name).redrive(letterFilter(query, []))),
-  }));
+  app.post<Named>('/v1/outboxes/:name/redrive', async ({ params, query }) => {
+    const outbox = find(params.name);
+    return { redriven: await outboxAnswer(outbox.name, outbox.redrive(letterFilter(query, []))) };
+  });
   app.delete<Named>('/v1/outboxes/:name/dead-letters', async ({ params, query }) => {
     const outbox = find(params.name);
     const filter = letterFilter(query, ['all']);
     if (filter.ids === undefined && filter.code === undefined && !isSet('all', query.all as string | undefined))
       throw new HttpError(400, 'FILTER_NEEDED', 'say which letters, or all=true: what is purged is gone');
-    return { purged: await answered(outbox.purge(filter)) };
+    return { purged: await outboxAnswer(outbox.name, outbox.purge(filter)) };
   });
 }
 
@@ -54,15 +56,6 @@ function letterFilter(query: Named['Querystring'], others: readonly string[]): O
     ...(id === undefined ? {} : { ids: [id].flat() }),
     ...(limit === undefined ? {} : { limit: numberOf('limit', one('limit', limit)) }),
   };
-}
-
-/** What the database of the outbox says is not this request's fault. */
-async function answered<R>(asked: Promise<R>): Promise<R> {
-  try {
-    return await asked;
-  } catch (error) {
-    throw overloaded('OUTBOX_UNAVAILABLE', `the database of the outbox does not answer: ${(error as Error).message}`);
-  }
 }
 
 function outboxJson({ name, stats, problem, lag }: RunningOutbox): object {
