@@ -196,6 +196,29 @@ describe('reload', () => {
     await world.post([4, 5, 6]);
   });
 
+  it('tells what earlier reloads have left for a restart, until it is undone', async () => {
+    await world.start(`pipelines: { p: ${pipeline} }`);
+    const file = (log: string, gateway = '') =>
+      world.write('sluice.config.yaml', `${gateway}log: { ${log} }\npipelines: { p: ${pipeline} }`);
+    file('maxHeldItems: 5');
+    await world.control('reload');
+    const due = '~ log.maxHeldItems: 100000 → 5   (after a restart)';
+    const waits = `From earlier reloads, and not in use before a restart:\n${due}\n`;
+    expect((await world.control('reload')).out).toBe(`No option has changed.\n${waits}`);
+    file('maxHeldItems: 5', 'gateway: { maxItems: 2 }\n');
+    const dry = (await world.control('reload', '--dry-run')).out;
+    expect(dry).toBe(`~ gateway.maxItems: 10000 → 2\n1 change. Nothing was applied.\n${waits}`);
+    expect(JSON.parse((await world.control('reload', '--json')).out)).toMatchObject({
+      changes: [{ path: 'gateway.maxItems' }],
+      restartDue: [{ path: 'log.maxHeldItems', needsRestart: true, text: due }],
+    });
+    // Back to what runs: that needs no restart.
+    file('maxHeldItems: 100000', 'gateway: { maxItems: 2 }\n');
+    expect((await world.control('reload')).out).toBe('~ log.maxHeldItems: 5 → 100000\nApplied 1 change.\n');
+    expect((await world.control('reload')).out).toBe('No option has changed.\n');
+    expect((await world.control('reload', '--undo')).out).toMatch(/\(after a restart\)\nApplied 1 change; 1 of them only after/);
+  });
+
   it('of a file that is wrong changes nothing, and says where it is wrong', async () => {
     await world.start(`pipelines: { p: ${pipeline} }`);
     world.write('sluice.config.yaml', 'pipelines: { p: { sink: { type: nonsense } } }');

@@ -393,6 +393,51 @@ describe('a pipeline that is paused', () => {
   });
 });
 
+describe('what waits for a restart', () => {
+  const seen = async () => {
+    const { restartDue } = (await control('/v1/config')).body;
+    const { status, body } = await control('/readyz');
+    const metrics = await (await fetch(`${world.service.controlUrl}/metrics`)).text();
+    const count = Number(/^sluice_restart_due (\d+)$/m.exec(metrics)?.[1]);
+    return { paths: restartDue.map(({ path }: Answer) => path), ready: [status, body.restartDue], count };
+  };
+  const none = { paths: [], ready: [200, undefined], count: 0 };
+
+  it('is in the live configuration, in /readyz and in the metrics, until the change is undone', async () => {
+    await world.start(`pipelines: { p: ${pipeline()} }`);
+    expect(await seen()).toEqual(none);
+    write(`log: { maxHeldItems: 5 }\npipelines: { p: ${pipeline()} }`);
+    await control('/v1/config/reload?dry=true', 'POST');
+    expect(await seen()).toEqual(none);
+    await control('/v1/config/reload', 'POST');
+    const due = { paths: ['log.maxHeldItems'], ready: [200, ['log.maxHeldItems']], count: 1 };
+    expect(await seen()).toEqual(due);
+    write(`log: { maxHeldItems: 5 }\ngateway: { maxItems: 2 }\npipelines: { p: ${pipeline()} }`);
+    await control('/v1/config/reload', 'POST');
+    expect(await seen()).toEqual(due);
+    write(`log: { maxHeldItems: 100000 }\ngateway: { maxItems: 2, host: localhost }\npipelines: { p: ${pipeline()} }`);
+    await control('/v1/config/reload', 'POST');
+    expect((await seen()).paths).toEqual(['gateway.host']);
+    await control('/v1/config/undo', 'POST');
+    expect(await seen()).toEqual(due);
+  });
+
+  it('is not what a reload can add, such as a stream, and goes with what is removed again, such as an outbox', async () => {
+    await world.start(`pipelines: { p: ${pipeline()} }`);
+    write(`streams: { late: { partitions: 2 } }\npipelines: { p: ${pipeline()} }`);
+    await control('/v1/config/reload', 'POST');
+    expect(await seen()).toEqual(none);
+    write(
+      `outboxes: { shop: { url: 'postgres://127.0.0.1:1/x' } }\nstreams: { late: { partitions: 2 } }\npipelines: { p: ${pipeline()} }`,
+    );
+    await control('/v1/config/reload', 'POST');
+    expect((await seen()).paths).toEqual(['outboxes.shop']);
+    write(`pipelines: { p: ${pipeline()} }`);
+    await control('/v1/config/reload', 'POST');
+    expect(await seen()).toEqual(none);
+  });
+});
+
 describe('the control plane', () => {
   it('pauses, resumes and replays a pipeline', async () => {
     await world.start(`streams: { events: { retention: { maxAgeMs: 3600000 } } }\npipelines: { p: ${pipeline()} }`);

@@ -78,6 +78,8 @@ async function reloadNow(service: Service, { out, err }: UpSurroundings): Promis
         ? 'Reloaded: nothing has changed.\n'
         : `Reloaded:\n${changes.map((change) => `  ${changeText(change)}\n`).join('')}`,
     );
+    const { restartDue } = service.live;
+    if (restartDue.length > 0) out(`Waiting for a restart: ${restartDue.map(({ path }) => path).join(', ')}.\n`);
   } catch (error) {
     err(`sluice: the configuration was not taken, and stays as it was: ${problem(error)}\n`);
   }

@@ -81,7 +81,8 @@ function compare(from: unknown, to: unknown, path: Path, changes: Change[]): voi
   else changes.push({ ...change, kind: 'changed', from, to });
 }
 
-function isPlain(value: unknown): value is Record<string, unknown> {
+/** Whether a value is an object whose members are compared one by one. */
+export function isPlain(value: unknown): value is Record<string, unknown> {
   return value !== null && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype;
 }
 

@@ -18,20 +18,20 @@ export function addConfigRoutes(app: FastifyInstance, { live }: { readonly live:
     throw new HttpError(503, 'STARTING', 'the service has not started yet', { 'retry-after': '1' });
   };
   app.get('/v1/config', async () => {
-    const { file, config } = started().loaded;
-    return { file: file ?? null, config: withoutSecrets(config) };
+    const { loaded, restartDue } = started();
+    return { file: loaded.file ?? null, config: withoutSecrets(loaded.config), restartDue: restartDue.map(changeJson) };
   });
   app.post<{ Querystring: { dry?: string } }>('/v1/config/reload', async ({ query }) => {
     checkParameters(query, ['dry']);
     const isDry = isSet('dry', query.dry);
     const next = await read(started());
     const changes = isDry ? started().diff(next) : await started().apply(next);
-    return changesJson(changes, !isDry);
+    return changesJson(changes, started(), !isDry);
   });
   app.post<{ Querystring: Record<string, string> }>('/v1/config/undo', async ({ query }) => {
     checkParameters(query, []);
     try {
-      return changesJson(await started().undo(), true);
+      return changesJson(await started().undo(), started(), true);
     } catch (error) {
       if ((error as { code?: string }).code === 'NOTHING_TO_UNDO')
         throw new HttpError(409, 'NOTHING_TO_UNDO', (error as Error).message);
@@ -49,14 +49,12 @@ async function read(live: Live): Promise<Loaded> {
   }
 }
 
-function changesJson(changes: readonly Change[], applied: boolean): object {
-  return {
-    applied,
-    changes: changes.map((change) => ({
-      path: change.path,
-      kind: change.kind,
-      needsRestart: change.needsRestart,
-      text: changeText(change),
-    })),
-  };
+/** `restartDue` also holds what earlier reloads have left for a restart. */
+function changesJson(changes: readonly Change[], { restartDue }: Live, applied: boolean): object {
+  return { applied, changes: changes.map(changeJson), restartDue: restartDue.map(changeJson) };
+}
+
+function changeJson(change: Change): object {
+  const { path, kind, needsRestart } = change;
+  return { path, kind, needsRestart, text: changeText(change) };
 }

@@ -129,11 +129,15 @@ function refused(error: HttpError): HttpError {
   return error;
 }
 
-function addHealth(app: FastifyInstance, { ready, metrics }: ControlOptions): void {
+function addHealth(app: FastifyInstance, { ready, metrics, live }: ControlOptions): void {
   app.get('/healthz', async () => ({ status: 'ok' }));
   app.get('/readyz', async (_request, reply) => {
     const { ok, reasons } = ready();
-    return reply.code(ok ? 200 : 503).send({ status: ok ? 'ready' : 'not ready', reasons });
+    // It does its work all the same: no reason not to be ready.
+    const restartDue = (live()?.restartDue ?? []).map(({ path }) => path);
+    return reply
+      .code(ok ? 200 : 503)
+      .send({ status: ok ? 'ready' : 'not ready', reasons, ...(restartDue.length === 0 ? {} : { restartDue }) });
   });
   app.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.text()));
 }

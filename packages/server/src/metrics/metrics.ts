@@ -19,6 +19,8 @@ export interface MetricSources extends LogSources {
   readonly gateway: Gateway;
   readonly admission: Admission;
   readonly ready: boolean;
+  /** Options that wait for a restart. */
+  readonly restartDue: number;
 }
 
 /** The metrics of a service. */
@@ -43,6 +45,11 @@ export function createMetrics(): Metrics {
     help: '1 while every pipeline delivers, and every outbox is relayed.',
     registers,
   });
+  const restartDue = new Gauge({
+    name: 'sluice_restart_due',
+    help: 'Options that a reload has changed and that are not in use before a restart.',
+    registers,
+  });
   new Gauge({ name: 'sluice_info', help: 'Always 1; its label is the version.', labelNames: ['version'], registers }).set(
     { version },
     1,
@@ -59,6 +66,7 @@ export function createMetrics(): Metrics {
     },
     async text(sources) {
       ready.set(sources.ready ? 1 : 0);
+      restartDue.set(sources.restartDue);
       readGateway(sources.gateway, sources.admission);
       readOutboxes(sources.outboxes);
       await ofLog.read(sources);

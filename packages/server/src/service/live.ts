@@ -4,6 +4,7 @@ import { SluiceError } from 'sluice';
 import type { Log } from 'sluice/log';
 import { type Change, changesNothing, diffConfig } from '../config/diff.js';
 import type { Loaded } from '../config/load.js';
+import { restartDue, whatRuns, withRestarts } from '../config/restart.js';
 import { defineStreams } from './define-streams.js';
 import type { Pipelines } from './pipelines.js';
 import type { Planes } from './planes.js';
@@ -12,6 +13,8 @@ import { streamRules } from './stream-rules.js';
 /** The configuration of a service, as it is now. */
 export interface Live {
   readonly loaded: Loaded;
+  /** What was taken since the start, and waits for a restart: from what runs to what was taken. */
+  readonly restartDue: readonly Change[];
   /** What would change. */
   diff(next: Loaded): Change[];
   /**
@@ -39,6 +42,7 @@ export interface LiveParts {
 /** Begins with the configuration that the service was started with. */
 export function createLive(started: Loaded, { log, planes, pipelines }: LiveParts): Live {
   let current = started;
+  let runs = started.config;
   let before: Loaded | undefined;
   let isUndone = false;
   // One change at a time.
@@ -49,8 +53,11 @@ export function createLive(started: Loaded, { log, planes, pipelines }: LivePart
     return done;
   };
 
+  const diff = ({ config }: Loaded): Change[] =>
+    withRestarts(diffConfig(current.config, config), restartDue(whatRuns(runs, config), config));
+
   async function change(next: Loaded): Promise<Change[]> {
-    const changes = diffConfig(current.config, next.config);
+    const changes = diff(next);
     // First what may fail without a trace.
     const rules = await streamRules(next.config.streams, next.folder);
     try {
@@ -68,6 +75,7 @@ export function createLive(started: Loaded, { log, planes, pipelines }: LivePart
       isUndone = false;
     }
     current = next;
+    runs = whatRuns(runs, next.config);
     return changes;
   }
 
@@ -75,7 +83,10 @@ export function createLive(started: Loaded, { log, planes, pipelines }: LivePart
     get loaded() {
       return current;
     },
-    diff: (next) => diffConfig(current.config, next.config),
+    get restartDue() {
+      return restartDue(runs, current.config);
+    },
+    diff,
     apply: (next) => inTurn(() => change(next)),
     undo: () =>
       inTurn(async () => {

@@ -90,6 +90,7 @@ export async function startPlanes(parts: PlaneParts): Promise<Planes> {
   });
   const sources = () => ({
     ...{ log, pipelines: all(), outboxes: outboxes?.all ?? [], gateway, admission, ready: ready().ok },
+    restartDue: live?.restartDue.length ?? 0,
     // Those that the log was opened with: another bound needs a restart.
     bounds: { maxHeldItems: parts.config.log.maxHeldItems, maxLetters: parts.config.log.deadLetters.maxItems },
   });

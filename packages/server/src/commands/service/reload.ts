@@ -17,7 +17,16 @@ export interface ReloadOptions extends ControlFlags {
 
 interface Changes {
   readonly applied: boolean;
-  readonly changes: readonly { readonly kind: string; readonly needsRestart: boolean; readonly text: string }[];
+  readonly changes: readonly ChangeAnswer[];
+  /** What was taken, now or before, and waits for a restart. */
+  readonly restartDue: readonly ChangeAnswer[];
+}
+
+interface ChangeAnswer {
+  readonly path: string;
+  readonly kind: string;
+  readonly needsRestart: boolean;
+  readonly text: string;
 }
 
 /** Reloads; resolves with the exit code: 1 when the configuration cannot be used, and nothing has changed. */
@@ -27,13 +36,14 @@ export function reload({ io, dryRun = false, undo = false, ...flags }: ReloadOpt
     const print = (text: string): void => void (flags.json || io.stdout.write(text));
     const ink = inkFor(io.stdout);
     const shown = undo ? undefined : await ask(control, '/v1/config/reload', { dry: 'true' });
-    print(shown === undefined ? '' : diffText(shown, ink));
+    print(shown === undefined ? '' : diffText(shown.changes, ink));
     // An empty diff is applied all the same: a schema beside the configuration may be another now.
     const done = dryRun ? shown! : await ask(control, undo ? '/v1/config/undo' : '/v1/config/reload');
     // Between the two questions somebody may have saved the file again.
     const other = shown !== undefined && JSON.stringify(done.changes) !== JSON.stringify(shown.changes);
-    if (undo || (other && !dryRun)) print(`${other ? 'The file has changed meanwhile:\n' : ''}${diffText(done, ink)}`);
+    if (undo || (other && !dryRun)) print(`${other ? 'The file has changed meanwhile:\n' : ''}${diffText(done.changes, ink)}`);
     print(closing(done, dryRun));
+    print(waiting(done, ink));
     if (flags.json) io.stdout.write(`${JSON.stringify(done)}\n`);
     return 0;
   });
@@ -43,7 +53,7 @@ function ask(control: ControlClient, path: string, query: Readonly<Record<string
   return control.ask<Changes>('POST', path, 'changes', query);
 }
 
-function diffText({ changes }: Changes, ink: Ink): string {
+function diffText(changes: readonly ChangeAnswer[], ink: Ink): string {
   const colours: Readonly<Record<string, (text: string) => string>> = {
     added: ink.good,
     removed: ink.bad,
@@ -61,4 +71,11 @@ function closing({ changes: all }: Changes, dryRun: boolean): string {
   return dryRun
     ? `${counted(changes.length, 'change')}${restart}. Nothing was applied.\n`
     : `Applied ${counted(changes.length, 'change')}${restart}.\n`;
+}
+
+/** What waits for a restart, unless it was just shown. */
+function waiting({ changes, restartDue }: Changes, ink: Ink): string {
+  const shown = new Set(changes.map(({ path }) => path));
+  const others = restartDue.filter(({ path }) => !shown.has(path));
+  return others.length === 0 ? '' : `From earlier reloads, and not in use before a restart:\n${diffText(others, ink)}`;
 }
