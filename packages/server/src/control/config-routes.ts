@@ -1,6 +1,7 @@
 /** Config routes: the configuration as it is, what a reload would change, the reload itself, and the way back. */
 
 import type { FastifyInstance } from 'fastify';
+import { SluiceError } from 'sluice';
 import { type Change, changeText } from '../config/diff.js';
 import type { Loaded } from '../config/load.js';
 import { ConfigError } from '../config/problem.js';
@@ -25,19 +26,31 @@ export function addConfigRoutes(app: FastifyInstance, { live }: { readonly live:
     checkParameters(query, ['dry']);
     const isDry = isSet('dry', query.dry);
     const next = await read(started());
-    const changes = isDry ? started().diff(next) : await started().apply(next);
+    const changes = isDry ? started().diff(next) : await changed(started().apply(next));
     return changesJson(changes, started(), !isDry);
   });
   app.post<{ Querystring: Record<string, string> }>('/v1/config/undo', async ({ query }) => {
     checkParameters(query, []);
     try {
-      return changesJson(await started().undo(), started(), true);
+      return changesJson(await changed(started().undo()), started(), true);
     } catch (error) {
       if ((error as { code?: string }).code === 'NOTHING_TO_UNDO')
         throw new HttpError(409, 'NOTHING_TO_UNDO', (error as Error).message);
       throw error;
     }
   });
+}
+
+/** What the configuration is at fault for is refused; anything else is told too, for whoever reloads must look after it. */
+async function changed(change: Promise<Change[]>): Promise<Change[]> {
+  try {
+    return await change;
+  } catch (error) {
+    if (!(error instanceof SluiceError) || error.class === 'rejected') throw error;
+    const why = error.message.replace(/\.$/, '');
+    const message = `the change failed, and was taken back: ${why}; \`sluice pipelines ls\` says how each pipeline is now`;
+    throw new HttpError(500, 'RELOAD_FAILED', message);
+  }
 }
 
 async function read(live: Live): Promise<Loaded> {

@@ -76,14 +76,24 @@ export async function startPipelines(
   }
 
   async function stop(pipeline: Pipeline): Promise<void> {
-    const { ok, dead } = await pipeline.leave();
+    try {
+      takeOut(pipeline, await pipeline.leave());
+    } catch (error) {
+      // It delivers no more, though it could not say how far it came: another must be able to take its place.
+      takeOut(pipeline, pipeline.consumer.status().tally);
+      if (!isEnding) await pipeline.close().catch(() => {});
+      throw error;
+    }
+    if (!isEnding) await pipeline.close();
+  }
+
+  function takeOut(pipeline: Pipeline, { ok, dead }: { readonly ok: number; readonly dead: number }): void {
     // A drain that began meanwhile reports and closes it.
     if (isEnding) return;
     running.delete(pipeline.name);
     replaced.set(pipeline.name, pipeline);
     ended.delivered += ok;
     ended.dead += dead;
-    await pipeline.close();
   }
 
   async function change(next: Config['pipelines'], nextStreams: Config['streams']): Promise<void> {
@@ -147,7 +157,7 @@ export async function startPipelines(
   );
   const failed = started.find((one) => one.status === 'rejected');
   if (failed !== undefined) {
-    await Promise.all([...running.values()].map(stop));
+    await Promise.allSettled([...running.values()].map(stop));
     throw failed.reason;
   }
   return {

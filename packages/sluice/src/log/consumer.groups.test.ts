@@ -46,6 +46,27 @@ describe('consumers of one group', () => {
     for (const consumer of consumers) await world.drained(consumer);
   });
 
+  it('leaves the group at a drain though the log cannot be asked: another reads its partitions then', async () => {
+    const world = await consumerWorld({ partitions: 2, answer: () => undefined });
+    const consumer = await world.start();
+    await world.env.clock.advance(100);
+    const { log } = world;
+    const { streams, lag } = log;
+    const down = () => Promise.reject(failure('it cannot be read', { code: 'STORE_FAILED' }));
+    Object.assign(log, { streams: down, lag: down });
+    const drained = expect(consumer.drain({ deadlineMs: 1_000 })).rejects.toThrow('it cannot be read');
+    await world.env.clock.advance(1_001);
+    await drained;
+    Object.assign(log, { streams, lag });
+    expect(consumer.status().state).toBe('stopped');
+    await world.append(0, 10);
+    const other = await world.start();
+    await world.env.clock.advance(200);
+    expect(partitionsOf(other)).toEqual([0, 1]);
+    expect(sorted(world.calls().flat())).toEqual(ids(0, 10));
+    await world.drained(other);
+  });
+
   it('drains a partition before it goes to another: nothing is in two hands, and nothing is delivered twice', async () => {
     const world = await consumerWorld({ partitions: 2, maxItems: 5, maxInFlight: 16, window: 'whileBusy' });
     const other = scriptedSink<LogRecord, undefined>({ idempotent: true });
