@@ -32,7 +32,7 @@ const schemaVersion = z.strictObject({
 export const streamSchema = z.strictObject({
   /** Partitions, fixed when the stream is made: an order key stays in one. Default 1. */
   partitions: whole(1, 1_024).default(1),
-  /** The field that keeps order: items with the same value go to the same partition, in order. Default: the id. */
+  /** The field that keeps order: items with the same value go to the same partition, in order. Default: none; the items of a request stay together, and requests take turns over the partitions. */
   key: z.string().min(1).optional(),
   /** How long records stay that every pipeline has read. Default: they are removed as soon as all have. */
   retention: z
