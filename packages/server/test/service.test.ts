@@ -183,6 +183,19 @@ describe('sluice up', () => {
     ).toBe(20);
   });
 
+  it('uses its own PostgreSQL as soon as that has been started again, whatever a breaker would wait for', async () => {
+    const dataDir = await services.dataDir();
+    const file = join(dataDir, 'sluice.config.yaml');
+    const pipeline = '{ sink: { type: postgres }, breaker: { maxFailures: 1, cooldownMs: 3600000 } }';
+    await writeFile(file, `pipelines: { events: ${pipeline} }`);
+    const service = await services.up(dataDir, ['--config', file]);
+    await post(service.url, ndjson(0, 10), 'committed');
+    process.kill(await postmasterOf(service), 'SIGKILL');
+    await post(service.url, ndjson(10, 10), 'durable');
+    const rows = () => rowCount(service)().catch(() => 0);
+    expect(await eventually(rows, (n) => n === 20)).toBe(20);
+  });
+
   it('starts its own PostgreSQL again also where only an outbox uses it', async () => {
     const dataDir = await services.dataDir();
     const file = join(dataDir, 'sluice.config.yaml');

@@ -166,9 +166,9 @@ export const pipelineSchema = z.strictObject({
   strict: z.union([z.literal(false), z.enum(['deadLetter', 'halt'])]).default(false),
   /** How a batch that failed is tried again. */
   retry: retry.prefault({}),
-  /** Stops calling a sink that fails, and probes it. Default: after 5 failures in a row, for 10 s. `false`: never. */
+  /** Stops calling a sink that fails, and probes it. Default: after 5 failures in a row, for 2 s. `false`: never. */
   breaker: z
-    .union([z.literal(false), z.strictObject({ maxFailures: whole(1).default(5), cooldownMs: milliseconds(1).default(10_000) })])
+    .union([z.literal(false), z.strictObject({ maxFailures: whole(1).default(5), cooldownMs: milliseconds(1).default(2_000) })])
     .prefault({}),
   /** Most calls or events a second. Default: no bound. */
   rate: z

@@ -35,8 +35,8 @@ export interface EventsRouteParts {
   readonly ackTimeoutMs: () => number;
   readonly callers: Callers;
   readonly admission: Admission;
-  /** The log holds as much as it may. Default: never. */
-  readonly isLogFull?: (() => boolean) | undefined;
+  /** While the log holds as much as it may, how long that is likely to last. Default: never. */
+  readonly logFullForMs?: (() => number | undefined) | undefined;
   /** Told of each receipt. */
   readonly onReceipt: (receipt: Receipt) => void;
 }
@@ -110,7 +110,7 @@ class Exchange implements BodyListener, StoreListener {
 
   /** Looks at all that the headers say, then asks for the body. */
   begin(): void {
-    const { settled, streams, limits, allowance, callers, admission, targets, isLogFull } = this.#route;
+    const { settled, streams, limits, allowance, callers, admission, targets, logFullForMs } = this.#route;
     const { headers } = this.#request;
     const { tenant } = callers.of(headers, 'write');
     this.#target = targets.of(this.#request.url!);
@@ -120,7 +120,8 @@ class Exchange implements BodyListener, StoreListener {
     this.#binary = isBinaryCloudEvent(headers);
     this.#format = this.#binary ? 'cloudevent' : bodyFormat(headers['content-type']);
     const gzip = isGzip(headers['content-encoding']);
-    if (isLogFull?.() === true) throw logFull();
+    const fullForMs = logFullForMs?.();
+    if (fullForMs !== undefined) throw logFull(fullForMs);
     this.#entry = letIn(admission, tenant, Number(headers['content-length'] ?? 0));
     whenGone(this.#response, this.#entry.leave);
     const about = streams?.(stream);
@@ -213,10 +214,10 @@ function idempotencyKey(header: string | string[] | undefined): string | undefin
   throw new HttpError(400, 'INVALID_IDEMPOTENCY_KEY', 'expected Idempotency-Key to be 1 to 255 visible characters of ASCII');
 }
 
-function logFull(): HttpError {
+function logFull(forMs: number): HttpError {
   const message =
     'the log holds as many bytes as it may (log.maxBytes); nothing of this request was stored; send it again after Retry-After';
-  return overloaded('LOG_FULL', message, 10_000);
+  return overloaded('LOG_FULL', message, forMs);
 }
 
 function letIn(admission: Admission, tenant: string, bytes: number): Entry {

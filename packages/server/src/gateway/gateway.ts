@@ -48,8 +48,8 @@ export interface GatewayOptions {
   readonly settled?: (stream: string) => Settled | undefined;
   /** The groups that read a stream: a receipt names dead letters by them. Default: none is known, and it tells their places in the log. */
   readonly groups?: (stream: string) => readonly string[];
-  /** The log holds as much as it may: events are answered with 503. Default: never. */
-  readonly isLogFull?: () => boolean;
+  /** While the log holds as much as it may, how long that is likely to last, in milliseconds: events are answered with 503. Default: never. */
+  readonly logFullForMs?: () => number | undefined;
   /** Order keys and schemas of streams. Default: none. */
   readonly streams?: (stream: string) => StreamRules | undefined;
   /** The key-value client behind `GET /read`. Default: none, and `/read` answers 404. */
@@ -170,7 +170,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   refuseProtocolErrors(app);
   direct.events = eventsHandler(
     {
-      isLogFull: options.isLogFull,
+      logFullForMs: options.logFullForMs,
       ...{
         log: options.log,
         settled: options.settled,

@@ -50,6 +50,24 @@ it('names log.maxBytes that is reached', async () => {
   bound.stop();
 });
 
+it('says how long it is full: as long again while nothing goes, then by the rate at which it shrinks', async () => {
+  const { env, now, bound } = watched();
+  now.maxBytes = 1_000;
+  now.bytes = 2_000;
+  await env.clock.advance(1_000);
+  expect(bound.fullForMs).toBe(1_000);
+  await env.clock.advance(6_000);
+  expect(bound.fullForMs).toBeGreaterThanOrEqual(6_000);
+  expect(bound.fullForMs).toBeLessThanOrEqual(7_000);
+  now.bytes = 1_799;
+  await env.clock.advance(1_000);
+  expect(bound.fullForMs).toBeCloseTo((800 / 201) * 1_000, 3);
+  now.bytes = 999;
+  await env.clock.advance(1_000);
+  expect([bound.isFull, bound.fullForMs]).toEqual([false, undefined]);
+  bound.stop();
+});
+
 it('looks once a second, ten times where little is left, and once again when it is full', async () => {
   const { env, now, bound } = watched();
   const looksIn = async (bytes: number) => {

@@ -6,11 +6,14 @@
 import type { Cancel, Clock } from 'sluice';
 import type { Log } from 'sluice/log';
 import type { AlarmLogger } from './alarms.js';
+import { roomAgain } from './room-again.js';
 
 /** The bound of a log. */
 export interface LogBound {
   /** It holds `maxBytes` or more: events are refused until pipelines or retention have removed some. */
   readonly isFull: boolean;
+  /** How long it is likely to stay so, in milliseconds, 1,000 to 30,000; `undefined` while it is not. */
+  readonly fullForMs: number | undefined;
   /** Why events are refused, by `maxBytes` or by the disk, with its code; `undefined` while they are taken. */
   readonly problem: string | undefined;
   stop(): void;
@@ -35,6 +38,7 @@ const mostBytesPerMs = 256 * 1024;
 /** Watches a log. */
 export function watchLogBound({ log, bounds, logger, clock }: LogBoundParts): LogBound {
   let isFull = false;
+  const room = roomAgain();
   let problem: string | undefined;
   let stopped = false;
   let cancel: Cancel = () => {};
@@ -42,6 +46,8 @@ export function watchLogBound({ log, bounds, logger, clock }: LogBoundParts): Lo
     const { maxBytes, reserveBytes } = bounds();
     const leftBytes = maxBytes === undefined ? Number.POSITIVE_INFINITY : maxBytes - (await storedBytes(log));
     isFull = leftBytes <= 0;
+    // At its bound it is full: one byte less is wanted.
+    room.look(clock.now(), 1 - leftBytes);
     // As the log looks before it takes something.
     const isDiskLow = (log.facets.disk?.freeBytes() ?? Number.POSITIVE_INFINITY) <= reserveBytes;
     if (stopped) return;
@@ -61,6 +67,9 @@ export function watchLogBound({ log, bounds, logger, clock }: LogBoundParts): Lo
   return {
     get isFull() {
       return isFull;
+    },
+    get fullForMs() {
+      return isFull ? room.afterMs(clock.now()) : undefined;
     },
     get problem() {
       return problem;

@@ -18,6 +18,8 @@ export interface Pipelines {
    * it, or one of them is being changed or could not be started again.
    */
   settled(stream: string): Settled | undefined;
+  /** Those of such a configuration call their sinks at once, whatever their breakers wait for: what they write to is back. */
+  probe(writesThere: (config: PipelineConfig) => boolean): void;
   /** What keeps pipelines from delivering, each with its name. */
   problems(): string[];
   /**
@@ -174,6 +176,9 @@ export async function startPipelines(
         readers.push(pipeline);
       }
       return settledByAll(readers);
+    },
+    probe(writesThere) {
+      for (const { config, consumer } of all()) if (writesThere(config)) consumer.probe();
     },
     problems: () =>
       shown().flatMap((pipeline) => {

@@ -27,7 +27,7 @@ export interface PlaneParts {
   readonly streams: ReadonlyMap<string, StreamRules>;
   /** Called when an operator wants the service to stop in order. */
   readonly drain: () => void;
-  readonly bound: Pick<LogBound, 'isFull' | 'problem'>;
+  readonly bound: Pick<LogBound, 'fullForMs' | 'problem'>;
   readonly env: Env;
 }
 
@@ -82,7 +82,7 @@ export async function startPlanes(parts: PlaneParts): Promise<Planes> {
   const admission = createAdmission({ tenants: config.tenants, maxHeldItems: config.log.maxHeldItems, clock: env.clock });
   const gateway = await createGateway({
     ...{ log, callers, admission, version, read, ready, logger },
-    isLogFull: () => bound.isFull,
+    logFullForMs: () => bound.fullForMs,
     ...gatewaySettings(config),
     streams: (stream) => streams.get(stream),
     settled: (stream) => waits.get(stream),

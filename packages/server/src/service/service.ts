@@ -15,7 +15,7 @@ import { startOutboxes } from '../outboxes/outboxes.js';
 import { plainMessage } from '../pipelines/plain-message.js';
 import { createAlarms } from './alarms.js';
 import { takeDataFolder } from './data-folder.js';
-import { type Database, startDatabase } from './database.js';
+import { type Database, startDatabase, writesToServiceDatabase } from './database.js';
 import { defineStreams } from './define-streams.js';
 import { createLive, type Live } from './live.js';
 import { watchLogBound } from './log-bound.js';
@@ -79,9 +79,10 @@ async function start(loaded: Loaded, undo: Undo): Promise<Service> {
   const observe = (pipeline: string, event: SluiceEvent) => {
     metrics.observe(event, pipeline);
     alarm(pipeline, event);
-    if (event.type === 'retry' && event.code === 'PG_CONNECTION') database?.revive();
+    if (event.type === 'retry' && serverIsGone.test(event.code)) database?.revive();
   };
   let database: Database | undefined;
+  let pipelines: Pipelines | undefined;
   let wantDrain!: () => void;
   const drainWanted = new Promise<void>((resolve) => {
     wantDrain = resolve;
@@ -120,11 +121,14 @@ async function start(loaded: Loaded, undo: Undo): Promise<Service> {
   undo.add(() => planes.gateway.close());
   undo.add(() => planes.control.close());
 
-  const started = await startDatabase(config, folder.path, logger);
+  const started = await startDatabase(config, {
+    ...{ dataDir: folder.path, logger, clock: env.clock },
+    onBack: () => pipelines?.probe(writesToServiceDatabase),
+  });
   database = started;
   undo.add(() => started.stop(0));
   const parts = { log, databaseUrl: started.url, streams: config.streams, folder: base, env, observe };
-  const pipelines = await startPipelines(config.pipelines, parts, ({ name, consumer }) => {
+  const all = await startPipelines(config.pipelines, parts, ({ name, consumer }) => {
     void consumer.failed.then((error) =>
       logger.error(
         { code: error.code },
@@ -132,15 +136,16 @@ async function start(loaded: Loaded, undo: Undo): Promise<Service> {
       ),
     );
   });
+  pipelines = all;
   const outboxes = await startOutboxes(config.outboxes, {
     ...{ log, databaseUrl: started.url, env },
     isLogFull: () => bound.isFull,
     revive: started.revive,
   });
-  const live = createLive(loaded, { log, planes, pipelines });
-  planes.attach(pipelines, outboxes, live);
+  const live = createLive(loaded, { log, planes, pipelines: all });
+  planes.attach(all, outboxes, live);
 
-  const running = { env, log, bound, pipelines, outboxes, ...planes, reads, backend, database: started, folder };
+  const running = { env, log, bound, pipelines: all, outboxes, ...planes, reads, backend, database: started, folder };
   let stopping: Promise<StopReport> | undefined;
   return {
     url: `http://${urlHost(config.gateway.host)}:${planes.gateway.port}`,
@@ -148,10 +153,10 @@ async function start(loaded: Loaded, undo: Undo): Promise<Service> {
     backendUrl,
     databaseUrl: started.url,
     databaseIsEmbedded: started.embedded,
-    problems: [...pipelines.problems(), ...outboxes.problems()],
+    problems: [...all.problems(), ...outboxes.problems()],
     dataDir: folder.path,
     log,
-    pipelines,
+    pipelines: all,
     live,
     drainWanted,
     broken: log.stopped.then((error) => `the log has stopped: ${error.message}`),
@@ -166,6 +171,9 @@ async function start(loaded: Loaded, undo: Undo): Promise<Service> {
     },
   };
 }
+
+/** No connection (SQLSTATE class 08 is the same, told by the other side), or a server that ends. */
+const serverIsGone = /^PG_(CONNECTION$|08|57P0)/;
 
 /** Port 9000 when it is free, so that its address is easy to remember; else any. */
 async function startReferenceBackend() {

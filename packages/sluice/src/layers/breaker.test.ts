@@ -10,7 +10,7 @@ import { batchOf, contextOf, laneBatchOf } from '../testing/made-batch.js';
 import { scriptedSink } from '../testing/scripted-sink.js';
 import { testEnv } from '../testing/test-env.js';
 import { bisect } from './bisect.js';
-import { type BreakerOptions, breaker } from './breaker.js';
+import { type BreakerOptions, breaker, breakerOfOwned } from './breaker.js';
 import { retry } from './retry.js';
 
 function broken(options: BreakerOptions = {}) {
@@ -315,4 +315,91 @@ it('tells who waits when the cooldown is over, though somebody else has asked ju
   await env.clock.advance(0);
   expect(told).toBe(true);
   expect(env.clock.timers).toBe(0);
+});
+
+describe('breakerOfOwned', () => {
+  function owned(options: BreakerOptions) {
+    const env = testEnv();
+    const sink = scriptedSink<string>();
+    let probe = () => {};
+    const layer = breakerOfOwned<string, void>(options, (its) => {
+      probe = its;
+    });
+    const dispatcher = stack([layer], sinkDispatcher(sink, env), env);
+    const run = () => dispatcher.dispatch(batchOf('a'), contextOf({}));
+    const states = () => env.eventsOf('breaker').map((event) => event.state);
+    const down = failure('x', { class: 'transient', retryAfterMs: 60_000 });
+    return { env, sink, dispatcher, run, states, down, probe: () => probe() };
+  }
+
+  it('sends one batch, of those in line, when its owner says that the sink is back, and the others once that is answered', async () => {
+    const { env, sink, run, states, down, probe } = owned({ maxFailures: 1, cooldownMs: 10_000 });
+    const failed = run();
+    sink.calls[0]!.fail(down);
+    await failed;
+    const waiting = [run(), run()];
+    await env.clock.advance(100);
+    expect(sink.calls).toHaveLength(1);
+    probe();
+    expect([sink.calls.length, states(), env.clock.timers]).toEqual([2, ['open', 'halfOpen'], 0]);
+    sink.calls[1]!.reply();
+    await env.clock.settle();
+    sink.calls[2]!.reply();
+    await Promise.all(waiting);
+    expect(states()).toEqual(['open', 'halfOpen', 'closed']);
+  });
+
+  it('wakes who asked whether it is ready', async () => {
+    const { sink, dispatcher, run, down, probe } = owned({ maxFailures: 1, cooldownMs: 10_000 });
+    const failed = run();
+    sink.calls[0]!.fail(down);
+    await failed;
+    const ready = dispatcher.ready('');
+    expect(ready).not.toBe(true);
+    probe();
+    await ready;
+    expect(dispatcher.ready('')).toBe(true);
+  });
+
+  it('learns nothing of a probe or a call that began before: the sink has come back since', async () => {
+    const { env, sink, run, states, down, probe } = owned({ maxFailures: 1, cooldownMs: 1_000 });
+    const early = run();
+    probe();
+    sink.calls[0]!.fail(down);
+    await early;
+    expect(states()).toEqual([]);
+    const failed = run();
+    sink.calls[1]!.fail(down);
+    await failed;
+    const old = run();
+    await env.clock.advance(60_000);
+    expect(sink.calls).toHaveLength(3);
+    const fresh = run();
+    probe();
+    expect(sink.calls).toHaveLength(4);
+    sink.calls[2]!.fail(down);
+    await old;
+    expect(states()).toEqual(['open', 'halfOpen', 'halfOpen']);
+    sink.calls[3]!.reply();
+    await fresh;
+    expect(states().at(-1)).toBe('closed');
+  });
+
+  it('opens again when the probe that its owner asked for fails', async () => {
+    const { env, sink, run, states, probe } = owned({ maxFailures: 1, cooldownMs: 1_000 });
+    const down = failure('x', { class: 'transient' });
+    const failed = run();
+    sink.calls[0]!.fail(down);
+    await failed;
+    const second = run();
+    probe();
+    sink.calls[1]!.fail(down);
+    await second;
+    expect(states()).toEqual(['open', 'halfOpen', 'open']);
+    void run();
+    await env.clock.advance(999);
+    expect(sink.calls).toHaveLength(2);
+    await env.clock.advance(1);
+    expect(sink.calls).toHaveLength(3);
+  });
 });

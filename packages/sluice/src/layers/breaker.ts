@@ -52,13 +52,25 @@ export interface FailureRateOptions {
  * @throws SluiceError `INVALID_OPTION`
  */
 export function breaker<I, R>(options: BreakerOptions = {}): Layer<I, R> {
-  const policy = breakerPolicy(options);
+  return breakerBy(breakerPolicy(options));
+}
+
+/**
+ * The same, one for all lanes, for an owner who may learn that the sink is back: the function that it is given makes the breaker probe at once,
+ * whatever is left of its cooldown. What was called before counts for nothing then.
+ */
+export function breakerOfOwned<I, R>(options: Omit<BreakerOptions, 'perLane'>, owner: (probe: () => void) => void): Layer<I, R> {
+  return breakerBy(breakerPolicy(options), owner);
+}
+
+function breakerBy<I, R>(policy: Policy, owner?: (probe: () => void) => void): Layer<I, R> {
   return (inner, env) => {
     const lanes = laneStates(
       policy.perLane,
       (lane) => laneBreaker(inner, env, policy, lane),
       (state) => state.isForgettable(),
     );
+    owner?.(() => lanes.of('').probe());
     return {
       ready: (lane) => lanes.of(lane).ready(lane),
       dispatch: (batch, context) => lanes.of(batch.lane).dispatch(batch, context),
@@ -105,6 +117,7 @@ type State =
   | { readonly kind: 'halfOpen'; probing: boolean; readonly cause: SluiceError };
 
 interface LaneBreaker<I, R> extends Pick<Dispatcher<I, R>, 'ready' | 'dispatch'> {
+  probe(): void;
   isForgettable(): boolean;
 }
 
@@ -204,6 +217,13 @@ function laneBreaker<I, R>(inner: Dispatcher<I, R>, env: Env, policy: Policy, la
       const items = batch.items.length;
       env.observe({ type: 'refused', layer: 'breaker', lane: batch.lane, batchId: batch.id, items, code: problem.code });
       return Promise.resolve(allFailed(items, problem));
+    },
+    probe() {
+      disarm();
+      // Also where a probe is under way, or calls have failed: they began before, and say nothing of what is there now.
+      if (state.kind === 'closed') state = closed();
+      else change({ kind: 'halfOpen', probing: false, cause: state.cause });
+      gate.admit();
     },
     isForgettable: () => {
       if (running > 0 || gate.isWaitedFor) return false;

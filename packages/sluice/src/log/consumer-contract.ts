@@ -72,6 +72,11 @@ export interface Consumer {
    */
   resume(options?: { readonly parkHalted?: boolean }): Promise<void>;
   /**
+   * Calls the sink again at once, with one batch, where the breaker keeps it from being called: for whoever knows that it is back. Neither the
+   * cooldown nor a `Retry-After` is waited for; a batch that pauses before its next try still does. Without a breaker it does nothing.
+   */
+  probe(): void;
+  /**
    * Puts the group elsewhere in every partition, or in one: to an offset, or a time. What is on its way is drained first. `'start'` delivers all
    * that is stored again.
    *

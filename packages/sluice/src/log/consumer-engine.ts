@@ -10,7 +10,7 @@ import { haltAtFailure } from '../engine/halts.js';
 import { manyLanes } from '../engine/lanes.js';
 import type { Env } from '../env/env.js';
 import { bisect } from '../layers/bisect.js';
-import { breaker } from '../layers/breaker.js';
+import { breakerOfOwned } from '../layers/breaker.js';
 import { limit } from '../layers/limit.js';
 import { observe } from '../layers/observe.js';
 import { rate } from '../layers/rate.js';
@@ -38,6 +38,8 @@ export interface ConsumerEngineEvents {
   /** After a batch, or what a drain has dropped. */
   settled(): void;
   observe(event: SluiceEvent): void;
+  /** Where it has a breaker: `probe` makes that call the sink again at once. */
+  mayProbe(probe: () => void): void;
 }
 
 /**
@@ -63,7 +65,7 @@ export function consumerEngine(
       env.observe(event);
     },
   };
-  const layers = layersOf(options, settings);
+  const layers = layersOf(options, settings, events.mayProbe);
   const atomic = sink.atomic === true;
   return new Engine<LogRecord, unknown, RecordItem>({
     name: `${group}/${stream}`,
@@ -92,7 +94,11 @@ export function consumerEngine(
   });
 }
 
-function layersOf(options: ConsumerOptions, settings: ConsumerSettings): Layer<LogRecord, unknown>[] {
+function layersOf(
+  options: ConsumerOptions,
+  settings: ConsumerSettings,
+  mayProbe: ConsumerEngineEvents['mayProbe'],
+): Layer<LogRecord, unknown>[] {
   const { strict, maxInFlight, timeoutMs } = settings;
   return [
     ...(strict === 'halt' ? [] : [countAsDead(options.group)]),
@@ -111,7 +117,9 @@ function layersOf(options: ConsumerOptions, settings: ConsumerSettings): Layer<L
       maxExtraCalls: Number.POSITIVE_INFINITY,
       inOrder: strict === 'halt' ? 'halt' : 'goOn',
     }),
-    ...(options.breaker === undefined ? [] : [breaker<LogRecord, unknown>({ ...options.breaker, open: 'wait' })]),
+    ...(options.breaker === undefined
+      ? []
+      : [breakerOfOwned<LogRecord, unknown>({ ...options.breaker, open: 'wait' }, mayProbe)]),
     // Beneath breaker and retry: how long batches wait for a call, of which the pool of the sink may be the reason.
     observe<LogRecord, unknown>({ label: 'sink' }),
     limit<LogRecord, unknown>({ maxInFlight }),

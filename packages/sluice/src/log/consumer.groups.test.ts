@@ -142,6 +142,32 @@ describe('consumers of one group', () => {
   });
 });
 
+it('probe() sends at once what a breaker holds back, and does nothing without one', async () => {
+  let isBack = false;
+  const world = await consumerWorld({
+    retry: { baseMs: 1, maxDelayMs: 1 },
+    breaker: { maxFailures: 1, cooldownMs: 3_600_000 },
+    window: { maxDelayMs: 1 },
+    answer: () => {
+      if (!isBack) throw failure('no', { code: 'NO', class: 'transient' });
+    },
+  });
+  await world.append(0, 3);
+  const consumer = await world.start();
+  await world.env.clock.advance(1_000);
+  expect(world.sink.calls).toHaveLength(1);
+  isBack = true;
+  consumer.probe();
+  await world.env.clock.advance(10);
+  expect(await consumer.lag()).toMatchObject({ items: 0 });
+  expect(world.sink.calls).toHaveLength(2);
+  await world.drained(consumer);
+  const plain = await consumerWorld();
+  const unbroken = await plain.start();
+  unbroken.probe();
+  await plain.drained(unbroken);
+});
+
 describe('a hand-over', () => {
   const fails = (failureClass: FailureClass) => failure('no', { code: 'NO', class: failureClass });
 

@@ -43,6 +43,7 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
   let assigned: readonly number[] | undefined;
   let sinkProblem: ConsumerProblem | undefined;
   let broken: SluiceError | undefined;
+  let probe = () => {};
   let resolveFailed!: (problem: SluiceError) => void;
   const failed = new Promise<SluiceError>((resolve) => {
     resolveFailed = resolve;
@@ -55,6 +56,9 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
       wakeAll();
     },
     observe: watchSink,
+    mayProbe(its) {
+      probe = its;
+    },
   });
   const alone = createAlone(() => engine.flush(), clock, settings.timeoutMs, wakeAll);
   const members = groupMembers(log, group, stream, partitions);
@@ -305,6 +309,7 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
     lag,
     pause,
     resume,
+    probe: () => probe(),
     seek,
     skipDamage,
     drain: ({ deadlineMs }) => drain(deadlineMs, 'end'),
