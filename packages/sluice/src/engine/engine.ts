@@ -1,7 +1,6 @@
 /** Engine: accumulate → cut → dispatch → settle. The three faces differ only in how they settle. */
 
 import { HeldItem } from '../core/accumulator.js';
-import type { RaiseReason } from '../core/batch.js';
 import { contextWith } from '../core/context.js';
 import type { Dispatcher } from '../core/dispatcher.js';
 import { asFailure, type SluiceError } from '../core/errors.js';
@@ -169,9 +168,9 @@ export class Engine<I, R, E extends EngineItem<I>> {
   }
 
   /** Cuts now and resolves once everything held, in flight or waiting at this moment is settled. Never rejects. */
-  async flush(reason: RaiseReason = 'manual'): Promise<SettledCounts> {
+  async flush(): Promise<SettledCounts> {
     const { index, settled } = this.barriers.raise(this.tally());
-    this.lanes.raise(index, this.#drain === undefined ? reason : 'shutdown');
+    this.lanes.raise(index, this.#drain === undefined ? 'manual' : 'shutdown');
     return (await settled) ?? noEndings();
   }
 

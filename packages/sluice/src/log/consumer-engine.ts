@@ -7,6 +7,7 @@ import { shardOf } from '../core/shard-of.js';
 import { sinkDispatcher, stack } from '../core/stack.js';
 import { Engine } from '../engine/engine.js';
 import { haltAtFailure } from '../engine/halts.js';
+import type { Lane } from '../engine/lane.js';
 import { manyLanes } from '../engine/lanes.js';
 import type { Env } from '../env/env.js';
 import { bisect } from '../layers/bisect.js';
@@ -40,6 +41,10 @@ export interface ConsumerEngineEvents {
   observe(event: SluiceEvent): void;
   /** Where it has a breaker: `probe` makes that call the sink again at once. */
   mayProbe(probe: () => void): void;
+  /** A batch of a lane has been cut. */
+  cut(lane: Lane<LogRecord>): void;
+  /** Stands beneath retry. */
+  readonly calls: Layer<LogRecord, unknown>;
 }
 
 /**
@@ -65,7 +70,7 @@ export function consumerEngine(
       env.observe(event);
     },
   };
-  const layers = layersOf(options, settings, events.mayProbe);
+  const layers = layersOf(options, settings, events);
   const atomic = sink.atomic === true;
   return new Engine<LogRecord, unknown, RecordItem>({
     name: `${group}/${stream}`,
@@ -89,6 +94,7 @@ export function consumerEngine(
     ...(atomic || strict !== undefined ? {} : { orderKeyOf: (record: LogRecord) => record.key ?? undefined }),
     onCounted: strict === 'halt' ? haltAtFailure : undefined,
     dispatcher: (engineEnv) => stack(layers, sinkDispatcher(markingCalls(sink), engineEnv), engineEnv),
+    onCut: (items) => events.cut(items[0]!.lane!),
     settle: events.settle,
     onSettled: events.settled,
   });
@@ -97,7 +103,7 @@ export function consumerEngine(
 function layersOf(
   options: ConsumerOptions,
   settings: ConsumerSettings,
-  mayProbe: ConsumerEngineEvents['mayProbe'],
+  { mayProbe, calls }: ConsumerEngineEvents,
 ): Layer<LogRecord, unknown>[] {
   const { strict, maxInFlight, timeoutMs } = settings;
   return [
@@ -112,6 +118,7 @@ function layersOf(
       maxWaiting: Number.POSITIVE_INFINITY,
       holdBlocked: true,
     }),
+    calls,
     // Without a bound but its own, two calls an item: a good record is never parked for its neighbours.
     bisect<LogRecord, unknown>({
       maxExtraCalls: Number.POSITIVE_INFINITY,

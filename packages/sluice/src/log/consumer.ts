@@ -4,6 +4,7 @@ import { failure, type SluiceError } from '../core/errors.js';
 import type { SluiceEvent } from '../core/event.js';
 import { tell } from '../core/tell.js';
 import { resumeLanes } from '../engine/halts.js';
+import { hastenedLanes } from '../engine/hastened-lanes.js';
 import { systemEnv } from '../env/system.js';
 import { createAlone } from './alone.js';
 import type { Consumer, ConsumerReport, ConsumerStatus, GroupLag } from './consumer-contract.js';
@@ -49,6 +50,9 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
     resolveFailed = resolve;
   });
 
+  const members = groupMembers(log, group, stream, partitions);
+  const hastened = hastenedLanes((): ConsumerEngine => engine);
+  const early = sendAwaited(hastened, members.waiters, settings.window);
   const engine: ConsumerEngine = consumerEngine(options, settings, env, {
     settle: (item, outcome) => (item.owner as PartitionReader).ended(item, outcome),
     settled() {
@@ -59,10 +63,10 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
     mayProbe(its) {
       probe = its;
     },
+    cut: hastened.cut,
+    calls: early.layer,
   });
   const alone = createAlone(() => engine.flush(), clock, settings.timeoutMs, wakeAll);
-  const members = groupMembers(log, group, stream, partitions);
-  const sendWhatIsAwaited = sendAwaited(engine, members.waiters, settings.window);
   const readers: Readers = {
     log,
     env,
@@ -77,7 +81,7 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
     offer: (item) => engine.offer(item) === 'accepted',
     cancel: (item, reason) => void engine.cancel(item, reason),
     flush: () => void engine.flush(),
-    taken: sendWhatIsAwaited,
+    taken: early.taken,
     written(ok, dead) {
       counts.ok += ok;
       counts.dead += dead;
@@ -114,13 +118,14 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
       if (isNews) tell(env, { type: 'assigned', name, partitions: its, consumers });
     },
     between: (partition, act) => slots.get(partition)?.between(act) ?? act(),
-    awaited: sendWhatIsAwaited,
+    awaited: early.awaited,
   });
   const stopListening = log.onAppended(stream, wakeAll);
 
   function open(partition: number): PartitionReader {
     // A lane that halted in front of what the reader before could not pass goes on with what this one brings.
     resumeLanes(engine, laneOfPartition(partition));
+    early.opened(partition);
     return openPartition(partition, readers);
   }
 
@@ -178,7 +183,7 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
       look ??= looks(wait);
       look(index, record, reader);
     }
-    members.awaited();
+    members.awaited(records);
     return wait.told;
   }
 

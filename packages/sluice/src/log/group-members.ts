@@ -2,6 +2,7 @@
 
 import { assign } from './assignment.js';
 import type { Log } from './log.js';
+import type { Position } from './record.js';
 import { createSettledWaiters, type SettledWaiters } from './settled-waiters.js';
 
 /** One consumer, as its group sees it. */
@@ -14,16 +15,16 @@ export interface Member {
   assigned(partitions: readonly number[], consumers: number): void;
   /** Does something while nobody reads the partition, and reads on behind it. */
   between<T>(partition: number, act: () => Promise<T>): Promise<T>;
-  /** Somebody waits for a record of the group. */
-  awaited(): void;
+  /** Somebody waits for these records of the group. */
+  awaited(records: readonly Position[]): void;
 }
 
 /** The consumers of a group in this process. */
 export interface GroupMembers {
   /** Shared by all of them: whoever waits for a record does not know who reads it. */
   readonly waiters: SettledWaiters;
-  /** Tells all of them that somebody waits. */
-  awaited(): void;
+  /** Tells all of them that somebody waits for these records. */
+  awaited(records: readonly Position[]): void;
   /** Takes one more in. Partitions move to it until nobody has two more than another: drained first, then claimed anew. */
   join(member: Member): Membership;
 }
@@ -104,8 +105,8 @@ function createMembers(partitions: number): GroupMembers {
 
   return {
     waiters,
-    awaited() {
-      for (const member of members) member.awaited();
+    awaited(records) {
+      for (const member of members) member.awaited(records);
     },
     join(member) {
       members.push(member);

@@ -71,8 +71,8 @@ export interface Readers {
   cancel(item: RecordItem, reason: SluiceError): void;
   /** Sends what is held, whatever its window. */
   flush(): void;
-  /** Records have been offered. */
-  taken(): void;
+  /** The records of a partition before this offset have been offered. */
+  taken(partition: number, next: number): void;
   written(ok: number, dead: number): void;
   alarm(partition: number, problem: SluiceError): void;
   /** How the group has settled a record, as its dead letters tell. */

@@ -149,7 +149,7 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
     await take(records);
     // A drain does not wait for windows.
     if (until !== Number.POSITIVE_INFINITY) readers.flush();
-    else readers.taken();
+    else readers.taken(partition, next);
     return 'more';
   }
 
