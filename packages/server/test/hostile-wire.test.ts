@@ -137,6 +137,36 @@ describe('pipelined requests', () => {
     await expect.poll(world.held).toEqual(nothing);
   });
 
+  const cutOff = `${head}Content-Length: 100000\r\n\r\n{"id":"${'x'.repeat(50_000)}`;
+  it.each([
+    ['a half-closed connection', cutOff, (socket: Socket) => void socket.end(), undefined, 400],
+    [
+      'a broken chunk',
+      `${head}Transfer-Encoding: chunked\r\n\r\nffff\r\n${'x'.repeat(50_000)}`,
+      (socket: Socket) => void socket.write(`${'x'.repeat(15_535)}GARBAGE`),
+      undefined,
+      400,
+    ],
+    ['its time', cutOff, () => {}, { requestTimeoutMs: 2_000 }, 408],
+  ])(
+    'a body that %s cuts behind a request that waits is let go at once, and refused in its turn',
+    async (_name, text, cut, limits, status) => {
+      const { given, give } = signal();
+      const settled = () => () => given.then(() => ['ok' as const]);
+      const world = await watched({ settled, ...(limits === undefined ? {} : { limits }) });
+      const { socket, closed, text: got } = await dial(world.gateway.port);
+      socket.write(event('a').replace('events HTTP', 'events?ack=committed HTTP') + text);
+      await expect.poll(() => world.held().bytes, { timeout: 10_000 }).toBeGreaterThanOrEqual(50_000);
+      cut(socket);
+      await expect.poll(() => world.held().bytes, { timeout: 10_000 }).toBe(0);
+      expect([got(), world.held().requests]).toEqual(['', 2]);
+      give();
+      expect(statuses(await closed)).toEqual([200, status]);
+      expect(payloads(await world.stored())).toEqual(['{"id":"a"}']);
+      await expect.poll(world.held).toEqual(nothing);
+    },
+  );
+
   it('what breaks behind an endless answer puts nothing into the middle of it', async () => {
     const world = await watched();
     await world.post('{"id":"a"}');

@@ -88,7 +88,7 @@ export function readBody(
   if (announced > limits.maxBodyBytes) throw tooLarge(limits);
   const reader = new BodyReader(request, gzip || announced === 0 ? limits.maxBodyBytes : announced, limits, allowance, listener);
   // The listener stays for good: a late error of a stream that was given up must not crash the process.
-  request.on('error', () => reader.stop(incomplete()));
+  request.on('error', (error) => reader.stop(error instanceof HttpError ? error : incomplete()));
   if (gzip) inflate(request, reader, limits);
   else reader.follow(request);
   return reader;

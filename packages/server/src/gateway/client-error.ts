@@ -1,8 +1,9 @@
 /** What the HTTP parser refuses before there is a request, answered as JSON like everything else. */
 
+import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { lastResponseOn, responsesOn, whenGone } from './departure.js';
-import { errorBody } from './http-error.js';
+import { errorBody, HttpError } from './http-error.js';
 import type { GatewayLimits } from './limits.js';
 
 type KnownLimits = Pick<GatewayLimits, 'maxUrlBytes' | 'requestTimeoutMs'>;
@@ -23,10 +24,13 @@ export function clientError(limits: KnownLimits): (error: Error, socket: Socket)
     const ahead = responsesOn(socket).filter((response) => response !== cut);
     // An endless answer is not waited for, nor is anything put into the middle of it.
     if (ahead.some((response) => response.headersSent && !response.writableEnded)) return void socket.destroy();
+    // What has arrived of its body is let go now, not when those ahead have their answers: whoever reads it answers, in its turn.
+    if (ahead.length > 0 && cut !== undefined && cut.req.listenerCount('error') > 0)
+      cut.req.emit('error', asHttpError(error, limits));
     let left = ahead.length + 1;
     const answered = (): void => {
       if (--left > 0 || socket.destroyed) return;
-      // A request that was refused before its body had arrived has its answer.
+      // A request that was refused before its body had arrived has its answer, or gets it now.
       if (socket.writable && cut?.headersSent !== true) socket.write(refusal(error, limits));
       socket.destroySoon();
     };
@@ -36,31 +40,19 @@ export function clientError(limits: KnownLimits): (error: Error, socket: Socket)
 }
 
 function refusal(error: ParserError, limits: KnownLimits): string {
-  const { status, code, message } = problem(error, limits);
+  const { status, code, message } = asHttpError(error, limits);
   const body = errorBody(code, message);
-  const head = `HTTP/1.1 ${status}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}`;
+  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}`;
   return `${head}\r\nConnection: close\r\n\r\n${body}`;
 }
 
 type ParserError = Error & { readonly code?: string; readonly rawPacket?: Buffer };
 
-function problem(error: ParserError, limits: KnownLimits): { status: string; code: string; message: string } {
-  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
-    return {
-      status: '408 Request Timeout',
-      code: 'REQUEST_TIMEOUT',
-      message: `the request did not arrive within ${limits.requestTimeoutMs} ms`,
-    };
-  }
-  if (error.code !== 'HPE_HEADER_OVERFLOW')
-    return { status: '400 Bad Request', code: 'BAD_REQUEST', message: 'this is not a valid HTTP request' };
+function asHttpError(error: ParserError, limits: KnownLimits): HttpError {
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT')
+    return new HttpError(408, 'REQUEST_TIMEOUT', `the request did not arrive within ${limits.requestTimeoutMs} ms`);
+  if (error.code !== 'HPE_HEADER_OVERFLOW') return new HttpError(400, 'BAD_REQUEST', 'this is not a valid HTTP request');
   const start = error.rawPacket?.subarray(0, limits.maxUrlBytes).toString('latin1') ?? '';
-  if (!start.includes('\n')) {
-    return { status: '414 URI Too Long', code: 'URL_TOO_LONG', message: `expected a URL of at most ${limits.maxUrlBytes} bytes` };
-  }
-  return {
-    status: '431 Request Header Fields Too Large',
-    code: 'HEADERS_TOO_LARGE',
-    message: 'the headers of the request are too large',
-  };
+  if (!start.includes('\n')) return new HttpError(414, 'URL_TOO_LONG', `expected a URL of at most ${limits.maxUrlBytes} bytes`);
+  return new HttpError(431, 'HEADERS_TOO_LARGE', 'the headers of the request are too large');
 }
