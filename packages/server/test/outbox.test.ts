@@ -108,7 +108,7 @@ describe.each([
       expect(await lag()).toMatchObject({ items: 1, oldestMs: expect.any(Number) });
       relay();
       await delivered('early');
-      await vi.waitFor(async () => expect(await lag()).toEqual({ items: 0, oldestMs: 0 }), 10_000);
+      await vi.waitFor(async () => expect(await lag()).toEqual({ items: 0, hasMore: false, oldestMs: 0 }), 10_000);
     });
 
     describe('while a transaction stays open and later ones commit', () => {
@@ -236,6 +236,64 @@ describe.each([
       }
       // Two reads a page: what a round has left, and what is new.
       expect(Math.max(...sizes)).toBeLessThanOrEqual(40);
+    });
+
+    describe('the lag', () => {
+      /** Row by row, by its definition. */
+      const left = async () => {
+        const { rows } = await pool.query<{ items: number; rounds: number }>(
+          `SELECT count(*) FILTER (WHERE NOT pg_visible_in_snapshot(o.xact, s.delivered)
+            AND (s.upto IS NULL OR o.seq > s.after_seq OR NOT pg_visible_in_snapshot(o.xact, s.upto)))::int AS items,
+          (SELECT count(*)::int FROM outbox_shards WHERE upto IS NOT NULL) AS rounds FROM outbox_shards s JOIN outbox o USING (shard)`,
+        );
+        return rows[0]!;
+      };
+      const events = (count: number) => Array.from({ length: count }, (_, n) => ({ payload: String(n) }));
+
+      test('is what is left, in the middle of a round too, and of what came late for it', async () => {
+        const slow = await pool.connect();
+        await slow.query('BEGIN');
+        await outbox.enqueue(slow, events(7));
+        await transaction((client) => outbox.enqueue(client, events(100)));
+        expect(await lag()).toMatchObject({ items: 100, hasMore: false });
+        let pages = 0;
+        const hangs = () => (++pages > 4 ? new Promise<void>(() => {}) : undefined);
+        relay({ maxItems: 8, sink: { ...collector, write: hangs } });
+        await vi.waitFor(() => expect(pages).toBe(5), 20_000);
+        // Its cursors move when the page before has been written.
+        await vi.waitFor(async () => expect((await left()).items).toBeLessThan(100), 20_000);
+        const begun = await left();
+        expect(begun.rounds).toBeGreaterThan(0);
+        expect(await lag()).toMatchObject({ items: begun.items, hasMore: false });
+        await slow.query('COMMIT');
+        slow.release();
+        await pool.query("INSERT INTO outbox (seq, payload) SELECT -n, 'x' FROM generate_series(1, 9) n");
+        expect(await left()).toMatchObject({ items: begun.items + 16, rounds: begun.rounds });
+        expect(await lag()).toMatchObject({ items: begun.items + 16, hasMore: false });
+        expect(await outbox.lag(pool, { maxItems: 1_000 })).toMatchObject({ items: begun.items + 16, hasMore: false });
+        const some = await outbox.lag(pool, { maxItems: 10 });
+        expect(some.hasMore).toBe(true);
+        expect(some.items).toBeLessThanOrEqual(10);
+      });
+
+      test('is counted no further than asked, and knows how old the oldest is all the same, whichever shard has it', async () => {
+        const day = 86_400_000;
+        for (let shard = -1; shard !== 3; ) {
+          await pool.query('TRUNCATE outbox');
+          const { rows } = await pool.query<{ shard: number }>(
+            "INSERT INTO outbox (payload, created_at) VALUES ('old', clock_timestamp() - interval '1 day') RETURNING shard",
+          );
+          shard = rows[0]!.shard;
+        }
+        await transaction((client) => outbox.enqueue(client, events(200)));
+        const bounded = await outbox.lag(pool, { maxItems: 20 });
+        expect(bounded).toMatchObject({ items: 20, hasMore: true });
+        expect(bounded.oldestMs).toBeGreaterThanOrEqual(day);
+        const whole = await outbox.lag(pool, { maxItems: 201 });
+        expect(whole).toMatchObject({ items: 201, hasMore: false });
+        expect(whole.oldestMs).toBeGreaterThanOrEqual(day);
+        await expect(outbox.lag(pool, { maxItems: 0 })).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+      });
     });
 
     test('an event larger than the bound goes alone', async () => {

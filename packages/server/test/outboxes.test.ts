@@ -137,6 +137,31 @@ describe.each([
       expect((await outboxes('ls')).out).toMatch(/^OUTBOX .*\nshop +0 +- +2 +2\n$/);
     });
 
+    it('is looked at over one connection that stays, and its lag is counted to a bound', async () => {
+      const database = await postgres.freshDatabase();
+      await query(database, 'CREATE TABLE orders (id text, n int)');
+      await start(database, { createTable: true });
+      const looks = () =>
+        query<{ pid: number; since: string }>(
+          database,
+          "SELECT pid, query_start::text AS since FROM pg_stat_activity WHERE application_name = 'sluice outbox' AND datname = current_database()",
+        );
+      await expect.poll(looks, { timeout: 20_000 }).toHaveLength(1);
+      const [first] = await looks();
+      await expect.poll(async () => (await looks())[0]?.since, { timeout: 20_000 }).not.toBe(first!.since);
+      expect((await looks()).map(({ pid }) => pid)).toEqual([first!.pid]);
+      // Its relays stop at a row that they cannot have, so that all that is enqueued is left.
+      await query(
+        database,
+        "BEGIN; UPDATE shop_outbox_shards SET epoch = epoch + 1, owner = gen_random_uuid(), until = clock_timestamp() + interval '1 hour'; COMMIT",
+      );
+      await query(database, "INSERT INTO shop_outbox (stream, payload) SELECT 'orders', '{}' FROM generate_series(1, 10050)");
+      const metrics = async () => (await fetch(`${world.service.controlUrl}/metrics`)).text();
+      await expect.poll(metrics, { timeout: 30_000 }).toMatch(/^sluice_outbox_lag_items\{outbox="shop"\} 10000$/m);
+      const { out } = await sluice('outboxes', 'ls', '--control', world.service.controlUrl);
+      expect(out).toMatch(/^shop +10000\+ /m);
+    }, 90_000);
+
     it('an event that could not come in by HTTP, for its stream, its text or the length of its key, is a dead letter; those beside it are not', async () => {
       const database = await postgres.freshDatabase();
       await query(database, 'CREATE TABLE orders (id text, n int)');

@@ -21,7 +21,7 @@ export function outboxMetrics(registry: Registry): (outboxes: readonly RunningOu
   });
   const lagItems = new Gauge({
     name: 'sluice_outbox_lag_items',
-    help: 'Committed events of an outbox that no relay has delivered, of all services that share it; measured every few seconds.',
+    help: 'Committed events of an outbox that no relay has delivered, of all services that share it; counted every few seconds, 10,000 at most.',
     labelNames: ['outbox'],
     registers,
   });

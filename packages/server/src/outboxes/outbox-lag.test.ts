@@ -4,7 +4,7 @@ import { watchLag } from './outbox-lag.js';
 
 it('keeps what was measured last while a measurement fails, and ends its timer', async () => {
   const env = testEnv();
-  const answers = [{ items: 3, oldestMs: 10 }, new Error('away'), { items: 1, oldestMs: 5 }];
+  const answers = [{ items: 3, hasMore: false, oldestMs: 10 }, new Error('away'), { items: 1, hasMore: false, oldestMs: 5 }];
   const lag = watchLag(async () => {
     const answer = answers.shift()!;
     if (answer instanceof Error) throw answer;
@@ -12,7 +12,7 @@ it('keeps what was measured last while a measurement fails, and ends its timer',
   }, env);
   expect(lag.latest).toBeUndefined();
   await env.clock.advance(1);
-  expect(lag.latest).toEqual({ items: 3, oldestMs: 10 });
+  expect(lag.latest).toEqual({ items: 3, hasMore: false, oldestMs: 10 });
   await env.clock.advance(5_000);
   expect([answers.length, lag.latest?.items]).toEqual([1, 3]);
   await env.clock.advance(5_000);

@@ -16,7 +16,7 @@ import { plainMessage } from '../pipelines/plain-message.js';
 import { prepareSink } from '../pipelines/preparation.js';
 import { outboxFeed } from './outbox-feed.js';
 import { watchLag } from './outbox-lag.js';
-import { withClient } from './with-client.js';
+import { outboxPool } from './outbox-pool.js';
 
 /** What outboxes are relayed with. */
 export interface OutboxParts {
@@ -55,6 +55,9 @@ export interface Outboxes {
   close(deadlineMs: number): Promise<void>;
 }
 
+/** To count more would cost the database more than anybody learns from it: a lag that large is told by its age. */
+const mostCounted = 10_000;
+
 /** How often to look whether the database answers. */
 const reviveMs = 1_000;
 
@@ -78,13 +81,13 @@ async function startOutbox(name: string, config: Config['outboxes'][string], par
   // A service with an outbox has a database.
   const connectionString = config.url ?? parts.databaseUrl!;
   const outbox = createOutbox({ table, shards, partitionMs, keepMs });
-  const connected = <R>(use: Parameters<typeof withClient<R>>[1]): Promise<R> => withClient(connectionString, use);
+  const pool = outboxPool(connectionString);
   let relay: Relay | undefined;
   let closed = false;
   const preparation = prepareSink(
     {
       async prepare() {
-        if (config.createTable) await connected((client) => outbox.migrate(client));
+        if (config.createTable) await outbox.migrate(pool);
         if (closed) return;
         const sink = outboxFeed({ log, stream, isLogFull });
         // Its events are no pipeline's: they would count as the log's.
@@ -99,7 +102,7 @@ async function startOutbox(name: string, config: Config['outboxes'][string], par
   // One with a server of its own can do nothing about it.
   const cancelWatch = config.url === undefined ? watch(env, isUnreachable, parts.revive) : () => {};
   await preparation.firstTry;
-  const lag = watchLag(() => connected((client) => outbox.lag(client)), env);
+  const lag = watchLag(() => outbox.lag(pool, { maxItems: mostCounted }), env);
   return {
     name,
     stats: () => relay?.stats(),
@@ -109,15 +112,17 @@ async function startOutbox(name: string, config: Config['outboxes'][string], par
       return problem === undefined ? undefined : `${problem.code}: ${plainMessage(problem, 'its message may hold a payload')}`;
     },
     lag: () => lag.latest,
-    letters: (filter) => connected((client) => outbox.deadLetters(client, filter)),
-    redrive: (filter) => connected((client) => outbox.redrive(client, filter)),
-    purge: (filter) => connected((client) => outbox.purge(client, filter)),
+    letters: (filter) => outbox.deadLetters(pool, filter),
+    redrive: (filter) => outbox.redrive(pool, filter),
+    purge: (filter) => outbox.purge(pool, filter),
     async close(deadlineMs) {
       closed = true;
       cancelWatch();
       lag.stop();
       preparation.stop();
       await relay?.close({ deadlineMs });
+      // A server that does not answer must not hold up the stop.
+      void pool.end().catch(() => {});
     },
   };
 }

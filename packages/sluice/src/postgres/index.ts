@@ -23,10 +23,10 @@ export {
   type Outbox,
   type OutboxClient,
   type OutboxEvent,
-  type OutboxLag,
   type OutboxLetterFilter,
   type OutboxOptions,
 } from './outbox.js';
+export type { OutboxLag } from './outbox-lag.js';
 export type { OutboxLetter } from './outbox-letters.js';
 export { batcherSink, logSink } from './outbox-sinks.js';
 export type { OutboxTables } from './outbox-tables.js';

@@ -106,6 +106,15 @@ export function restoredCondition({ shards }: OutboxTables): string {
  * transaction has been running.
  */
 export function undelivered(table: string, columns: string, cursor = 's'): string {
-  return `SELECT ${columns} FROM ${table} o WHERE o.shard = ${cursor}.shard AND o.xact >= pg_snapshot_xmax(${cursor}.delivered)
-  UNION ALL SELECT ${columns} FROM pg_snapshot_xip(${cursor}.delivered) x JOIN ${table} o ON o.shard = ${cursor}.shard AND o.xact = x`;
+  return outsideOf(table, `${cursor}.delivered`, cursor)
+    .map((rows) => `SELECT ${columns} ${rows}`)
+    .join(' UNION ALL ');
+}
+
+/** The two ranges: what began after a snapshot, and what ran while it was taken. */
+export function outsideOf(table: string, snapshot: string, cursor: string): readonly [later: string, running: string] {
+  return [
+    `FROM ${table} o WHERE o.shard = ${cursor}.shard AND o.xact >= pg_snapshot_xmax(${snapshot})`,
+    `FROM pg_snapshot_xip(${snapshot}) x JOIN ${table} o ON o.shard = ${cursor}.shard AND o.xact = x WHERE true`,
+  ];
 }

@@ -4,16 +4,10 @@ import { randomUUID } from 'node:crypto';
 import { failure, invalidOption, type SluiceError, shorten } from '../core/errors.js';
 import { checkNames, numberOption } from '../core/options.js';
 import { maxIdBytes, maxNameBytes, maxTimeBytes } from '../log/limits.js';
+import { lagStatement, type OutboxLag } from './outbox-lag.js';
 import { deadLettersStatement, type OutboxLetter, readLetter, redriveStatement } from './outbox-letters.js';
 import { partitionsStatement } from './outbox-partitions.js';
-import {
-  emptySnapshot,
-  type OutboxTables,
-  outboxTables,
-  restoredCondition,
-  schemaStatements,
-  undelivered,
-} from './outbox-tables.js';
+import { emptySnapshot, type OutboxTables, outboxTables, restoredCondition, schemaStatements } from './outbox-tables.js';
 
 /** Whatever runs a statement: a client or a pool's client of `pg`. */
 export interface OutboxClient {
@@ -53,14 +47,6 @@ export interface OutboxOptions {
   readonly notify?: boolean;
 }
 
-/** How far the relays are behind. */
-export interface OutboxLag {
-  /** Committed events that no relay has delivered yet. */
-  readonly items: number;
-  /** Age of the oldest of them in milliseconds, by the server's clock; 0 when there is none. */
-  readonly oldestMs: number;
-}
-
 /** Which dead letters; all members that are given must fit. */
 export interface OutboxLetterFilter {
   readonly ids?: readonly string[];
@@ -91,8 +77,13 @@ export interface Outbox {
    * pool in place of a client; else what the server says.
    */
   enqueue(client: OutboxClient, events: OutboxEvent | readonly OutboxEvent[]): Promise<readonly string[]>;
-  /** How far all relays together are behind; counts row by row, so it takes its time where they are far behind. */
-  lag(client: OutboxClient): Promise<OutboxLag>;
+  /**
+   * How far all relays together are behind. It counts row by row, `maxItems` at most: 1 or more, default all, which takes its time where they are far
+   * behind.
+   *
+   * @throws SluiceError `INVALID_OPTION`; else what the server says.
+   */
+  lag(client: OutboxClient, options?: { readonly maxItems?: number }): Promise<OutboxLag>;
   /** What the relays have given up on, oldest first. */
   deadLetters(client: OutboxClient, filter?: OutboxLetterFilter): Promise<readonly OutboxLetter[]>;
   /** Moves dead letters back into the outbox, as new events with their old ids; how many. One statement: none is lost or doubled. */
@@ -129,6 +120,7 @@ export function createOutbox(options: OutboxOptions = {}): Outbox {
   const { notify = true } = options;
   if (typeof notify !== 'boolean') throw invalidOption(`createOutbox.notify must be true or false; got ${shorten(notify)}`);
   const insert = insertStatement(tables, notify);
+  const countLag = lagStatement(tables);
   return {
     tables,
     partitions,
@@ -142,7 +134,7 @@ export function createOutbox(options: OutboxOptions = {}): Outbox {
       if (rows.length > 0) await client.query(insert, columnsOf(rows));
       return rows.map(([id]) => id);
     },
-    lag: (client) => lagOf(client, tables),
+    lag: (client, { maxItems = Number.POSITIVE_INFINITY } = {}) => lagOf(client, countLag, maxItems),
     async deadLetters(client, filter = {}) {
       const { rows } = await client.query(deadLettersStatement(tables), filterValues('deadLetters', filter, 100));
       return rows.map(readLetter);
@@ -237,13 +229,9 @@ function refused(problem: string, cause?: unknown): SluiceError {
   return failure(`enqueue: ${problem}; nothing was written.`, { code: 'INVALID_VALUE', class: 'rejected', cause });
 }
 
-async function lagOf(client: OutboxClient, tables: OutboxTables): Promise<OutboxLag> {
-  const { rows } = await client.query(
-    `SELECT count(*)::float8 AS items,
-      coalesce(greatest(0, extract(epoch FROM clock_timestamp() - min(r.created_at)) * 1000), 0)::float8 AS "oldestMs"
-    FROM ${tables.shards} s, LATERAL (${undelivered(tables.events, 'o.xact, o.seq, o.created_at')}) r
-    WHERE (s.upto IS NULL OR r.seq > s.after_seq OR NOT pg_visible_in_snapshot(r.xact, s.upto))`,
-  );
+async function lagOf(client: OutboxClient, statement: string, maxItems: number): Promise<OutboxLag> {
+  const most = numberOption('lag.maxItems', maxItems, maxItems, { least: 1, whole: true, infinite: true });
+  const { rows } = await client.query(statement, [most === Number.POSITIVE_INFINITY ? null : most]);
   return rows[0] as OutboxLag;
 }
 

@@ -11,7 +11,7 @@ interface OutboxAnswer {
   readonly name: string;
   readonly delivered: number;
   readonly dead: number;
-  readonly lag?: { readonly items: number; readonly oldestMs: number };
+  readonly lag?: { readonly items: number; readonly hasMore: boolean; readonly oldestMs: number };
   readonly problem?: string;
 }
 
@@ -29,7 +29,7 @@ function outboxText(outboxes: readonly OutboxAnswer[]): string {
   const rows = table<OutboxAnswer>(
     [
       { title: 'OUTBOX', cell: ({ name }) => name },
-      { title: 'BEHIND', cell: ({ lag }) => lag?.items ?? '?' },
+      { title: 'BEHIND', cell: ({ lag }) => (lag === undefined ? '?' : lag.hasMore ? `${lag.items}+` : lag.items) },
       { title: 'OLDEST', cell: ({ lag }) => (lag === undefined ? '?' : lag.items === 0 ? '-' : durationText(lag.oldestMs)) },
       { title: 'RELAYED', cell: ({ delivered }) => delivered },
       { title: 'DEAD', cell: ({ dead }) => dead },
