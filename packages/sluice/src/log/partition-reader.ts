@@ -16,9 +16,6 @@ import type { LogRecord } from './record.js';
 import { RecordItem } from './record-item.js';
 import { createSettler, type Settler } from './settler.js';
 
-/** Bounds of one read from the log. */
-const page = { maxItems: 2_000, maxBackgroundItems: 1_000, maxBytes: 4 << 20 };
-
 /** How long after it was fenced a partition is claimed again, in milliseconds. */
 const reclaimMs = 1_000;
 
@@ -137,12 +134,11 @@ export function openPartition(partition: number, readers: Readers): PartitionRea
     if (next >= until) return 'done';
     if (readers.alone.isTaken || settler!.full !== undefined) return 'wait';
     ahead.pass(settler!.watermark.cursor);
-    const room = ahead.room(readers.maxAheadBytes());
-    const most = readers.maxAhead - (next - settler!.watermark.cursor);
-    if (room === undefined || most <= 0) return 'wait';
+    const room = Math.min(readers.maxAhead - (next - settler!.watermark.cursor), until - next);
     const isBackground = waiters.count === 0 && until === Number.POSITIVE_INFINITY;
-    const maxItems = Math.min(isBackground ? page.maxBackgroundItems : page.maxItems, room.maxItems, most, until - next);
-    const records = await readPage({ maxItems, maxBytes: Math.min(page.maxBytes, room.maxBytes), isBackground });
+    const page = ahead.page(room, readers.maxAheadBytes(), isBackground);
+    if (page === undefined) return 'wait';
+    const records = await readPage(page);
     if (state !== 'reading' || records === undefined) return 'wait';
     // What was to be read has gone by its age.
     if (records.length === 0) return until === Number.POSITIVE_INFINITY ? 'wait' : 'done';

@@ -1,6 +1,7 @@
 /** Read-ahead: what was read from a partition and is not yet behind its cursor, in bytes. It bounds memory however large the backlog is. */
 
 import { Deque } from '../core/deque.js';
+import type { ReadBounds } from './log.js';
 import type { LogRecord } from './record.js';
 
 /**
@@ -10,10 +11,10 @@ import type { LogRecord } from './record.js';
 export interface ReadAhead {
   readonly bytes: number;
   /**
-   * Bounds of the next read, so that what is ahead stays within `most` bytes, but for one record; `undefined` when there is too little room to
-   * be worth a read.
+   * Bounds of the next read, of `mostItems` at most, so that what is ahead stays within `mostBytes`, but for one record; `undefined` when there
+   * is too little room to be worth a read.
    */
-  room(most: number): { readonly maxItems: number; readonly maxBytes: number } | undefined;
+  page(mostItems: number, mostBytes: number, isBackground: boolean): ReadBounds | undefined;
   add(record: LogRecord): void;
   /** The cursor stands here now. */
   pass(cursor: number): void;
@@ -21,6 +22,11 @@ export interface ReadAhead {
 
 /** What a record takes beside its payload and texts: its object, and its item in the engine. Measured with heap snapshots of Node 20. */
 const overheadBytes = 400;
+
+/** Bounds of any read. What nobody waits for is read in smaller pages: those who do wait for the same thread. */
+const pageItems = 2_000;
+const backgroundPageItems = 1_000;
+const pageBytes = 4 << 20;
 
 /** So many records are counted together: they leave together, too. */
 const together = 32;
@@ -35,12 +41,18 @@ export function createReadAhead(): ReadAhead {
     get bytes() {
       return bytes;
     },
-    room(most) {
-      const room = most - bytes;
+    page(mostItems, mostBytes, isBackground) {
+      const room = mostBytes - bytes;
       // Somebody who reads one record for each that is settled reads a chunk of the log for each.
-      if (bytes > 0 && room < most / 8) return undefined;
+      if (mostItems <= 0 || (bytes > 0 && room < mostBytes / 8)) return undefined;
       // Nobody knows how large the next records are: half of the room for their bytes, half for what comes on top of them.
-      return { maxItems: Math.max(1, Math.floor(room / 2 / overheadBytes)), maxBytes: Math.max(1, Math.floor(room / 2)) };
+      const half = Math.floor(room / 2);
+      const maxItems = Math.min(
+        isBackground ? backgroundPageItems : pageItems,
+        Math.max(1, Math.floor(half / overheadBytes)),
+        mostItems,
+      );
+      return { maxItems, maxBytes: Math.min(pageBytes, Math.max(1, half)), isBackground };
     },
     add(record) {
       const cost = record.payload.byteLength + record.id.length + (record.key?.length ?? 0) + overheadBytes;
