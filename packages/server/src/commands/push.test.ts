@@ -9,8 +9,8 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { useServers } from '../../../../test/servers.js';
 import { terminal } from '../../test/support/printed.js';
 import { run } from '../cli.js';
+import type { Settled } from '../gateway/committed.js';
 import { createGateway, type GatewayOptions } from '../gateway/gateway.js';
-import type { Settled } from '../gateway/receive.js';
 import { type PushOptions, push } from './push.js';
 
 const servers = useServers();

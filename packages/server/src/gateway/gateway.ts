@@ -11,6 +11,7 @@ import { type Admission, createAdmission } from './admission.js';
 import { createBodyAllowance } from './body.js';
 import { type Callers, createCallers } from './caller.js';
 import { clientError } from './client-error.js';
+import type { Settled } from './committed.js';
 import { unansweredOn } from './departure.js';
 import { type Answer, createEventsRoute, type EventsRouteParts, isEventsRequest, type StreamRules } from './events-route.js';
 import { HttpError, overloaded, sendError } from './http-error.js';
@@ -23,7 +24,6 @@ import type { ReadKeys } from './read.js';
 import { createReads } from './read-routes.js';
 import { type ReadTarget, readTarget } from './read-target.js';
 import type { Receipt } from './receipt.js';
-import type { Settled } from './receive.js';
 import { errorAnswer, reply } from './reply.js';
 import { addTailRoute } from './tail-route.js';
 

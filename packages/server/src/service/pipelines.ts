@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { SluiceError } from 'sluice';
 import type { Config, PipelineConfig } from '../config/config.js';
 import { runsUserCode } from '../config/user-code.js';
-import type { Settled } from '../gateway/receive.js';
+import type { Settled } from '../gateway/committed.js';
 import { type Pipeline, type PipelineParts, startPipeline } from '../pipelines/pipeline.js';
 import { type PipelineCode, pipelineCode } from '../pipelines/pipeline-code.js';
 import { settledWithin } from './settled-within.js';
