@@ -163,7 +163,7 @@ function postEvents(limits: GatewayLimits): object {
         description: 'All items were refused, or the request is wrong.',
         content: json({ anyOf: [ref('schemas/Receipt'), ref('schemas/Error')] }),
       },
-      ...errors(401, 403, 408, 413, 414, 415, 417),
+      ...errors(401, 403, 408, 413, 414, 415, 417, 431, 501, 505),
       429: ref('responses/Busy'),
       503: ref('responses/Busy'),
     },

@@ -1,6 +1,7 @@
 /** Protocol: what HTTP/1.1 itself demands of a request, refused as JSON where Node would answer with an empty body. */
 
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { HttpError } from './http-error.js';
 
@@ -19,8 +20,12 @@ export function timeouts(requestTimeoutMs: number) {
   };
 }
 
-/** Refuses a request without `Host` with 400, and an unknown `Expect` with 417. The server needs {@link protocolOptions}. */
+/**
+ * Refuses what {@link protocolProblem} finds, and lets no header be lost: Node would drop those behind the thousandth without a word, a
+ * coding or a key among them. The bytes of all bound them. The server needs {@link protocolOptions}.
+ */
 export function refuseProtocolErrors(app: FastifyInstance): void {
+  app.server.maxHeadersCount = 0;
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
   app.addHook('onRequest', async (request) => {
     const problem = protocolProblem(request.raw);
@@ -28,13 +33,56 @@ export function refuseProtocolErrors(app: FastifyInstance): void {
   });
 }
 
-/** What HTTP/1.1 refuses in a request, if anything. */
-export function protocolProblem({ headers, httpVersionMajor, httpVersionMinor }: IncomingMessage): HttpError | undefined {
-  if (httpVersionMajor !== 1 || httpVersionMinor < 1) return undefined;
+/**
+ * What HTTP/1.1 refuses in a request, if anything: a version, a coding or an `Expect` that nobody here knows, no `Host` or several. Nothing
+ * behind such a request on its connection is acted on, for where it ends may be seen otherwise by a proxy in front.
+ */
+export function protocolProblem(request: IncomingMessage): HttpError | undefined {
+  const socket: Refused = request.socket;
+  const problem = socket[refused] === true ? behindRefused() : problemOf(request);
+  if (problem !== undefined) socket[refused] = true;
+  return problem;
+}
+
+/** A property of the socket, and not a WeakSet of sockets: it is asked for with each request. */
+const refused = Symbol('a request of the connection was refused');
+
+interface Refused extends Socket {
+  [refused]?: true;
+}
+
+/** Its answer is never sent: the connection ends with the one before. */
+function behindRefused(): HttpError {
+  return refusal(400, 'BAD_REQUEST', 'a request before this one on the connection was refused');
+}
+
+function problemOf({ headers, rawHeaders, httpVersionMajor, httpVersionMinor }: IncomingMessage): HttpError | undefined {
+  if (httpVersionMajor !== 1) return refusal(505, 'HTTP_VERSION_NOT_SUPPORTED', 'expected HTTP/1.1 or HTTP/1.0');
+  const coding = headers['transfer-encoding'];
+  if (coding !== undefined && httpVersionMinor === 0)
+    return refusal(400, 'BAD_REQUEST', 'expected Content-Length, for HTTP/1.0 has no Transfer-Encoding');
+  if (coding !== undefined && coding.toLowerCase() !== 'chunked')
+    return refusal(
+      501,
+      'UNKNOWN_CODING',
+      'expected Transfer-Encoding to be chunked and nothing else; Content-Encoding says gzip',
+    );
+  if (hostsIn(rawHeaders) > 1) return refusal(400, 'SEVERAL_HOSTS', 'expected one header Host, got several');
+  if (httpVersionMinor === 0) return undefined;
   if (headers.host === undefined) return refusal(400, 'MISSING_HOST', 'expected the header Host, which HTTP/1.1 demands');
   // Node has answered an Expect that it knows.
   if (headers.expect === undefined || /(?:^|\W)100-continue(?:$|\W)/i.test(headers.expect)) return undefined;
   return refusal(417, 'EXPECTATION_FAILED', 'expected no header Expect other than 100-continue; send the request without it');
+}
+
+/** Of several, `headers` keeps the first. */
+function hostsIn(rawHeaders: readonly string[]): number {
+  let hosts = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!;
+    if (name.length === 4 && name.toLowerCase() === 'host') hosts++;
+  }
+  return hosts;
 }
 
 /** The body may or may not follow: what comes next on the connection cannot be told from it. */
