@@ -49,6 +49,7 @@ async function watched(options: Partial<GatewayOptions> = {}) {
   const admission = createAdmission({ tenants: {}, maxHeldItems: 1_000, clock: systemEnv().clock });
   const world = await start({ admission, ...options });
   const held = () => ({
+    unread: world.gateway.unreadBytes,
     requests: world.gateway.underWay,
     items: admission.heldItems,
     tenants: admission.tenants().reduce((sum, { requests, heldItems }) => sum + requests + heldItems, 0),
@@ -56,7 +57,7 @@ async function watched(options: Partial<GatewayOptions> = {}) {
   });
   return { ...world, held };
 }
-const nothing = { requests: 0, items: 0, tenants: 0, bytes: 0 };
+const nothing = { unread: 0, requests: 0, items: 0, tenants: 0, bytes: 0 };
 
 describe('request smuggling', () => {
   const smuggled = event('smuggled');
@@ -281,6 +282,54 @@ describe('slow clients', () => {
   it('that trickle behind a good request get its answer first', async () => {
     const world = await watched({ limits: { requestTimeoutMs: 400 } });
     expect(statuses(await exchange(world, `${event('a')}GET /healthz HTTP/1.1\r\n`))).toEqual([200, 408]);
+  });
+});
+
+describe('clients that do not read', () => {
+  /** More than systems hold for a connection. */
+  const keys = Array.from({ length: 10_000 }, (_, i) => String(i).padEnd(2_000, 'k'));
+  const body = JSON.stringify(keys);
+  const read = async () => new Map(keys.map((key) => [key, 1]));
+  const ask = `POST /read HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  const limits = { maxBodyBytes: 2 * body.length };
+
+  it('have as long as a request has to arrive, and are cut off', async () => {
+    const world = await watched({ read, limits: { ...limits, requestTimeoutMs: 2_000 } });
+    const { socket, closed } = await dial(world.gateway.port);
+    socket.pause().write(ask);
+    await expect.poll(() => world.held().unread, { timeout: 10_000 }).toBeGreaterThan(1_000_000);
+    await expect.poll(world.held, { timeout: 10_000 }).toEqual(nothing);
+    socket.resume();
+    expect((await closed).length).toBeLessThan(body.length);
+  });
+
+  it('are cut off when they hold too much together, the one that waits longest first', async () => {
+    let reads = 0;
+    const world = await watched({ read: async () => read().finally(() => reads++), limits });
+    const clients: Awaited<ReturnType<typeof dial>>[] = [];
+    for (let asked = 1; asked <= 4; asked++) {
+      const client = await dial(world.gateway.port);
+      clients.push(client);
+      client.socket.pause().write(ask);
+      await expect.poll(() => reads, { timeout: 10_000 }).toBe(asked);
+      await expect.poll(() => world.held().unread, { timeout: 10_000 }).toBeGreaterThan(Math.min(asked, 3) * 20_000_000);
+    }
+    await expect.poll(() => world.held().requests).toBe(3);
+    for (const { socket } of clients) socket.resume();
+    await expect
+      .poll(() => clients.map(({ text }) => text().endsWith('":1}')), { timeout: 10_000 })
+      .toEqual([false, true, true, true]);
+    await expect.poll(world.held).toEqual(nothing);
+  });
+
+  it('and begin to in time have their whole answer', async () => {
+    const world = await watched({ read, limits });
+    const { socket, text } = await dial(world.gateway.port);
+    socket.pause().write(ask);
+    await expect.poll(() => world.held().unread, { timeout: 10_000 }).toBeGreaterThan(1_000_000);
+    socket.resume();
+    await expect.poll(() => text().endsWith('":1}'), { timeout: 10_000 }).toBe(true);
+    await expect.poll(world.held).toEqual(nothing);
   });
 });
 

@@ -27,7 +27,7 @@ export const gatewaySchema = z.strictObject({
   maxHeldBodyBytes: bytes(1).default(mebibytes(256)),
   /** Open connections; one more is refused. Default 10,000. */
   maxConnections: whole(1).default(10_000),
-  /** How long a request may take to arrive, in milliseconds; above it 408. Default 60,000. */
+  /** How long a request may take to arrive, and its answer to be read, in milliseconds; above it 408. Default 60,000. */
   requestTimeoutMs: milliseconds(1).default(60_000),
   /** How long `ack=committed` waits for the pipeline, in milliseconds. Default 10,000. */
   ackTimeoutMs: milliseconds(1).default(10_000),

@@ -26,6 +26,7 @@ import { type ReadTarget, readTarget } from './read-target.js';
 import type { Receipt } from './receipt.js';
 import { errorAnswer, reply } from './reply.js';
 import { addTailRoute } from './tail-route.js';
+import { createUnreadAnswers, type UnreadAnswers } from './unread-answers.js';
 
 /** Whether the service can do its work, and if not, why. */
 export interface Readiness {
@@ -111,6 +112,8 @@ export interface Gateway {
   readonly underWay: number;
   /** Bytes of bodies that are held now. */
   readonly heldBodyBytes: number;
+  /** Bytes of answers that are held now because their clients do not read. */
+  readonly unreadBytes: number;
   /** Takes other limits from now on; what is under way keeps those it began with, where it has read them. */
   configure(settings: GatewaySettings): void;
   /**
@@ -155,6 +158,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   });
   const intake = createIntake(app.server);
   const allowance = createBodyAllowance(() => limits.maxHeldBodyBytes);
+  const unread = createUnreadAnswers({ maxBytes: maxUnreadBytes, maxMs: limits.requestTimeoutMs });
 
   const guard = (request: IncomingMessage, response: ServerResponse) => {
     counters.requests++;
@@ -186,10 +190,11 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     },
     guard,
     counters,
+    unread,
     options.logger,
   );
   direct.reads = createReads({
-    ...{ read: options.read, callers, limits, allowance, counters, guard, logger: options.logger },
+    ...{ read: options.read, callers, limits, allowance, counters, guard, unread, logger: options.logger },
     maxKeys: options.maxReadKeys ?? 10_000,
   });
   const tails = addTailRoute(app, { log: options.log, callers, maxTails: options.maxTails ?? 100 });
@@ -208,6 +213,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     },
     get heldBodyBytes() {
       return allowance.heldBytes;
+    },
+    get unreadBytes() {
+      return unread.bytes;
     },
     configure(settings) {
       limitConnections(settings.maxConnections);
@@ -269,6 +277,9 @@ function createServer(limits: GatewayLimits, direct: DirectRoutes, onServer: (se
 /** Larger than the longest URL, so that a longer one is answered with 414 by us, not with 431 by the parser. */
 const maxHeaderSize = 64 * 1024;
 
+/** An answer with its keys weighs four times as much: with the bodies that may be held it stays below what a small machine has. */
+const maxUnreadBytes = 64 * 1024 * 1024;
+
 const defaultMaxConnections = 10_000;
 
 const defaultAckTimeoutMs = 10_000;
@@ -295,11 +306,12 @@ function eventsHandler(
   parts: EventsRouteParts,
   guard: Guard,
   counters: GatewayCounters,
+  unread: UnreadAnswers,
   logger: GatewayLogger | undefined,
 ): (request: IncomingMessage, response: ServerResponse) => void {
   const answer = (response: ServerResponse, its: Answer): void => {
     if (its.status === 503) counters.overloaded++;
-    reply(response, its);
+    reply(response, its, unread);
   };
   const about = { method: 'POST', route: '/v1/streams/:stream/events' };
   const tellUnknown = (err: unknown): void => logger?.error({ ...about, err }, 'a request failed');

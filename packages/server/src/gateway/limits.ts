@@ -14,7 +14,7 @@ export interface GatewayLimits {
   readonly maxDepth: number;
   /** Most bytes of bodies under way in all requests together; above it 503. Default 256 MiB. */
   readonly maxHeldBodyBytes: number;
-  /** How long a request may take to arrive, in milliseconds; above it 408. Default 60,000. */
+  /** How long a request may take to arrive, and its answer to be read, in milliseconds; above it 408. Default 60,000. */
   readonly requestTimeoutMs: number;
 }
 

@@ -18,6 +18,7 @@ import { isPartial, keysQuery, oneKey, queryOf, type ReadQuery, readQuery } from
 import type { ReadTarget } from './read-target.js';
 import { createTurns } from './read-turns.js';
 import { errorAnswer, reply } from './reply.js';
+import type { UnreadAnswers } from './unread-answers.js';
 
 /** What the routes are made of. */
 export interface ReadRoutesParts {
@@ -30,6 +31,7 @@ export interface ReadRoutesParts {
   readonly counters: { reads: number; readInvalid: number; overloaded: number };
   /** Notes a request, and throws when it is not to be answered. */
   readonly guard: (request: IncomingMessage, response: ServerResponse) => void;
+  readonly unread: UnreadAnswers;
   /** Told of failures that nobody expected. */
   readonly logger: { error(details: object, message: string): void } | undefined;
 }
@@ -38,7 +40,7 @@ export interface ReadRoutesParts {
 export function createReads(
   parts: ReadRoutesParts,
 ): (request: IncomingMessage, response: ServerResponse, target: ReadTarget) => void {
-  const { counters, guard, logger } = parts;
+  const { counters, guard, logger, unread } = parts;
   const inTurn = createTurns(answersPerTurn);
   const find = createFinder(parts);
   const send = ({ response, method, route }: Waiting, make: () => Answer): void => {
@@ -49,7 +51,7 @@ export function createReads(
       answer = errorAnswer(thrown, (err) => logger?.error({ method, route, err }, 'a request failed'));
     }
     if (answer.status === 503) counters.overloaded++;
-    reply(response, answer);
+    reply(response, answer, unread);
   };
   return (request, response, target) => {
     const waiting = { response, method: request.method, route: target.route };

@@ -3,13 +3,15 @@
 import type { ServerResponse } from 'node:http';
 import type { Answer } from './events-route.js';
 import { asHttpError, errorBody, HttpError } from './http-error.js';
+import type { UnreadAnswers } from './unread-answers.js';
 
-/** Sends an answer, unless the client has left. */
-export function reply(response: ServerResponse, { status, headers, body }: Answer): void {
+/** Sends an answer, unless the client has left. What is not taken at once is watched by `unread`. */
+export function reply(response: ServerResponse, { status, headers, body }: Answer, unread: UnreadAnswers): void {
   if (response.destroyed) return;
   const type = { 'content-type': 'application/json; charset=utf-8', 'content-length': Buffer.byteLength(body) };
   response.writeHead(status, headers === undefined ? type : { ...type, ...headers });
   response.end(body);
+  unread.note(response);
 }
 
 /** The answer that tells of a failure. `onUnknown` is told of one that nobody expected. */
