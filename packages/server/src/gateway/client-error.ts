@@ -52,7 +52,22 @@ function asHttpError(error: ParserError, limits: KnownLimits): HttpError {
   if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT')
     return new HttpError(408, 'REQUEST_TIMEOUT', `the request did not arrive within ${limits.requestTimeoutMs} ms`);
   if (error.code !== 'HPE_HEADER_OVERFLOW') return new HttpError(400, 'BAD_REQUEST', 'this is not a valid HTTP request');
-  const start = error.rawPacket?.subarray(0, limits.maxUrlBytes).toString('latin1') ?? '';
-  if (!start.includes('\n')) return new HttpError(414, 'URL_TOO_LONG', `expected a URL of at most ${limits.maxUrlBytes} bytes`);
-  return new HttpError(431, 'HEADERS_TOO_LARGE', 'the headers of the request are too large');
+  return isUrlTooLong(error.rawPacket?.toString('latin1') ?? '', limits)
+    ? new HttpError(
+        414,
+        'URL_TOO_LONG',
+        `expected a URL of at most ${limits.maxUrlBytes} bytes, and headers of at most 64 KiB with it`,
+      )
+    : new HttpError(431, 'HEADERS_TOO_LARGE', 'the headers of the request are too large');
+}
+
+/**
+ * Whether it is the URL that is too long, by the packet at which the parser gave up: Node keeps no more. In the midst of one long word nobody
+ * can tell, and whoever asks for too many keys can do more about it than whoever has too large a cookie.
+ */
+function isUrlTooLong(packet: string, { maxUrlBytes }: KnownLimits): boolean {
+  const end = packet.indexOf('\n');
+  if (end === -1) return true;
+  const [, start, url] = /^([A-Z]+ )?(\S*) HTTP\/\d\.\d\r?$/.exec(packet.slice(0, end)) ?? [];
+  return url !== undefined && (start === undefined || url.length > maxUrlBytes);
 }
