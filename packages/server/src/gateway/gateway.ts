@@ -352,12 +352,12 @@ function unknownRoute(request: FastifyRequest): HttpError {
       : ['/healthz', '/readyz', '/openapi.json'].includes(path) || path.startsWith('/key/')
         ? ['GET', 'HEAD']
         : undefined;
-  if (allowed === undefined) {
-    return new HttpError(
-      404,
-      'NOT_FOUND',
-      'there is nothing here; events go to POST /v1/streams/STREAM/events, reads to GET /read?keys=k1,k2',
-    );
+  if (allowed === undefined || allowed.includes(request.method)) {
+    const sentence =
+      allowed === undefined
+        ? 'there is nothing here; events go to POST /v1/streams/STREAM/events, reads to GET /read?keys=k1,k2'
+        : 'there is nothing here; a slash in a key is written %2F, as in /key/a%2Fb';
+    return new HttpError(404, 'NOT_FOUND', sentence);
   }
   const sentence = `use ${allowed.join(' or ')}, not ${request.method}`;
   return new HttpError(405, 'METHOD_NOT_ALLOWED', sentence, { allow: allowed.join(', ') });

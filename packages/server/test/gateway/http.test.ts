@@ -71,6 +71,15 @@ describe('every other request', () => {
     expect(((await response.json()) as Answer).error.message).toBe('use GET or HEAD, not POST');
   });
 
+  test('a key with a slash in it is told how to write it, not to use the method that it uses', async () => {
+    const { origin } = await start({ read: async (keys) => new Map(keys.map((key) => [key, 1])) });
+    for (const method of ['GET', 'HEAD']) expect((await fetch(`${origin}/key/a/b`, { method })).status).toBe(404);
+    const { error } = (await (await fetch(`${origin}/key/a/b`)).json()) as Answer;
+    expect(error).toMatchObject({ code: 'NOT_FOUND', message: expect.stringContaining('/key/a%2Fb') });
+    expect(await (await fetch(`${origin}/key/a%2Fb`)).json()).toEqual({ 'a/b': 1 });
+    expect((await fetch(`${origin}/key/a/b`, { method: 'POST' })).headers.get('allow')).toBe('GET, HEAD');
+  });
+
   test('what is not HTTP is answered with 400 in JSON', async () => {
     const { gateway } = await start();
     const socket = connect(gateway.port, '127.0.0.1').setEncoding('utf8');

@@ -160,7 +160,7 @@ describe('reads', () => {
     ['GET', '/READ?keys=k1', 404, 'NOT_FOUND'],
     ['GET', '/read%3Fkeys=k1', 404, 'NOT_FOUND'],
     ['GET', '/rea%zz', 400, 'INVALID_URL'],
-    ['GET', '/key/a/b', 405, 'METHOD_NOT_ALLOWED'],
+    ['GET', '/key/a/b', 404, 'NOT_FOUND'],
     ['GET', '/read?keys=k1&%70artial', 200, '{"values":{"k1":1},"errors":{}}'],
     ['GET', '/read?keys=k1&partial=true&partial=false', 200, '{"k1":1}'],
     ['GET', '/read?&keys=k1&', 200, '{"k1":1}'],
