@@ -46,12 +46,13 @@ export function addTailRoute(app: FastifyInstance, { log, callers, maxTails }: T
       if (infos.length === 0)
         throw new HttpError(404, 'STREAM_NOT_FOUND', 'there is no such stream; it is made when its first event comes');
       const positions = startOf(request.query, request.headers['last-event-id'], infos);
-      const ended = new AbortController();
-      running.add(ended);
-      const signal = AbortSignal.any([signalOf(reply.raw), ended.signal]);
       reply.hijack();
       // The headers leave at once: a client knows that it is heard before the first event comes.
       reply.raw.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store' });
+      if (request.method === 'HEAD') return void reply.raw.end();
+      const ended = new AbortController();
+      running.add(ended);
+      const signal = AbortSignal.any([signalOf(reply.raw), ended.signal]);
       // And where it stands: it goes on from there, though it may lose us before the first event comes.
       reply.raw.write(`id: ${idOf(positions)}\n\n`);
       try {

@@ -125,6 +125,17 @@ test('an unknown stream is answered with 404, and a tail too many with 503', asy
   await one.events();
 });
 
+test('HEAD is answered with the headers alone, and is no tail', async () => {
+  const world = await start({ maxTails: 1 });
+  await world.post('{"id":"a"}');
+  const url = `${world.origin}/v1/streams/events/events`;
+  for (let asked = 0; asked < 2; asked++) {
+    const { status, headers } = await fetch(url, { method: 'HEAD' });
+    expect([status, headers.get('content-type')]).toEqual([200, 'text/event-stream; charset=utf-8']);
+  }
+  await expect.poll(() => world.gateway.underWay).toBe(0);
+});
+
 test('a stop of the intake ends tails', async () => {
   const world = await start();
   await world.post('{"id":"1"}', body);
