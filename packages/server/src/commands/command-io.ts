@@ -7,6 +7,8 @@ export interface Output {
   write(text: string): unknown;
   /** A terminal: progress may be drawn over. */
   readonly isTTY?: boolean;
+  /** Its width in characters, as it is now. */
+  readonly columns?: number;
   /** Told when nobody takes the text any more, as after `| head`. */
   once?(event: 'error', listener: () => void): unknown;
 }

@@ -15,12 +15,13 @@ export interface ProgressLine {
 const barCells = 30;
 
 /**
- * Shows progress on `output`: ten times a second at most on a terminal, every five seconds elsewhere.
+ * Shows progress on `output`: ten times a second at most on a terminal, every five seconds elsewhere and where TERM=dumb says that nothing can
+ * be drawn over.
  *
  * @param name stands in front of whole lines, such as `sluice push`.
  */
 export function createProgressLine(output: Output, name: string, now: () => number = () => performance.now()): ProgressLine {
-  const terminal = output.isTTY === true;
+  const terminal = output.isTTY === true && process.env.TERM !== 'dumb';
   const everyMs = terminal ? 100 : 5_000;
   let shownAt = terminal ? Number.NEGATIVE_INFINITY : now();
   let drawn = false;
@@ -39,7 +40,7 @@ export function createProgressLine(output: Output, name: string, now: () => numb
         return;
       }
       const cells = share === undefined ? '' : `[${'#'.repeat(Math.round(share * barCells)).padEnd(barCells, '.')}] `;
-      output.write(`\r\u001b[K${cells}${text}`);
+      output.write(`\r\u001b[K${fitting(cells, text, output.columns)}`);
       drawn = true;
     },
     note(text) {
@@ -48,4 +49,12 @@ export function createProgressLine(output: Output, name: string, now: () => numb
     },
     end: clear,
   };
+}
+
+/** What has room in one row: a row that wraps cannot be drawn over. The bar goes first. */
+function fitting(cells: string, text: string, columns = Number.POSITIVE_INFINITY): string {
+  // Some terminals wrap when the last column is written.
+  const room = columns - 1;
+  if (cells.length + text.length <= room) return cells + text;
+  return text.length <= room ? text : `${text.slice(0, Math.max(0, room - 1))}…`;
 }

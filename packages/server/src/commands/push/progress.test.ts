@@ -1,10 +1,21 @@
-import { expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { createProgress } from './progress.js';
 
-function progress(isTTY: boolean, totalBytes?: number) {
+beforeEach(() => {
+  vi.stubEnv('TERM', 'xterm');
+});
+afterEach(() => {
+  vi.unstubAllEnvs();
+});
+
+function progress(isTTY: boolean, totalBytes?: number, columns?: number) {
   let now = 0;
   const written: string[] = [];
-  const shown = createProgress({ write: (text: string) => written.push(text), isTTY }, totalBytes, () => now);
+  const shown = createProgress(
+    { write: (text: string) => written.push(text), isTTY, ...(columns === undefined ? {} : { columns }) },
+    totalBytes,
+    () => now,
+  );
   return {
     shown,
     written,
@@ -26,6 +37,28 @@ test('a terminal shows a bar, ten times a second at most, and takes it away', ()
     '\r\u001b[K',
     'sluice push: a note\n',
   ]);
+});
+
+test.each([
+  [75, '[###############...............] 500 items acknowledged, 500/s, 50 % read'],
+  [74, '[###############...............] 500 items acknowledged, 500/s, 50 % read'],
+  [73, '500 items acknowledged, 500/s, 50 % read'],
+  [41, '500 items acknowledged, 500/s, 50 % read'],
+  [40, '500 items acknowledged, 500/s, 50 % re…'],
+  [1, '…'],
+])('a terminal of %i columns shows what has room in one row', (columns, row) => {
+  const { shown, written, advance } = progress(true, 1_000, columns);
+  advance(1_000);
+  shown.update({ settled: 500, bytesRead: 500 });
+  expect(written).toEqual([`\r\u001b[K${row}`]);
+});
+
+test('a terminal that cannot draw over a line gets whole ones', () => {
+  vi.stubEnv('TERM', 'dumb');
+  const { shown, written, advance } = progress(true, 1_000);
+  advance(5_000);
+  shown.update({ settled: 500, bytesRead: 500 });
+  expect(written).toEqual(['sluice push: 500 items acknowledged, 100/s, 50 % read\n']);
 });
 
 test('elsewhere a plain line is printed every five seconds', () => {
