@@ -40,14 +40,23 @@ export async function run(args: readonly string[], io: CommandIo = processIo()):
 
 /** Runs the command of this process and ends the process with its exit code. */
 export async function main(): Promise<void> {
-  // `sluice push … | head` closes our output: that is no reason for a stack trace.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-  });
+  // `sluice push … | head` closes our output: that is no reason for a stack trace, nor for a service or a push to stop in its midst.
+  process.stdout.on('error', () => {});
+  process.stderr.on('error', () => {});
   const code = await run(process.argv.slice(2));
   process.exitCode = code;
   // A sink that hangs must not keep the process; what was printed leaves first.
-  process.stdout.write('', () => process.stderr.write('', () => process.exit(code)));
+  process.stdout.write('', () => {
+    const unwritten = unwrittenOutput();
+    process.stderr.write(unwritten, () => process.exit(unwritten === '' ? code : code || 1));
+  });
+}
+
+/** What there is to say of output that is lost, if anything: a full disk is a failure, a reader who has seen enough is none. */
+function unwrittenOutput(): string {
+  const error: NodeJS.ErrnoException | null = process.stdout.errored;
+  if (error === null || error.code === 'EPIPE') return '';
+  return `sluice: the output cannot be written: ${sentence(error.message)}\n`;
 }
 
 function createProgram(io: CommandIo, done: (code: number) => void): Command {
