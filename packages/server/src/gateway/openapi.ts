@@ -43,6 +43,7 @@ export function openApi(limits: GatewayLimits, version: string): object {
         Error: errorSchema,
         Receipt: receiptSchema,
         Values: { type: 'object', additionalProperties: { type: 'number' } },
+        Partial: partialSchema,
       },
       responses: {
         Error: {
@@ -72,7 +73,7 @@ const streamParameter = {
   in: 'path',
   required: true,
   description: 'Made when its first event comes.',
-  schema: { type: 'string', pattern: '^[A-Za-z0-9_.-]{1,128}$' },
+  schema: { type: 'string', pattern: '^(?!\\.{1,2}$)[A-Za-z0-9_.-]{1,128}$' },
 };
 
 const query = (name: string, description: string, schema: object) => ({
@@ -125,6 +126,15 @@ const receiptSchema = {
         },
       },
     },
+  },
+};
+
+const partialSchema = {
+  type: 'object',
+  required: ['values', 'errors'],
+  properties: {
+    values: ref('schemas/Values'),
+    errors: { type: 'object', description: 'By key.', additionalProperties: errorSchema.properties.error },
   },
 };
 
@@ -181,7 +191,7 @@ function tailEvents(): object {
     ],
     responses: {
       200: { description: 'Until the client leaves.', content: { 'text/event-stream': { schema: { type: 'string' } } } },
-      ...errors(400, 401, 403, 404),
+      ...errors(400, 401, 403, 404, 414),
       503: ref('responses/Busy'),
     },
   };
@@ -193,8 +203,11 @@ const partial = query('partial', 'Answer `values` and `errors`, so that keys whi
 });
 
 const values = {
-  200: { description: 'What was found; absent keys do not exist.', content: json(ref('schemas/Values')) },
-  207: { description: 'With `partial`: some keys failed.', content: json({ type: 'object', required: ['values', 'errors'] }) },
+  200: {
+    description: 'What was found; absent keys do not exist. With `partial`: every key was looked up.',
+    content: json({ anyOf: [ref('schemas/Values'), ref('schemas/Partial')] }),
+  },
+  207: { description: 'With `partial`: some keys failed.', content: json(ref('schemas/Partial')) },
 };
 
 const readErrors = { ...errors(400, 401, 403, 404, 413, 414, 415, 502, 504), 503: ref('responses/Busy') };
@@ -218,7 +231,8 @@ function readByQuery(): object {
 }
 
 function readByBody(): object {
-  const schema = { type: 'array', items: { type: 'string' }, minItems: 1 };
+  const keys = { type: 'array', items: { type: 'string' }, minItems: 1 };
+  const schema = { anyOf: [keys, { type: 'object', required: ['keys'], properties: { keys } }] };
   return {
     operationId: 'readMany',
     summary: 'Read a long list of keys',
@@ -230,7 +244,9 @@ function readByBody(): object {
 
 function readKey(): object {
   const key = { name: 'key', in: 'path', required: true, schema: { type: 'string', minLength: 1 } };
-  return { operationId: 'readKey', summary: 'Read one key', parameters: [key], responses: { 200: values[200], ...readErrors } };
+  const found = { description: 'The key and its value.', content: json(ref('schemas/Values')) };
+  const responses = { 200: found, ...errors(400, 401, 403, 404, 414, 502, 504), 503: ref('responses/Busy') };
+  return { operationId: 'readKey', summary: 'Read one key', parameters: [key], responses };
 }
 
 function health(operationId: string, description: string): object {
@@ -239,7 +255,7 @@ function health(operationId: string, description: string): object {
     operationId,
     summary: description,
     security: [{}],
-    responses: { 200: { description: 'Well.', content }, 503: { description: 'Not.', content } },
+    responses: { 200: { description: 'Well.', content }, ...errors(414), 503: { description: 'Not.', content } },
   };
 }
 
