@@ -19,7 +19,7 @@ import { createIntake } from './intake.js';
 import { defaultLimits, type GatewayLimits } from './limits.js';
 import { listen } from './listen.js';
 import { openApi } from './openapi.js';
-import { protocolOptions, protocolProblem, refuseProtocolErrors, timeouts } from './protocol.js';
+import { continueUnlessRefused, protocolOptions, protocolProblem, refuseProtocolErrors, timeouts } from './protocol.js';
 import type { ReadKeys } from './read.js';
 import { createReads } from './read-routes.js';
 import { type ReadTarget, readTarget } from './read-target.js';
@@ -246,13 +246,14 @@ function createServer(limits: GatewayLimits, direct: DirectRoutes, onServer: (se
   const app = fastify({
     logger: false,
     serverFactory: (handler) => {
-      const server = createHttpServer(
-        { ...protocolOptions, maxHeaderSize, ...timeouts(limits.requestTimeoutMs) },
-        (request, response) => {
-          if (isEventsRequest(request)) return direct.events!(request, response);
-          const target = readTarget(request);
-          return target === undefined ? handler(request, response) : direct.reads!(request, response, target);
-        },
+      const route = (request: IncomingMessage, response: ServerResponse): void => {
+        if (isEventsRequest(request)) return direct.events!(request, response);
+        const target = readTarget(request);
+        return target === undefined ? handler(request, response) : direct.reads!(request, response, target);
+      };
+      const server = createHttpServer({ ...protocolOptions, maxHeaderSize, ...timeouts(limits.requestTimeoutMs) }, route).on(
+        'checkContinue',
+        (request, response) => continueUnlessRefused(response, () => route(request, response)),
       );
       onServer(server);
       return server;

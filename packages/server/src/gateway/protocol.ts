@@ -1,6 +1,6 @@
 /** Protocol: what HTTP/1.1 itself demands of a request, refused as JSON where Node would answer with an empty body. */
 
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { HttpError } from './http-error.js';
@@ -31,6 +31,19 @@ export function refuseProtocolErrors(app: FastifyInstance): void {
     const problem = protocolProblem(request.raw);
     if (problem !== undefined) throw problem;
   });
+}
+
+/**
+ * Answers `Expect: 100-continue`, for a handler of `checkContinue`: whoever asks before it sends a body is told to send it, unless `begin` has
+ * refused the request already. Then the connection ends with the answer, for nobody knows whether a body follows.
+ */
+export function continueUnlessRefused(response: ServerResponse, begin: () => void): void {
+  const { shouldKeepAlive } = response;
+  response.shouldKeepAlive = false;
+  begin();
+  if (response.headersSent) return;
+  response.shouldKeepAlive = shouldKeepAlive;
+  response.writeContinue();
 }
 
 /**

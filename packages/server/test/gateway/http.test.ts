@@ -117,6 +117,17 @@ describe('every other request', () => {
     expect(continued).toMatch(/^HTTP\/1.1 100 Continue\r\n\r\nHTTP\/1.1 200 /);
   });
 
+  test.each([
+    ['a body that is too large', 'Content-Type: application/json\r\nContent-Length: 70000000', 413],
+    ['a type that is not taken', 'Content-Type: text/plain\r\nContent-Length: 2', 415],
+  ])('who asks with Expect: 100-continue whether to send %s is told no, not to go on', async (_name, headers, status) => {
+    const { gateway } = await start();
+    const head = 'POST /v1/streams/events/events HTTP/1.1\r\nHost: x\r\nExpect: 100-continue';
+    const text = await exchange(gateway.port, `${head}\r\n${headers}\r\n\r\n`);
+    expect(text).toMatch(new RegExp(`^HTTP/1.1 ${status} [\\s\\S]*connection: close`, 'i'));
+    await expect.poll(() => gateway.underWay).toBe(0);
+  });
+
   test('health and readiness are JSON', async () => {
     let ready = { ok: false, reasons: ['the pipeline has not started yet'] };
     const { origin } = await start({ ready: () => ready });
