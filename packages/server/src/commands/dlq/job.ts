@@ -2,7 +2,7 @@
 
 import type { DeadLetterFilter, RedriveProgress } from 'sluice/log';
 import { type CommandIo, sentence } from '../command-io.js';
-import { counted } from '../log/print.js';
+import { counted, number } from '../log/print.js';
 
 /** A redrive of a service. */
 export interface JobAnswer extends RedriveProgress {
@@ -32,7 +32,7 @@ function jobText({ state, matched, redriven, duplicates, left, dryRun }: JobAnsw
   if (dryRun) return `${counted(matched, 'letter')} would be sent again.`;
   if (matched === 0 && state === 'done') return 'There are no such dead letters; nothing was sent.';
   const known = duplicates === 0 ? '' : `, ${counted(duplicates, 'letter')} had been sent already`;
-  const rest = left === 0 ? '' : `, ${left} not sent: they stay parked`;
+  const rest = left === 0 ? '' : `, ${number(left)} not sent: they stay parked`;
   const how = { running: 'Running: ', done: '', cancelled: 'Cancelled: ', failed: 'Failed: ' }[state];
-  return `${how}${redriven} of ${counted(matched, 'letter')} sent again${known}${state === 'running' ? `, ${left} to go` : rest}.`;
+  return `${how}${number(redriven)} of ${counted(matched, 'letter')} sent again${known}${state === 'running' ? `, ${number(left)} to go` : rest}.`;
 }

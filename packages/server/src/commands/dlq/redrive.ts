@@ -5,7 +5,7 @@ import type { SluiceError } from 'sluice';
 import { type CommandIo, sentence } from '../command-io.js';
 import { type ControlClient, withControl } from '../control-client.js';
 import { interruptible } from '../interrupt.js';
-import { counted } from '../log/print.js';
+import { counted, number } from '../log/print.js';
 import { createProgressLine } from '../progress-line.js';
 import type { ControlFlags } from '../service-flags.js';
 import { type FilterFlags, filterQuery } from './filter-flags.js';
@@ -54,7 +54,7 @@ async function watch(control: ControlClient, started: JobAnswer, io: CommandIo, 
     while (job.state === 'running') {
       const { matched, left } = job;
       const share = matched === 0 ? undefined : (matched - left) / matched;
-      progress.update(() => ({ text: `${matched - left} of ${counted(matched, 'letter')} sent again`, share }));
+      progress.update(() => ({ text: `${number(matched - left)} of ${counted(matched, 'letter')} sent again`, share }));
       await pause(askMs, undefined, { signal }).catch(() => {});
       // The job has ended when the answer comes: it says how far it came.
       job = await control.ask<JobAnswer>(signal.aborted ? 'DELETE' : 'GET', path, 'matched');

@@ -35,7 +35,12 @@ function letterText(letter: LetterAnswer, withPayload: boolean): string {
   const { record, attempts, timeouts, crashes, tries, redrives, redrivenAt } = letter;
   const facts: [string, string | null][] = [
     ['letter', letter.id],
-    ['state', redrivenAt === null ? letter.state : `${letter.state}, sent again ${redrives} times, last ${timeText(redrivenAt)}`],
+    [
+      'state',
+      redrivenAt === null
+        ? letter.state
+        : `${letter.state}, sent again ${counted(redrives, 'time')}, last ${timeText(redrivenAt)}`,
+    ],
     ['event', record.id],
     ['tenant', record.tenant],
     ['key', record.key],

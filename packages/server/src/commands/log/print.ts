@@ -57,7 +57,12 @@ export function bytesText(bytes: number): string {
 
 /** `1 record`, `1,200 records`. */
 export function counted(count: number, what: string): string {
-  return `${count.toLocaleString('en')} ${what}${count === 1 ? '' : 's'}`;
+  return `${number(count)} ${what}${count === 1 ? '' : 's'}`;
+}
+
+/** A number for people: `1,234`. */
+export function number(value: number): string {
+  return value.toLocaleString('en');
 }
 
 /** One of the two. */
