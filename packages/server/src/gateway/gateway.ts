@@ -19,7 +19,14 @@ import { createIntake } from './intake.js';
 import { defaultLimits, type GatewayLimits } from './limits.js';
 import { listen } from './listen.js';
 import { openApi } from './openapi.js';
-import { continueUnlessRefused, protocolOptions, protocolProblem, refuseProtocolErrors, timeouts } from './protocol.js';
+import {
+  continueUnlessRefused,
+  protocolOptions,
+  protocolProblem,
+  refuseProtocolErrors,
+  timeouts,
+  toOriginForm,
+} from './protocol.js';
 import type { ReadKeys } from './read.js';
 import { createReads } from './read-routes.js';
 import { type ReadTarget, readTarget } from './read-target.js';
@@ -247,6 +254,7 @@ function createServer(limits: GatewayLimits, direct: DirectRoutes, onServer: (se
     logger: false,
     serverFactory: (handler) => {
       const route = (request: IncomingMessage, response: ServerResponse): void => {
+        toOriginForm(request);
         if (isEventsRequest(request)) return direct.events!(request, response);
         const target = readTarget(request);
         return target === undefined ? handler(request, response) : direct.reads!(request, response, target);

@@ -33,6 +33,18 @@ export function refuseProtocolErrors(app: FastifyInstance): void {
   });
 }
 
+/** Takes the origin from a URL that is absolute (RFC 9112, section 3.2.2): whatever host it names, it was sent here. */
+export function toOriginForm(request: IncomingMessage): void {
+  const { url = '' } = request;
+  if (url.charCodeAt(0) === slash) return;
+  const origin = /^https?:\/\/[^/?#]*/i.exec(url);
+  if (origin === null) return;
+  const rest = url.slice(origin[0].length);
+  request.url = rest.charCodeAt(0) === slash ? rest : `/${rest}`;
+}
+
+const slash = 47;
+
 /**
  * Answers `Expect: 100-continue`, for a handler of `checkContinue`: whoever asks before it sends a body is told to send it, unless `begin` has
  * refused the request already. Then the connection ends with the answer, for nobody knows whether a body follows.

@@ -11,7 +11,8 @@ export type ReadTarget =
 export function readTarget({ method, url = '' }: IncomingMessage): ReadTarget | undefined {
   const gets = method === 'GET' || method === 'HEAD';
   if (!gets && method !== 'POST') return undefined;
-  const path = pathOf(url);
+  const pathEnd = url.search(/[?#]/);
+  const path = pathEnd === -1 ? url : url.slice(0, pathEnd);
   const end = path.indexOf('/', 1);
   // Its letters may come percent-encoded, as in any path.
   const name = decoded(end === -1 ? path : path.slice(0, end));
@@ -21,16 +22,8 @@ export function readTarget({ method, url = '' }: IncomingMessage): ReadTarget | 
   return { route: '/key/:key', by: 'path', key: decoded(key) };
 }
 
-const slash = 47;
 const byQuery: ReadTarget = { route: '/read', by: 'query' };
 const byBody: ReadTarget = { route: '/read', by: 'body' };
-
-/** The path of a URL, which may be absolute (RFC 9112, section 3.2.2). */
-function pathOf(url: string): string {
-  const origin = url.charCodeAt(0) === slash ? 0 : (/^https?:\/\/[^/?#]*/i.exec(url)?.[0].length ?? 0);
-  const end = url.search(/[?#]/);
-  return url.slice(origin, end === -1 ? url.length : end);
-}
 
 function decoded(text: string): string | undefined {
   if (!text.includes('%')) return text;

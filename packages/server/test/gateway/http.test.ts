@@ -128,6 +128,16 @@ describe('every other request', () => {
     await expect.poll(() => gateway.underWay).toBe(0);
   });
 
+  test('events are taken, and health is told, under an absolute URL', async () => {
+    const { gateway, stored } = await start();
+    const rest = 'HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}';
+    const post = await exchange(gateway.port, `POST http://example.org/v1/streams/events/events?ack=durable ${rest}`);
+    expect(post).toMatch(/^HTTP\/1.1 200 /);
+    expect(await stored()).toHaveLength(1);
+    expect(await exchange(gateway.port, `GET HTTP://example.org:80/healthz ${rest}`)).toMatch(/^HTTP\/1.1 200 /);
+    expect(await exchange(gateway.port, `GET http://example.org?x ${rest}`)).toMatch(/^HTTP\/1.1 404 /);
+  });
+
   test('health and readiness are JSON', async () => {
     let ready = { ok: false, reasons: ['the pipeline has not started yet'] };
     const { origin } = await start({ ready: () => ready });
