@@ -52,7 +52,7 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
 
   const members = groupMembers(log, group, stream, partitions);
   const hastened = hastenedLanes((): ConsumerEngine => engine);
-  const early = sendAwaited(hastened, members.waiters, settings.window);
+  const early = sendAwaited(hastened, members.waiters, () => engine.tally().held, settings.window);
   const engine: ConsumerEngine = consumerEngine(options, settings, env, {
     settle: (item, outcome) => (item.owner as PartitionReader).ended(item, outcome),
     settled() {

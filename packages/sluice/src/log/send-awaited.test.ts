@@ -49,6 +49,54 @@ describe('sendAwaited', () => {
     await drained(consumer);
   });
 
+  it('sends as much as a large call carries beside it, and no third call', async () => {
+    const { env, sink, start, append, calls, drained } = await consumerWorld({ window: { maxDelayMs: 10_000 }, maxItems: 5_000 });
+    const consumer = await start();
+    const told: number[] = [];
+    const sizes = () => calls().map((call) => call.length);
+    await append(0, 600);
+    wait(consumer, told, 599);
+    await env.clock.advance(1);
+    await append(600, 599);
+    wait(consumer, told, 1_198);
+    await env.clock.advance(1);
+    expect(sizes()).toEqual([600]);
+    await append(1_199, 1);
+    wait(consumer, told, 1_199);
+    await env.clock.advance(1);
+    expect(sizes()).toEqual([600, 600]);
+    await append(1_200, 1_300);
+    wait(consumer, told, 2_499);
+    await env.clock.advance(1);
+    expect(sizes()).toEqual([600, 600]);
+    sink.calls[1]!.reply();
+    await env.clock.advance(1);
+    expect(sizes()).toEqual([600, 600, 1_300]);
+    sink.calls[0]!.reply();
+    sink.calls[2]!.reply();
+    await env.clock.advance(1);
+    expect(told.sort((a, b) => a - b)).toEqual([599, 1_198, 1_199, 2_499]);
+    await drained(consumer);
+  });
+
+  it('what is gathered beside a small call stays, however much more it is', async () => {
+    const { env, sink, start, append, calls, drained } = await consumerWorld({ window: { maxDelayMs: 10_000 } });
+    const consumer = await start();
+    await append(0, 1);
+    wait(consumer, [], 0);
+    await env.clock.advance(1);
+    await append(1, 499);
+    wait(consumer, [], 499);
+    await env.clock.advance(1);
+    expect(calls().map((call) => call.length)).toEqual([1]);
+    sink.calls[0]!.reply();
+    await env.clock.advance(1);
+    expect(calls().map((call) => call.length)).toEqual([1, 499]);
+    sink.calls[1]!.reply();
+    await env.clock.advance(1);
+    await drained(consumer);
+  });
+
   it('sends a record that is read only after somebody has begun to wait for it', async () => {
     const { env, start, append, calls, drained } = await consumerWorld({ window: { maxDelayMs: 10_000 } });
     const consumer = await start();

@@ -18,10 +18,14 @@ export interface AwaitedSender {
   readonly layer: Layer<LogRecord, unknown>;
 }
 
+/** So many records take as long to make ready as a sink takes for a small call: fewer go with those that come. */
+const enoughBeside = 500;
+
 /**
  * Makes what sends early. It sends what is held, once the calls of all that was sent so before have ended: whoever waits gets its answer after one
- * call or two, and a call has all that came during the one before (as Nagle's algorithm, RFC 896, fills its segments). `maxDelayMs` is the
- * longest that a record waits, so it may wait less; the other windows promise the sink a rhythm, and are kept.
+ * call or two, and a call has all that came during the one before (as Nagle's algorithm, RFC 896, fills its segments). Beside a large call a
+ * second one may go, as large as that. `maxDelayMs` is the longest that a record waits, so it may wait less; the other windows promise the sink a
+ * rhythm, and are kept.
  *
  * Only who waits for a record that was not held yet when something was last sent so is a reason to do it again: what was held then is due. So nobody
  * who waits for a record that is stuck, in retries or behind a halt, makes others leave early again and again. It is known by offsets, a few
@@ -30,11 +34,14 @@ export interface AwaitedSender {
 export function sendAwaited(
   hastened: Pick<HastenedLanes<LogRecord>, 'hasten'>,
   waiters: Pick<SettledWaiters, 'count' | 'offsets'>,
+  held: () => number,
   window: Window,
 ): AwaitedSender {
   const maySendEarly = typeof window === 'object' && 'maxDelayMs' in window;
   const partitions = new Map<number, Ends>();
   let calls = 0;
+  /** Records in those calls. */
+  let underWay = 0;
   let isWanted = false;
 
   function endsOf(partition: number): Ends {
@@ -46,14 +53,20 @@ export function sendAwaited(
   }
 
   function send(): void {
-    if (!isWanted || calls > 0 || waiters.count === 0) return;
+    if (!isWanted || waiters.count === 0 || !mayLeave()) return;
     isWanted = false;
     for (const ends of partitions.values()) ends.sent = ends.read;
     hastened.hasten('awaited');
   }
 
-  function callEnded(): void {
+  /** A second call may go beside one that lasts, with as much as that one carries: the sink works on while this thread makes the next ready. */
+  function mayLeave(): boolean {
+    return calls === 0 || (calls === 1 && held() >= Math.max(underWay, enoughBeside));
+  }
+
+  function callEnded(items: number): void {
     calls--;
+    underWay -= items;
     send();
   }
 
@@ -85,8 +98,10 @@ export function sendAwaited(
       ready: (lane) => inner.ready(lane),
       dispatch(batch, context) {
         if (batch.reason !== 'awaited' || context.attempt > 1) return inner.dispatch(batch, context);
+        const items = batch.items.length;
         calls++;
-        return inner.dispatch(batch, context).finally(callEnded);
+        underWay += items;
+        return inner.dispatch(batch, context).finally(() => callEnded(items));
       },
     }),
   };
