@@ -303,6 +303,14 @@ describe('clients that do not read', () => {
     expect((await closed).length).toBeLessThan(body.length);
   });
 
+  it('are cut off whatever they ask for', async () => {
+    const world = await watched({ limits: { requestTimeoutMs: 2_000 } });
+    const { socket } = await dial(world.gateway.port);
+    socket.pause().write('GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(990));
+    await expect.poll(() => world.held().unread, { timeout: 10_000 }).toBeGreaterThan(1_000_000);
+    await expect.poll(world.held, { timeout: 10_000 }).toEqual(nothing);
+  });
+
   it('are cut off when they hold too much together, the one that waits longest first', async () => {
     let reads = 0;
     const world = await watched({ read: async () => read().finally(() => reads++), limits });

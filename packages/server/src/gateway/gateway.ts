@@ -177,7 +177,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       });
     checkUrl(request.url ?? '', limits);
   };
-  addHooks(app, guard, counters, options.logger);
+  addHooks(app, guard, counters, unread, options.logger);
   refuseProtocolErrors(app);
   direct.events = eventsHandler(
     {
@@ -338,8 +338,19 @@ function eventsHandler(
   };
 }
 
-function addHooks(app: FastifyInstance, guard: Guard, counters: GatewayCounters, logger: GatewayLogger | undefined): void {
+function addHooks(
+  app: FastifyInstance,
+  guard: Guard,
+  counters: GatewayCounters,
+  unread: UnreadAnswers,
+  logger: GatewayLogger | undefined,
+): void {
   app.addHook('onRequest', async (request, reply) => guard(request.raw, reply.raw));
+  // Within `done` the answer is ended: this hook is the last.
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    done(null, payload);
+    unread.note(reply.raw);
+  });
   app.addHook('onResponse', async (_request, reply) => {
     if (reply.statusCode === 503) counters.overloaded++;
   });
