@@ -255,9 +255,13 @@ function createServer(limits: GatewayLimits, direct: DirectRoutes, onServer: (se
     serverFactory: (handler) => {
       const route = (request: IncomingMessage, response: ServerResponse): void => {
         toOriginForm(request);
-        if (isEventsRequest(request)) return direct.events!(request, response);
+        if (isEventsRequest(request)) {
+          direct.events!(request, response);
+          return;
+        }
         const target = readTarget(request);
-        return target === undefined ? handler(request, response) : direct.reads!(request, response, target);
+        if (target === undefined) handler(request, response);
+        else direct.reads!(request, response, target);
       };
       const server = createHttpServer({ ...protocolOptions, maxHeaderSize, ...timeouts(limits.requestTimeoutMs) }, route).on(
         'checkContinue',
