@@ -38,6 +38,18 @@ describe('docs/guide/operations.md', () => {
     expect(bounds.filter((path) => !listed.includes(path) && !notOfTheService.includes(path))).toEqual([]);
   });
 
+  it('R-220: gives each bound the default that the schema gives it', () => {
+    const listed = [...part('Every bound').matchAll(/^\| `([^`]+)` \| ([\d,]+)(?: (KiB|MiB|GiB|s|days)(?= \|))?[^|]* \|/gm)];
+    const said = new Map(
+      listed.map(([, path, number, unit]) => [path!, Number(number!.replaceAll(',', '')) * (units[unit ?? ''] ?? 1)]),
+    );
+    const wrong = configOptions()
+      .filter((option) => typeof option.default === 'number' && said.has(option.path) && said.get(option.path) !== option.default)
+      .map((option) => `${option.path}: ${option.default}, not ${said.get(option.path)}`);
+    expect(said.size).toBeGreaterThan(20);
+    expect(wrong).toEqual([]);
+  });
+
   it('names only metrics that exist', () => {
     const sources = readdirSync(`${server}src/metrics`).map((file) => readFileSync(join(server, 'src/metrics', file), 'utf8'));
     const known = new Set(
@@ -58,6 +70,8 @@ describe('docs/guide/operations.md', () => {
     expect(called.filter((path) => !routes.some((route) => route.test(path)))).toEqual([]);
   });
 });
+
+const units: Readonly<Record<string, number>> = { KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, s: 1000, days: 86_400_000 };
 
 /** Sizes and ages of what is written, and pauses: no bound of the running service. */
 const notOfTheService = [

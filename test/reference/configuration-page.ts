@@ -12,6 +12,8 @@ export interface ConfigOption {
   /** With `NAME` in place of a name that the user chooses: `pipelines.NAME.maxItems`. */
   readonly path: string;
   readonly comment: string;
+  /** What holds where nothing is said; undefined where the schema names none. */
+  readonly default: unknown;
 }
 
 interface JsonSchema {
@@ -38,7 +40,11 @@ const commented = commentedObjects();
 /** Every option of the configuration. */
 export function configOptions(): ConfigOption[] {
   return [...sections(schema, '')].flatMap(({ path, object }) =>
-    Object.keys(object.properties!).map((name) => ({ path: joined(path, name), comment: commentOf(object, name) })),
+    Object.entries(object.properties!).map(([name, member]) => ({
+      path: joined(path, name),
+      comment: commentOf(object, name),
+      default: member.default,
+    })),
   );
 }
 
