@@ -1,6 +1,6 @@
 /** A service in this process with a pipeline of the configuration into a table without a key: columns of the payload, effectively once. */
 
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import type { Service } from '../src/service/service.js';
 import { usePostgres } from './support/postgres.js';
 import { query } from './support/query.js';
@@ -61,6 +61,37 @@ it('R-125: writes each event once, though the pipeline is put back to the start,
   expect(rows.filter(({ n }) => n !== 1)).toEqual([]);
   const [more] = await query(database, `SELECT customer, total, detail FROM orders WHERE number = '7'`);
   expect(more).toEqual({ customer: 'c1', total: '3.5', detail: { n: [7] } });
+});
+
+it('R-125: a seek back does not bring what was parked and redriven once more, whether it is paused before or not', async () => {
+  const database = await postgres.freshDatabase();
+  await query(database, 'CREATE TABLE orders (number text, customer text, total numeric CHECK (total > 0), detail jsonb)');
+  await start(database);
+  const control = async (path: string) => {
+    const answer = await fetch(`${world.service.controlUrl}/v1/${path}`, { method: 'POST' });
+    expect(answer.status).toBeLessThan(300);
+  };
+  await post([
+    { id: 1, total: 5 },
+    { id: 2, total: -5 },
+  ]);
+  // Nothing but what is refused.
+  await post([{ id: 3, total: -6 }]);
+  await control('pipelines/orders/pause');
+  await control('pipelines/orders/resume');
+  await post([{ id: 4, total: -7 }]);
+  await query(database, 'ALTER TABLE orders DROP CONSTRAINT orders_total_check');
+  await control('redrives?group=orders');
+  const numbers = async () =>
+    (await query<{ number: string }>(database, 'SELECT number FROM orders ORDER BY number')).map(({ number }) => number);
+  await vi.waitFor(async () => expect(await numbers()).toEqual(['1', '2', '3', '4']), 20_000);
+  await control('pipelines/orders/seek?to=start');
+  expect((await post([{ id: 5, total: 1 }])).status).toBe(200);
+  await control('pipelines/orders/pause');
+  await control('pipelines/orders/seek?to=start');
+  await control('pipelines/orders/resume');
+  expect((await post([{ id: 6, total: 1 }])).status).toBe(200);
+  expect(await numbers()).toEqual(['1', '2', '3', '4', '5', '6']);
 });
 
 it('a row that the table refuses is a dead letter with the server’s reason; the others are in', async () => {

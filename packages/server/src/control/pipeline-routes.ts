@@ -47,6 +47,8 @@ export function addPipelineRoutes(
   app.post<Named>('/v1/pipelines/:name/pause', async ({ params }) => {
     const pipeline = actOn(params.name);
     await pipeline.consumer.pause();
+    // Whoever goes on under another claim can do it no more. A database that does not answer is no reason not to pause.
+    await pipeline.closeUp().catch(() => {});
     return pipelineJson(pipeline);
   });
   // Strict order has halted in front of a record: it is tried again, or parked with parkHalted.

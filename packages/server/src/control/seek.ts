@@ -15,25 +15,55 @@ export interface Sought extends Position {
 /**
  * Puts the group of a pipeline elsewhere, in every partition or in one.
  *
- * @throws HttpError 400 `OFFSET_PAST_END` when any of these partitions ends before the offset; nothing has moved then.
+ * @throws HttpError 400 `OFFSET_PAST_END` when any of these partitions ends before the offset; 503 `SINK_UNAVAILABLE` when the sink cannot note what was
+ * parked before. Nothing has moved then.
  */
 export async function seekPipeline(
-  { consumer, stream }: Pipeline,
+  pipeline: Pipeline,
   log: Log,
   to: StartAt,
   partition: number | undefined,
 ): Promise<readonly Sought[]> {
+  const { consumer, stream } = pipeline;
   if (typeof to === 'object' && 'offset' in to) {
     const those = (await partitionsOf(log, stream)).filter((one) => partition === undefined || one.partition === partition);
     const short = those.find(({ nextOffset }) => to.offset > nextOffset);
     if (short !== undefined) throw pastEnd(to.offset, short, those.length > 1);
   }
-  const sought = await consumer.seek(to, partition);
+  const sought = await whilePaused(pipeline, async () => {
+    await closeUp(pipeline);
+    return consumer.seek(to, partition);
+  });
   const stored = await partitionsOf(log, stream);
   return sought.map((one) => {
     const { firstOffset, nextOffset } = stored.find((info) => info.partition === one.partition)!;
     return { ...one, firstOffset, nextOffset };
   });
+}
+
+/** What is parked meanwhile would not be noted. One that somebody else has paused stays so. */
+async function whilePaused<T>({ consumer }: Pipeline, act: () => Promise<T>): Promise<T> {
+  if (consumer.status().state !== 'running') return act();
+  await consumer.pause();
+  try {
+    return await act();
+  } finally {
+    await consumer.resume();
+  }
+}
+
+async function closeUp(pipeline: Pipeline): Promise<void> {
+  try {
+    await pipeline.closeUp();
+  } catch (error) {
+    const { code = 'INTERNAL' } = error as { readonly code?: string };
+    throw new HttpError(
+      503,
+      'SINK_UNAVAILABLE',
+      `the sink cannot note what was parked, which a seek would bring once more (${code}); nothing was moved; try again when its database answers`,
+      { 'retry-after': '5' },
+    );
+  }
 }
 
 async function partitionsOf(log: Log, stream: string): Promise<StreamInfo[]> {

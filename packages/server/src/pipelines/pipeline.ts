@@ -43,6 +43,8 @@ export interface Pipeline {
   strand(error: Error): void;
   /** Why it does not deliver at this moment; `undefined` while it does. */
   problem(): string | undefined;
+  /** Has its sinks note for good what was parked; while the consumer is paused. Rejects when one of them cannot. */
+  closeUp(): Promise<void>;
   /** Closes its sinks, once its consumer has ended. */
   close(): Promise<void>;
 }
@@ -103,6 +105,7 @@ export async function startPipeline(
   let stranded: string | undefined;
   return {
     ...{ name, stream, group, config, code, consumer, close },
+    closeUp: async () => void (await Promise.all([...sinks.values()].map((sink) => sink.closeUp?.()))),
     get isLeaving() {
       return isLeaving;
     },

@@ -57,6 +57,13 @@ export interface LedgerSink<T> extends Omit<PostgresSink<T>, 'writeWithin' | 'st
   readonly idempotent: true;
   /** What the sink has done, and how long it waits for connections. */
   stats(): LedgerStats;
+  /**
+   * Closes the gaps of dead letters that the group has passed: call it before a seek, while the consumer is paused. Afterwards it cannot be known
+   * that they were parked: a seek back would bring them once more, those too whose redrive has been written.
+   *
+   * @throws SluiceError what the database says; the gaps are open still.
+   */
+  closeUp(): Promise<void>;
 }
 
 /**
@@ -72,7 +79,8 @@ export interface LedgerSink<T> extends Omit<PostgresSink<T>, 'writeWithin' | 'st
  * With `log`, a log that ends before what the ledger holds is refused (`LEDGER_AHEAD`, class blocked): it was restored from a backup, and its new
  * records would be taken for written ones.
  *
- * Needs PostgreSQL 14 or later. A group that is put back by a seek gets nothing written twice: to write again, use another `group` or `source`.
+ * Needs PostgreSQL 14 or later. A group that is put back by a seek gets nothing written twice, if {@link LedgerSink.closeUp} is called before it: to write again, use another
+ * `group` or `source`.
  *
  * @throws SluiceError `INVALID_OPTION`
  *
@@ -170,6 +178,11 @@ export function ledgerSink<T extends LedgerRecord>(options: LedgerSinkOptions<T>
     return work.settleText(failures === undefined ? items : items.filter((_, index) => failures[index] === undefined));
   }
 
+  async function closeUp(): Promise<void> {
+    await mergeNow(true);
+    if (mergeProblem !== undefined) throw mergeProblem;
+  }
+
   async function close(): Promise<void> {
     await inner.close();
     // Dead letters can be told from what a seek jumps over only under the claim that they were parked under: later is too late.
@@ -186,6 +199,7 @@ export function ledgerSink<T extends LedgerRecord>(options: LedgerSinkOptions<T>
     prepare,
     write,
     stats: () => ({ ...inner.stats(), skipped, resolved, mergeProblem }),
+    closeUp,
     close() {
       closed ??= close();
       return closed;
