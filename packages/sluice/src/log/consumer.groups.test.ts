@@ -385,6 +385,11 @@ describe('moving a consumer', () => {
     expect(await after(consumer.seek({ time }), 10)).toEqual(ids(10, 10));
     expect(await after(consumer.seek('end'), 20)).toEqual([]);
     expect(await after(consumer.seek({ offset: 99 }), 20)).toEqual([]);
+    const paused = consumer.pause();
+    await world.env.clock.advance(100);
+    await paused;
+    expect(await after(consumer.seek('start'), 0)).toEqual([]);
+    expect(consumer.status().partitions).toMatchObject([{ state: 'paused', cursor: 0 }]);
     expect(world.env.eventsOf('alarm')).toEqual([]);
     await world.drained(consumer);
   });

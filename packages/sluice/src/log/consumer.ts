@@ -232,6 +232,7 @@ export async function createConsumer(options: ConsumerOptions): Promise<Consumer
     return Promise.all(
       those.map(async (one) => {
         const { cursor } = await membership.between(one, () => log.seek(group, stream, one, to));
+        slots.get(one)?.moved(cursor);
         return { partition: one, offset: cursor };
       }),
     );

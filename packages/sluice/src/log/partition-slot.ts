@@ -13,6 +13,8 @@ export interface PartitionSlot {
   resume(): Promise<void>;
   /** Does something while nobody reads it. */
   between<T>(act: () => Promise<T>): Promise<T>;
+  /** A seek has put its group there: so it stands until it is read again. */
+  moved(cursor: number): void;
   /** Stops for good, at the deadline all the same. Idempotent. */
   close(deadlineMs: number): Promise<void>;
 }
@@ -74,6 +76,9 @@ export function createSlot(partition: number, open: () => PartitionReader, handO
           openAgain();
         }
       }),
+    moved(cursor) {
+      ended = { ...(ended ?? unread(partition)), cursor, rangesAbove: 0 };
+    },
     close(deadlineMs) {
       state = 'closed';
       // A change that is under way may drain for long: it gets this deadline too.
