@@ -4,7 +4,7 @@
  */
 
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { type FastifyInstance, type FastifyRequest, fastify } from 'fastify';
+import { type FastifyInstance, fastify } from 'fastify';
 import { systemEnv } from 'sluice';
 import type { Log } from 'sluice/log';
 import { type Admission, createAdmission } from './admission.js';
@@ -12,6 +12,7 @@ import { createBodyAllowance } from './body.js';
 import { type Callers, createCallers } from './caller.js';
 import { clientError } from './client-error.js';
 import type { Settled } from './committed.js';
+import { countReceipt, createCounters, type GatewayCounters } from './counters.js';
 import { unansweredOn } from './departure.js';
 import { type Answer, createEventsRoute, type EventsRouteParts, isEventsRequest, type StreamRules } from './events-route.js';
 import { HttpError, overloaded, sendError } from './http-error.js';
@@ -30,9 +31,9 @@ import {
 import type { ReadKeys } from './read.js';
 import { createReads } from './read-routes.js';
 import { type ReadTarget, readTarget } from './read-target.js';
-import type { Receipt } from './receipt.js';
 import { errorAnswer, reply } from './reply.js';
 import { addTailRoute } from './tail-route.js';
+import { unknownRoute } from './unknown-route.js';
 import { createUnreadAnswers, type UnreadAnswers } from './unread-answers.js';
 
 /** Whether the service can do its work, and if not, why. */
@@ -86,28 +87,6 @@ export interface GatewayOptions {
   readonly logger?: GatewayLogger;
 }
 
-/** What a gateway has counted since it started. */
-export interface GatewayCounters {
-  /** Requests on any path. */
-  requests: number;
-  /** Items put into the log, or into its memory. */
-  accepted: number;
-  /** Items that the log knew already. */
-  duplicates: number;
-  /** Items refused by index. */
-  rejected: number;
-  /** Refused items by code. */
-  readonly rejectedByCode: Map<string, number>;
-  /** Requests answered with 503. */
-  overloaded: number;
-  /** Connections closed because there were `maxConnections` already. */
-  refusedConnections: number;
-  /** Requests of `/read`. */
-  reads: number;
-  /** Keys that `/read` left out because the backend's value is not a number. */
-  readInvalid: number;
-}
-
 /** What of a gateway can change while it listens. */
 export type GatewaySettings = Pick<GatewayOptions, 'limits' | 'ackTimeoutMs' | 'maxConnections'>;
 
@@ -144,17 +123,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const admission = options.admission ?? createAdmission({ tenants: {}, maxHeldItems: 100_000, clock: systemEnv().clock });
   const host = options.host ?? '127.0.0.1';
   const direct: DirectRoutes = {};
-  const counters: GatewayCounters = {
-    requests: 0,
-    accepted: 0,
-    duplicates: 0,
-    rejected: 0,
-    rejectedByCode: new Map(),
-    overloaded: 0,
-    refusedConnections: 0,
-    reads: 0,
-    readInvalid: 0,
-  };
+  const counters = createCounters();
   const servers: Server[] = [];
   const limitConnections = (most = defaultMaxConnections) => {
     for (const server of servers) server.maxConnections = most;
@@ -193,7 +162,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         admission,
       },
       ackTimeoutMs: () => ackTimeoutMs,
-      onReceipt: (receipt) => count(counters, receipt),
+      onReceipt: (receipt) => countReceipt(counters, receipt),
     },
     guard,
     counters,
@@ -365,35 +334,6 @@ function addHooks(
     }
     return answer;
   });
-}
-
-function unknownRoute(request: FastifyRequest): HttpError {
-  const path = (request.raw.url ?? '').split('?', 1)[0]!;
-  const allowed = /^\/v1\/streams\/[^/]*\/events$/.test(path)
-    ? ['GET', 'HEAD', 'POST']
-    : path === '/read'
-      ? ['GET', 'HEAD', 'POST']
-      : ['/healthz', '/readyz', '/openapi.json'].includes(path) || path.startsWith('/key/')
-        ? ['GET', 'HEAD']
-        : undefined;
-  if (allowed === undefined || allowed.includes(request.method)) {
-    const sentence =
-      allowed === undefined
-        ? 'there is nothing here; events go to POST /v1/streams/STREAM/events, reads to GET /read?keys=k1,k2'
-        : 'there is nothing here; a slash in a key is written %2F, as in /key/a%2Fb';
-    return new HttpError(404, 'NOT_FOUND', sentence);
-  }
-  const sentence = `use ${allowed.join(' or ')}, not ${request.method}`;
-  return new HttpError(405, 'METHOD_NOT_ALLOWED', sentence, { allow: allowed.join(', ') });
-}
-
-function count(counters: GatewayCounters, receipt: Receipt): void {
-  counters.accepted += receipt.accepted;
-  counters.duplicates += receipt.duplicates;
-  counters.rejected += receipt.rejected;
-  for (const { code } of receipt.errors) {
-    if (code !== 'DEAD_LETTERED') counters.rejectedByCode.set(code, (counters.rejectedByCode.get(code) ?? 0) + 1);
-  }
 }
 
 function addHealth(app: FastifyInstance, ready: () => Readiness): void {
