@@ -276,6 +276,29 @@ describe.each([
         expect(some.items).toBeLessThanOrEqual(10);
       });
 
+      test('is not silent in the middle of a round where what is left is behind what earlier rounds have delivered', async () => {
+        const keyed = (count: number) => events(count).map((event) => ({ ...event, key: 'one shard' }));
+        const slow = await pool.connect();
+        await slow.query('BEGIN');
+        await outbox.enqueue(slow, keyed(2));
+        await transaction((client) => outbox.enqueue(client, keyed(300)));
+        const first = relay();
+        await deliveredCount(300);
+        await first.close();
+        await outbox.enqueue(slow, keyed(38));
+        await slow.query('COMMIT');
+        slow.release();
+        let pages = 0;
+        const hangs = () => (++pages > 1 ? new Promise<void>(() => {}) : undefined);
+        relay({ maxItems: 8, sink: { ...collector, write: hangs } });
+        // A page has two of each shard: the cursor is behind the first two, and before those that the first relay has delivered.
+        await vi.waitFor(async () => expect(await left()).toEqual({ items: 38, rounds: 1 }), 20_000);
+        const bounded = await outbox.lag(pool, { maxItems: 20 });
+        expect(bounded.hasMore).toBe(true);
+        expect(bounded.items).toBeGreaterThanOrEqual(1);
+        expect(bounded.oldestMs).toBeGreaterThan(0);
+      });
+
       test('is counted no further than asked, and knows how old the oldest is all the same, whichever shard has it', async () => {
         const day = 86_400_000;
         for (let shard = -1; shard !== 3; ) {

@@ -4,7 +4,7 @@ import { type OutboxTables, outsideOf } from './outbox-tables.js';
 
 /** How far the relays are behind. */
 export interface OutboxLag {
-  /** Committed events that no relay has delivered yet; with `hasMore`, at least so many. */
+  /** Committed events that no relay has delivered yet; with `hasMore`, at least so many, and 0 only when there is none. */
   readonly items: number;
   /** It was counted no further: there may be more. */
   readonly hasMore: boolean;
@@ -15,7 +15,7 @@ export interface OutboxLag {
   readonly oldestMs: number;
 }
 
-/** Rows of each part of a shard that are looked at for the oldest one, where not all are. */
+/** Rows left in each part of a shard among which the oldest one is sought, where not all are. */
 const firstRows = 10;
 
 /** A part of what is left of a shard, `s`; in part of its rows, which are looked at too, only those are that fit `isLeft`. */
@@ -30,13 +30,14 @@ interface Part {
  * The statement of a lag. Its one parameter is how many rows it may look at to count them; null: all.
  *
  * Left of a shard is what is not in its snapshot. In the middle of a round it is what has a higher number than the last page, and what the round will not
- * have: rows that a page has delivered would be looked at, and again each time, if they were sought by their transactions.
+ * have: rows that a page has delivered would be looked at, and again each time, if they were sought by their transactions. What earlier rounds have
+ * delivered may come first there. It is passed over, however much it is, for the oldest that is left: a lag of 0 would say that there is none.
  */
 export function lagStatement(tables: OutboxTables): string {
   const parts = partsOf(tables);
   const all = parts.map(({ rows, isLeft }) => `SELECT o.created_at, ${isLeft} AS is_left ${rows}`);
   const first = parts.map(
-    ({ rows, isLeft, by }) => `(SELECT o.created_at, ${isLeft} AS is_left ${rows} ORDER BY ${by} LIMIT ${firstRows})`,
+    ({ rows, isLeft, by }) => `(SELECT o.created_at ${rows} AND ${isLeft} ORDER BY ${by} LIMIT ${firstRows})`,
   );
   const ofShards = (queries: readonly string[]) => `FROM ${tables.shards} s, LATERAL (${queries.join(' UNION ALL ')}) r`;
   return `WITH counted AS (
@@ -44,9 +45,9 @@ export function lagStatement(tables: OutboxTables): string {
       coalesce(count(*) > $1::bigint, false) AS has_more
     FROM (SELECT r.* ${ofShards(all)} LIMIT $1::bigint + 1) looked
   ), oldest AS (
-    SELECT least(oldest, CASE WHEN has_more THEN (SELECT min(r.created_at) ${ofShards(first)} WHERE r.is_left) END) AS at FROM counted
+    SELECT least(oldest, CASE WHEN has_more THEN (SELECT min(r.created_at) ${ofShards(first)}) END) AS at FROM counted
   )
-  SELECT least(items, $1::bigint)::float8 AS items, has_more AS "hasMore",
+  SELECT least(greatest(items, (at IS NOT NULL)::int), $1::bigint)::float8 AS items, has_more AS "hasMore",
     coalesce(greatest(0, extract(epoch FROM clock_timestamp() - at) * 1000), 0)::float8 AS "oldestMs"
   FROM counted, oldest`;
 }
