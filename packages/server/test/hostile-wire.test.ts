@@ -182,7 +182,11 @@ describe('pipelined requests', () => {
       await expect.poll(() => world.held().bytes, { timeout: 10_000 }).toBe(0);
       expect([got(), world.held().requests]).toEqual(['', 2]);
       give();
-      expect(statuses(await closed)).toEqual([200, status]);
+      const answers = await closed;
+      expect(statuses(answers)).toEqual([200, status]);
+      // The refusal is the last answer on its connection, and says so.
+      expect(answers.slice(answers.lastIndexOf('HTTP/1.1 '))).toMatch(/^connection: close\r$/im);
+      expect(answers.match(/^connection: close\r$/gim)).toHaveLength(1);
       expect(payloads(await world.stored())).toEqual(['{"id":"a"}']);
       await expect.poll(world.held).toEqual(nothing);
     },

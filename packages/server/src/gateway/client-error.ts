@@ -50,15 +50,20 @@ type ParserError = Error & { readonly code?: string; readonly rawPacket?: Buffer
 
 function asHttpError(error: ParserError, limits: KnownLimits): HttpError {
   if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT')
-    return new HttpError(408, 'REQUEST_TIMEOUT', `the request did not arrive within ${limits.requestTimeoutMs} ms`);
-  if (error.code !== 'HPE_HEADER_OVERFLOW') return new HttpError(400, 'BAD_REQUEST', 'this is not a valid HTTP request');
+    return lastAnswer(408, 'REQUEST_TIMEOUT', `the request did not arrive within ${limits.requestTimeoutMs} ms`);
+  if (error.code !== 'HPE_HEADER_OVERFLOW') return lastAnswer(400, 'BAD_REQUEST', 'this is not a valid HTTP request');
   return isUrlTooLong(error.rawPacket?.toString('latin1') ?? '', limits)
-    ? new HttpError(
+    ? lastAnswer(
         414,
         'URL_TOO_LONG',
         `expected a URL of at most ${limits.maxUrlBytes} bytes, and headers of at most 64 KiB with it`,
       )
-    : new HttpError(431, 'HEADERS_TOO_LARGE', 'the headers of the request are too large');
+    : lastAnswer(431, 'HEADERS_TOO_LARGE', 'the headers of the request are too large');
+}
+
+/** It says that its connection closes: whoever reads a body answers with it as with any other refusal. */
+function lastAnswer(status: number, code: string, message: string): HttpError {
+  return new HttpError(status, code, message, { connection: 'close' });
 }
 
 /**
