@@ -21,7 +21,7 @@ const recordsPerTurn = 4_000;
 
 /**
  * What nobody waits for counts as so many: those who send wait for the same thread. At 50,000 a second this halves the p99 of what is answered
- * once it is durable, and the backlog stays below a tenth of a second.
+ * once it is durable, and with one pipeline the backlog stays below a tenth of a second.
  */
 const backgroundWeight = 4;
 
