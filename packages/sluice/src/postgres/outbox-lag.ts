@@ -22,6 +22,8 @@ const firstRows = 10;
 interface Part {
   readonly rows: string;
   readonly isLeft: string;
+  /** For the oldest, rows that are not left are passed over, however many they are. */
+  readonly passes?: boolean;
   /** What its index orders it by. */
   readonly by: string;
 }
@@ -37,7 +39,8 @@ export function lagStatement(tables: OutboxTables): string {
   const parts = partsOf(tables);
   const all = parts.map(({ rows, isLeft }) => `SELECT o.created_at, ${isLeft} AS is_left ${rows}`);
   const first = parts.map(
-    ({ rows, isLeft, by }) => `(SELECT o.created_at ${rows} AND ${isLeft} ORDER BY ${by} LIMIT ${firstRows})`,
+    ({ rows, isLeft, passes, by }) =>
+      `(SELECT o.created_at, ${isLeft} AS is_left ${rows}${passes ? ` AND ${isLeft}` : ''} ORDER BY ${by} LIMIT ${firstRows})`,
   );
   const ofShards = (queries: readonly string[]) => `FROM ${tables.shards} s, LATERAL (${queries.join(' UNION ALL ')}) r`;
   return `WITH counted AS (
@@ -45,7 +48,7 @@ export function lagStatement(tables: OutboxTables): string {
       coalesce(count(*) > $1::bigint, false) AS has_more
     FROM (SELECT r.* ${ofShards(all)} LIMIT $1::bigint + 1) looked
   ), oldest AS (
-    SELECT least(oldest, CASE WHEN has_more THEN (SELECT min(r.created_at) ${ofShards(first)}) END) AS at FROM counted
+    SELECT least(oldest, CASE WHEN has_more THEN (SELECT min(r.created_at) ${ofShards(first)} WHERE r.is_left) END) AS at FROM counted
   )
   SELECT least(greatest(items, (at IS NOT NULL)::int), $1::bigint)::float8 AS items, has_more AS "hasMore",
     coalesce(greatest(0, extract(epoch FROM clock_timestamp() - at) * 1000), 0)::float8 AS "oldestMs"
@@ -61,7 +64,7 @@ function partsOf({ events }: OutboxTables): readonly Part[] {
   return [
     { rows: between(later), isLeft: 'true', by: 'o.xact' },
     { rows: between(running), isLeft: 'true', by: 'o.xact' },
-    { rows: within(numbered), isLeft: 'NOT pg_visible_in_snapshot(o.xact, s.delivered)', by: 'o.seq' },
+    { rows: within(numbered), isLeft: 'NOT pg_visible_in_snapshot(o.xact, s.delivered)', passes: true, by: 'o.seq' },
     { rows: within(laterThanRound), isLeft: 'o.seq <= s.after_seq', by: 'o.xact' },
     { rows: within(runningInRound), isLeft: 'o.seq <= s.after_seq', by: 'o.xact' },
   ];
