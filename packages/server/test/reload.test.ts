@@ -375,8 +375,9 @@ it('refuses events with 503 at log.maxBytes, and takes them again when the pipel
     });
     return [response.status, response.headers.get('retry-after')];
   };
-  for (let id = 0; id < 4; id++) expect((await push(id))[0]).toBe(200);
-  await expect.poll(() => push(9), { timeout: 5_000, interval: 200 }).toEqual([503, '10']);
+  // The third goes beyond the bound, which is known once the log has been looked at.
+  for (let id = 0; id < 3; id++) expect((await push(id))[0]).toBe(200);
+  await expect.poll(() => push(9), { timeout: 5_000, interval: 200 }).toEqual([503, expect.stringMatching(/^([1-9]|10)$/)]);
   const full = 'LOG_FULL: the log holds log.maxBytes (1048576); events are refused';
   expect(await control('/readyz')).toMatchObject({ status: 503, body: { reasons: [full] } });
   await control('/v1/pipelines/p/resume', 'POST');
