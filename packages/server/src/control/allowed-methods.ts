@@ -1,7 +1,7 @@
 /** Allowed methods: with which methods a path of the control plane may be asked, so that a wrong one is not told that there is nothing. */
 
 import type { FastifyInstance } from 'fastify';
-import { HttpError } from '../gateway/http-error.js';
+import { HttpError, methodNotAllowed } from '../gateway/http-error.js';
 
 /**
  * Notes the routes that are added to `app` from now on.
@@ -18,7 +18,7 @@ export function noteRoutes(app: FastifyInstance): (method: string, url: string) 
     const path = url.split('?', 1)[0]!;
     const allowed = [...new Set(routes.filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => methods))];
     if (allowed.length === 0) return new HttpError(404, 'NOT_FOUND', `there is no ${method} ${path} here`);
-    return new HttpError(405, 'METHOD_NOT_ALLOWED', `use ${allowed.join(' or ')}, not ${method}`, { allow: allowed.join(', ') });
+    return methodNotAllowed(allowed, method);
   };
 }
 

@@ -68,3 +68,10 @@ function fromFramework(error: FastifyError): HttpError {
   if (status >= 400 && status < 500) return new HttpError(status, 'BAD_REQUEST', error.message);
   return new HttpError(500, 'INTERNAL', 'the gateway failed to answer this request; its log says why');
 }
+
+/** 405, with `Allow`: the methods that a path takes, and the one that it was asked with. */
+export function methodNotAllowed(allowed: readonly string[], method: string): HttpError {
+  const others = allowed.slice(0, -1).join(', ');
+  const listed = others === '' ? allowed[0] : `${others} or ${allowed.at(-1)}`;
+  return new HttpError(405, 'METHOD_NOT_ALLOWED', `use ${listed}, not ${method}`, { allow: allowed.join(', ') });
+}
